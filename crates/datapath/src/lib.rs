@@ -1,0 +1,1 @@
+//! The datapath trait; datapath keys and actions and their text forms.

@@ -1,0 +1,1 @@
+//! The userspace datapath: polling threads, caches and execution of actions.

@@ -1,0 +1,3 @@
+//! The one executable, and what the original never had: up, demo, links.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The field table; flow key, mask and match; prerequisites; extraction from a packet.

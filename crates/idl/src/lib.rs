@@ -1,0 +1,1 @@
+//! Typed replica of a database for client programs.

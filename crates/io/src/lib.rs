@@ -1,0 +1,1 @@
+//! Reactor, streams, control sockets, daemonizing, logging, command lines.

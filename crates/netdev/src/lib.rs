@@ -1,0 +1,1 @@
+//! Network devices: dummy, Linux (AF_PACKET, tap, internal), patch.

@@ -1,0 +1,1 @@
+//! The database engine: transactions, constraints, conditions, monitors and the log file format.

@@ -1,0 +1,1 @@
+//! Link and layer-2 protocols as state machines: MAC learning first.

@@ -1,0 +1,1 @@
+//! Publish-and-read state between threads; the one place with memory-ordering code.

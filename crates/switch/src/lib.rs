@@ -1,0 +1,1 @@
+//! OpenFlow tables, upcalls, revalidation, controllers: one bridge as a controller sees it.

@@ -1,0 +1,1 @@
+//! OpenFlow tables + packet -> datapath actions + mask + effects. Pure.

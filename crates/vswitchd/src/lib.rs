@@ -1,0 +1,1 @@
+//! The switch daemon: bridges made to match the database.
