@@ -6,6 +6,7 @@
 //! - [`OfPort`] and [`DpPort`] are the two kinds of port number.
 
 mod accessors;
+pub mod extract;
 pub mod field;
 pub mod key;
 pub mod matching;
@@ -15,6 +16,7 @@ pub mod port;
 pub mod table;
 pub mod tunnel;
 
+pub use extract::Metadata;
 pub use field::{Field, FieldDef, FieldValue, Fixed, Format, MaskRule, Number, Prereq, Subfield};
 pub use key::{FlowKey, FlowMask, WORDS};
 pub use matching::Match;
