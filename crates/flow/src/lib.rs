@@ -16,7 +16,7 @@ pub mod port;
 pub mod table;
 pub mod tunnel;
 
-pub use extract::Metadata;
+pub use extract::{Layers, Metadata, extract, extract_into};
 pub use field::{Field, FieldDef, FieldValue, Fixed, Format, MaskRule, Number, Prereq, Subfield};
 pub use key::{FlowKey, FlowMask, WORDS};
 pub use matching::Match;
