@@ -3,6 +3,10 @@
 pub mod build;
 pub mod checksum;
 pub mod edit;
+pub mod eth;
 pub mod gso;
 pub mod layers;
 pub mod packet;
+
+pub use eth::{BadEthAddr, EthAddr};
+pub use packet::PacketBuf;
