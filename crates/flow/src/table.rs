@@ -2,7 +2,7 @@
 //!
 //! Facts about a field are said here once; parsers, formatters, codecs and the key layout read this table.
 
-use crate::field::{Fixed, Field, FieldDef, Format, MaskRule, Number, Prereq};
+use crate::field::{Field, FieldDef, Fixed, Format, MaskRule, Number, Prereq};
 
 /// Experimenter id of the Nicira extension fields.
 pub const NX: u32 = 0x0000_2320;
