@@ -120,7 +120,7 @@ class Kit:
             logs = f"{self.results}/{case.name}.{name}.log"
             shutil.rmtree(logs, ignore_errors=True)
             if os.path.isdir(f"{work}/log") and os.listdir(f"{work}/log"):
-                shutil.copytree(f"{work}/log", logs)
+                shutil.copytree(f"{work}/log", logs, dirs_exist_ok=True)
             try:
                 with open(f"{work}/result.json", encoding="utf-8") as f:
                     steps = json.load(f)

@@ -6,7 +6,7 @@ import shlex
 
 HEADER_KEYS = {"title", "needs", "norm", "sub", "mixed", "only", "timeout"}
 NEEDS = {"root", "tun", "vtep", "netns"}
-DIRECTIVES = {"db", "switch", "bridge", "host", "vlan", "ping", "file", "wait", "sort", "quiet", "record", "wire", "each"}
+DIRECTIVES = {"db", "switch", "bridge", "host", "inject", "ping", "file", "wait", "sort", "quiet", "record", "wire", "each"}
 
 
 class CaseError(Exception):

@@ -17,7 +17,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from kit import case as case_file, normalise, record  # noqa: E402
+from kit import case as case_file, frames, normalise, record  # noqa: E402
 
 FIXED = "/tmp/fvs"
 PR_SET_CHILD_SUBREAPER = 36
@@ -62,7 +62,7 @@ class Sandbox:
             "PATH": f"{self.root}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "LC_ALL": "C", "TZ": "UTC", "HOME": self.root, "TMPDIR": f"{self.root}/work",
             "OVS_RUNDIR": f"{self.root}/run", "OVS_DBDIR": f"{self.root}/db", "OVS_LOGDIR": f"{self.root}/log",
-            "OVS_SYSCONFDIR": f"{self.root}/etc", "OVS_PKGDATADIR": f"{self.root}/share",
+            "OVS_SYSCONFDIR": f"{self.root}/etc", "OVS_PKGDATADIR": f"{self.root}/share", "CORPUS": side["corpus"],
         }
         self.recorders, self.hosts, self.results = {}, {}, []
         self.normal = normalise.Normaliser(case.head["norm"], case.head["sub"], self.root)
@@ -179,6 +179,7 @@ class Sandbox:
             f"ip netns add {name}",
             f"ip link add {name} type veth peer name eth0 netns {name}",
             f"ip link set {name} up",
+            f"ip netns exec {name} sh -c 'echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6; :'",
             f"ip -n {name} link set eth0 address 02:00:00:00:00:{n:02x} up",
             f"ip -n {name} link set lo up",
             f"ip -n {name} address add {address} dev eth0",
@@ -187,11 +188,15 @@ class Sandbox:
         ):
             self.must(command)
 
-    def do_vlan(self, step):
-        host, vid, address = shlex.split(step.text)
-        self.must(f"ip -n {host} link add link eth0 name eth0.{vid} type vlan id {vid}")
-        self.must(f"ip -n {host} link set eth0.{vid} up")
-        self.must(f"ip -n {host} address add {address} dev eth0.{vid}")
+    def do_inject(self, step):
+        sender, *words = shlex.split(step.text)
+        macs = {name: f"02:00:00:00:00:{n:02x}" for name, n in self.hosts.items()}
+        if sender not in macs:
+            raise Stop(f"no host {sender}")
+        try:
+            return frames.inject(sender, words, macs)
+        except (frames.FrameError, OSError, ValueError) as e:
+            raise Stop(str(e)) from e
 
     def do_ping(self, step):
         host, address, *options = shlex.split(step.text)
@@ -206,9 +211,10 @@ class Sandbox:
         self.recorders[name] = record.Recorder(path, f"{self.root}/run/{target}")
 
     def do_wire(self, step):
-        if step.text not in self.recorders:
-            raise Stop(f"nothing is recorded under the name '{step.text}'")
-        return record.render(self.recorders[step.text].take())
+        name, _, directions = step.text.partition(" ")
+        if name not in self.recorders:
+            raise Stop(f"nothing is recorded under the name '{name}'")
+        return record.render(self.recorders[name].take(), directions or "up down")
 
 
 def transcript(out, err, code):

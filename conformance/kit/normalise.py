@@ -27,6 +27,7 @@ NAMED = {
     ],
     "age": [(r"(?m)^( *\S+ +\d+  \S+ +)\d+$", r"\1<age>")],
     "used": [(r"\bused:[\d.]+s|\bused:never", "used:<s>")],
+    "nolog": [(r"(?m)^2> <time>\|<seq>\|.*\n", "")],
     "digits": [(r"\d+", "<n>")],
 }
 

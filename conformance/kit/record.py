@@ -71,6 +71,27 @@ class Recorder:
         return talks
 
 
+def without_durations(message):
+    """A flow-statistics reply with the flows' ages zeroed: OpenFlow 1.0 (§5.3.5) and 1.1 to 1.4 (1.3.5 §7.3.5.2)."""
+    version, kind = message[0], message[1]
+    if len(message) < 12 or message[8:10] != b"\0\1":
+        return message
+    if version == 1 and kind == 17:
+        at, where = 12, 44
+    elif 2 <= version <= 5 and kind == 19:
+        at, where = 16, 4
+    else:
+        return message
+    message = bytearray(message)
+    while at + where + 8 <= len(message):
+        message[at + where:at + where + 8] = bytes(8)
+        step = int.from_bytes(message[at:at + 2], "big")
+        if step == 0:
+            break
+        at += step
+    return bytes(message)
+
+
 def openflow_lines(data, xids):
     """One line per message; `xids` numbers the transaction ids of one conversation."""
     at, lines = 0, []
@@ -84,7 +105,7 @@ def openflow_lines(data, xids):
             break
         if kind not in OF_ECHO:
             number = xids.setdefault(xid, len(xids)) if xid else "zero"
-            body = bytes(data[at + 8:at + length]).hex(" ", 4)
+            body = without_durations(bytes(data[at:at + length]))[8:].hex(" ", 4)
             lines.append(f"OF{OF_VERSIONS.get(version, version)} type={kind} xid={number} len={length} {body}".rstrip())
         at += length
     return lines
@@ -112,6 +133,9 @@ def json_lines(data, ids):
         while at < len(text) and text[at] in " \t\r\n":
             at += 1
         if isinstance(message, dict) and "id" in message:
+            result = message.get("result")
+            if isinstance(result, list) and all(isinstance(r, str) for r in result):
+                result.sort()
             if message.get("method") == "echo" or message["id"] == "echo":
                 continue
             if message["id"] is not None:
@@ -121,13 +145,14 @@ def json_lines(data, ids):
     return lines
 
 
-def render(talks):
+def render(talks, directions="up down"):
+    """`directions`: "up" (to the daemon), "down" (to the client) or both."""
     out = []
     for n, (up, down) in enumerate(talks):
         lines = json_lines if up[:1] in (b"{", b"[") else openflow_lines
         numbers = {}
-        out += [f"{n}> {line}" for line in lines(up, numbers)]
-        out += [f"{n}< {line}" for line in lines(down, numbers)]
+        out += [f"{n}> {line}" for line in lines(up, numbers) if "up" in directions]
+        out += [f"{n}< {line}" for line in lines(down, numbers) if "down" in directions]
     return "".join(line + "\n" for line in out)
 
 
