@@ -92,7 +92,8 @@ fn count_references(db: &Database, txn: &Transaction) -> Result<Counts> {
             let mut missing = None;
             each_strong(reference, new, |target| {
                 *counts.entry(target).or_default() += 1;
-                if missing.is_none() && txn.touched(target).is_none() && db.tables()[target.0].get(&target.1).is_none() {
+                if missing.is_none() && txn.touched(target).is_none() && db.tables()[target.0].get(&target.1).is_none()
+                {
                     missing = Some(target);
                 }
             });
@@ -301,7 +302,8 @@ fn duplicate(
 ) -> OvsdbError {
     let schema = &db.tables()[table].schema;
     let text_of = |values: &[&Datum]| {
-        let one = |(&column, value): (&usize, &&Datum)| text::datum_to_string(value, &schema.columns[column].column_type);
+        let one =
+            |(&column, value): (&usize, &&Datum)| text::datum_to_string(value, &schema.columns[column].column_type);
         columns.iter().zip(values).map(one).collect::<Vec<_>>().join(", ")
     };
     let names: Vec<String> = columns.iter().map(|&column| format!("\"{}\"", schema.columns[column].name)).collect();

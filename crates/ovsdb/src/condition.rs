@@ -115,8 +115,7 @@ impl Clause {
         if let Value::Bool(constant) = value {
             return Ok(Clause::Constant(*constant));
         }
-        let Some([Value::String(name), Value::String(function), argument]) = value.as_array().map(Vec::as_slice)
-        else {
+        let Some([Value::String(name), Value::String(function), argument]) = value.as_array().map(Vec::as_slice) else {
             return Err(OvsdbError::syntax(value, "Parse error in condition."));
         };
         let column = schema.column_number(name).ok_or_else(|| unknown_column(schema, name, value))?;

@@ -9,6 +9,7 @@ pub mod condition;
 pub mod convert;
 pub mod database;
 pub mod execute;
+pub mod load;
 pub mod lock_file;
 pub mod log_file;
 pub mod monitor;
@@ -24,3 +25,6 @@ pub mod transaction;
 pub use change::{ChangeSet, RowChange};
 pub use database::Database;
 pub use storage::Storage;
+
+#[cfg(test)]
+mod tests;

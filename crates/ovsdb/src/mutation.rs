@@ -66,8 +66,7 @@ pub struct Mutation {
 impl Mutation {
     /// Reads `[column, mutator, value]`.
     pub fn from_json(schema: &TableSchema, value: &Value, symbols: &mut dyn Symbols) -> Result<Mutation> {
-        let Some([Value::String(name), Value::String(mutator), argument]) = value.as_array().map(Vec::as_slice)
-        else {
+        let Some([Value::String(name), Value::String(mutator), argument]) = value.as_array().map(Vec::as_slice) else {
             return Err(OvsdbError::syntax(value, "Parse error in mutation."));
         };
         let number = schema.column_number(name).ok_or_else(|| unknown_column(schema, name, value))?;

@@ -208,6 +208,13 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Steps over the next column and gives its stored bytes.
+    pub fn raw(&mut self, column_type: &ovsdb_data::ColumnType) -> &'a [u8] {
+        let before = self.rest;
+        self.skip(column_type);
+        before.get(..before.len() - self.rest.len()).unwrap_or_default()
+    }
+
     /// True if the next column has its default value.
     pub fn at_default(&self) -> bool {
         self.rest.first().is_none_or(|&tag| tag == DEFAULT)

@@ -122,7 +122,8 @@ impl Permission {
     /// True if the column, or every key of it that changes, may be updated.
     fn covers(&self, column: &str, keys: Vec<String>) -> bool {
         self.update.iter().any(|allowed| allowed == column)
-            || !keys.is_empty() && keys.iter().all(|key| self.update.iter().any(|rule| *rule == format!("{column}:{key}")))
+            || !keys.is_empty()
+                && keys.iter().all(|key| self.update.iter().any(|rule| *rule == format!("{column}:{key}")))
     }
 }
 

@@ -81,7 +81,13 @@ impl Transaction {
     }
 
     /// Calls `each` with all rows of a table that satisfy a condition, as the transaction sees them.
-    pub fn find<'d>(&'d self, db: &'d Database, table: usize, condition: &Condition, mut each: impl FnMut(FoundRow<'d>)) {
+    pub fn find<'d>(
+        &'d self,
+        db: &'d Database,
+        table: usize,
+        condition: &Condition,
+        mut each: impl FnMut(FoundRow<'d>),
+    ) {
         let mut test = |row: FoundRow<'d>| {
             if condition.all(|column| row.column(column)) {
                 each(row);
