@@ -1,1 +1,12 @@
 //! OpenFlow 1.0 to 1.5 messages with the Nicira and ONF extensions, the action table and the text forms.
+
+pub mod action;
+pub mod error;
+mod error_table;
+pub mod message;
+pub mod version;
+
+pub use action::Action;
+pub use error::{Error, ErrorMsg};
+pub use message::Message;
+pub use version::{GroupId, MeterId, TableId, Version, Xid};
