@@ -1,5 +1,12 @@
-//! Packet headers: typed views, builders and checksums.
+//! Packet headers: typed views, builders, checksums, and changes in place.
 
+pub mod build;
+pub mod checksum;
+pub mod edit;
 pub mod eth;
+pub mod gso;
+pub mod layers;
+pub mod packet;
 
 pub use eth::{BadEthAddr, EthAddr};
+pub use packet::PacketBuf;

@@ -1,0 +1,85 @@
+//! One program of the multi-call executable: its name, its arguments, how it ends with an error.
+
+use std::process::ExitCode;
+
+/// The release of the original whose interfaces this project speaks.
+pub const COMPATIBLE_VERSION: &str = "4.0.0";
+
+/// This project's own version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// How a program was called.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// The name it answers to, such as `ovs-vsctl`.
+    pub name: String,
+    /// Its arguments, without the name.
+    pub args: Vec<String>,
+}
+
+impl Invocation {
+    /// Prints `NAME: MESSAGE` on standard error; for `return invocation.fail(…)`.
+    pub fn fail(&self, message: impl std::fmt::Display) -> ExitCode {
+        fatal(&self.name, message)
+    }
+
+    /// What `--version` prints: a first line that scripts know, and our own.
+    pub fn version_text(&self) -> String {
+        format!("{} (Open vSwitch) {COMPATIBLE_VERSION}\nferrovs {VERSION}\n", self.name)
+    }
+
+    /// The whole command line on one line, for logs.
+    pub fn command_line(&self) -> String {
+        let mut s = self.name.clone();
+        for a in &self.args {
+            s.push(' ');
+            s.push_str(a);
+        }
+        s
+    }
+}
+
+/// Prints `NAME: MESSAGE` on standard error and gives exit code 1.
+pub fn fatal(name: &str, message: impl std::fmt::Display) -> ExitCode {
+    eprintln!("{name}: {message}");
+    ExitCode::FAILURE
+}
+
+/// An operating-system error in the words of strerror(3), without the number that Rust appends.
+pub fn strerror(e: &std::io::Error) -> String {
+    let s = e.to_string();
+    match s.find(" (os error ") {
+        Some(end) => s[..end].to_string(),
+        None => s,
+    }
+}
+
+/// Ends the process the way SIGALRM does once `seconds` have passed: `--timeout` of the tools.
+pub fn start_timeout(name: &str, seconds: u64) {
+    let name = name.to_string();
+    std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_secs(seconds));
+        eprintln!("{name}: no answer within {seconds} seconds, giving up: terminating with signal 14 (Alarm clock)");
+        // SAFETY: signal(2) and raise(2) take integers only; SIG_DFL for SIGALRM ends the process, which is the purpose.
+        unsafe {
+            libc::signal(libc::SIGALRM, libc::SIG_DFL);
+            libc::raise(libc::SIGALRM);
+        }
+    });
+}
+
+/// The timeout that a tool was given with `--timeout`, else that of `OVS_CTL_TIMEOUT`; 0 means none.
+///
+/// # Errors
+/// What to print if a value is no number of seconds.
+pub fn timeout_seconds(option: Option<&str>) -> Result<Option<u64>, String> {
+    let parse = |s: &str| s.parse::<u64>().ok().filter(|&n| n > 0 && n <= u64::from(u32::MAX));
+    match (option, std::env::var("OVS_CTL_TIMEOUT")) {
+        (Some(s), _) => match parse(s) {
+            Some(n) => Ok(Some(n)),
+            None => Err(format!("value {s} on -T or --timeout is invalid")),
+        },
+        (None, Ok(s)) => Ok(parse(&s)),
+        (None, Err(_)) => Ok(None),
+    }
+}

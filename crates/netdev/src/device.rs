@@ -1,0 +1,174 @@
+//! What the switch asks of a network device.
+//!
+//! A device has two sides. [`Device`] is the control side: any thread may use it, and its calls may block in the
+//! kernel. [`Queue`] is the packet side: one polling thread owns it and nothing it does waits.
+
+use std::io;
+use std::os::fd::RawFd;
+
+use wire::{EthAddr, PacketBuf};
+
+/// Packets handled in one go.
+pub const BATCH: usize = 32;
+
+/// Counters of a device, as seen from the switch: `rx` came out of the device into the switch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct DeviceStats {
+    pub rx_packets: u64,
+    pub tx_packets: u64,
+    pub rx_bytes: u64,
+    pub tx_bytes: u64,
+    pub rx_errors: u64,
+    pub tx_errors: u64,
+    pub rx_dropped: u64,
+    pub tx_dropped: u64,
+    pub multicast: u64,
+    pub collisions: u64,
+    pub rx_length_errors: u64,
+    pub rx_over_errors: u64,
+    pub rx_crc_errors: u64,
+    pub rx_frame_errors: u64,
+    pub rx_fifo_errors: u64,
+    pub rx_missed_errors: u64,
+    pub tx_aborted_errors: u64,
+    pub tx_carrier_errors: u64,
+    pub tx_fifo_errors: u64,
+    pub tx_heartbeat_errors: u64,
+    pub tx_window_errors: u64,
+}
+
+impl DeviceStats {
+    /// The counters of a device whose other end is the switch, turned to the switch's side.
+    #[must_use]
+    pub fn turned(self) -> Self {
+        DeviceStats {
+            rx_packets: self.tx_packets,
+            tx_packets: self.rx_packets,
+            rx_bytes: self.tx_bytes,
+            tx_bytes: self.rx_bytes,
+            rx_errors: self.tx_errors,
+            tx_errors: self.rx_errors,
+            rx_dropped: self.tx_dropped,
+            tx_dropped: self.rx_dropped,
+            ..DeviceStats::default()
+        }
+    }
+}
+
+/// State of a device at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinkState {
+    /// Administratively up.
+    pub up: bool,
+    /// The link has a carrier.
+    pub carrier: bool,
+    /// The device is in promiscuous mode.
+    pub promiscuous: bool,
+    /// Kernel interface index, 0 for a device that the kernel does not know.
+    pub ifindex: u32,
+    /// Address.
+    pub mac: EthAddr,
+    /// Largest packet without its Ethernet header, in bytes.
+    pub mtu: u32,
+    /// Times that the carrier went away or came back, as far as known.
+    pub carrier_changes: u64,
+}
+
+/// Speed and duplex of a link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkSpeed {
+    /// Megabits per second; 0 when unknown.
+    pub mbps: u32,
+    /// Full duplex; `None` when unknown.
+    pub full_duplex: Option<bool>,
+}
+
+/// The control side of a device.
+pub trait Device: Send + Sync {
+    /// Name.
+    fn name(&self) -> &str;
+    /// Type, as in the database's `Interface` table: `system`, `internal`, `tap`, `dummy`, …
+    fn kind(&self) -> &'static str;
+    /// State now. Fails with `ENODEV` when the device is gone.
+    fn state(&self) -> io::Result<LinkState>;
+    /// Counters now.
+    fn stats(&self) -> io::Result<DeviceStats>;
+    /// Sets the address.
+    fn set_mac(&self, mac: EthAddr) -> io::Result<()>;
+    /// Sets the MTU in bytes.
+    fn set_mtu(&self, mtu: u32) -> io::Result<()>;
+    /// Brings the device up or down.
+    fn set_up(&self, up: bool) -> io::Result<()>;
+    /// Speed and duplex.
+    fn speed(&self) -> LinkSpeed {
+        LinkSpeed::default()
+    }
+    /// Key-value pairs for the database's `Interface:status`.
+    fn status(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+    /// Opens the packet side. May block.
+    fn open(&self) -> io::Result<Box<dyn Queue>>;
+}
+
+/// What an output can take over from the switch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offloads {
+    /// Completes partial checksums.
+    pub checksum: bool,
+    /// Cuts large packets.
+    pub segmentation: bool,
+}
+
+/// What became of a batch that was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Packets that the device took.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Packets that it refused.
+    pub dropped: u64,
+}
+
+/// The packet side of a device.
+pub trait Queue: Send {
+    /// A descriptor that becomes readable when packets wait, for epoll. `None`: the queue has to be polled.
+    fn fd(&self) -> Option<RawFd>;
+    /// Moves up to [`BATCH`] waiting packets to the end of `out`, with buffers taken from `pool`. Never waits.
+    /// An error means that the device is gone or broken; "nothing there" is `Ok(0)`.
+    fn receive(&mut self, pool: &mut Pool, out: &mut Vec<PacketBuf>) -> io::Result<usize>;
+    /// Sends the packets in order; those that the device refuses are dropped and counted. Their buffers stay in `packets`.
+    fn send(&mut self, packets: &mut [PacketBuf]) -> Sent;
+    /// What the output takes over.
+    fn offloads(&self) -> Offloads;
+    /// Makes the queue ready for packets of up to `mtu` bytes.
+    fn mtu_changed(&mut self, _mtu: u32) {}
+}
+
+/// Buffers that wait to be used again.
+#[derive(Default)]
+pub struct Pool {
+    free: Vec<PacketBuf>,
+}
+
+/// Room of a pooled buffer, enough for an Ethernet frame of the usual MTU with tags.
+pub const BUFFER_ROOM: usize = 2048;
+const POOL_LIMIT: usize = 1024;
+
+impl Pool {
+    /// An empty buffer with at least [`BUFFER_ROOM`] bytes of room.
+    pub fn take(&mut self) -> PacketBuf {
+        self.free.pop().unwrap_or_else(|| PacketBuf::with_room(BUFFER_ROOM))
+    }
+
+    /// Takes a buffer back.
+    pub fn give(&mut self, mut packet: PacketBuf) {
+        // Large buffers come from segmentation and jumbo frames: keeping them would pin memory.
+        if self.free.len() < POOL_LIMIT && (BUFFER_ROOM..=BUFFER_ROOM * 2).contains(&packet.room()) {
+            packet.reset();
+            self.free.push(packet);
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Devices that exist only in memory: `dummy` for tests and dry runs, `null` and `replay` for measuring.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use wire::{EthAddr, PacketBuf};
+
+use crate::device::{BATCH, Device, DeviceStats, LinkState, Offloads, Pool, Queue, Sent};
+
+/// Packets that a dummy device holds in either direction; more are dropped.
+pub const QUEUE_LIMIT: usize = 4096;
+
+#[derive(Default)]
+struct Shared {
+    state: LinkState,
+    stats: DeviceStats,
+    to_switch: VecDeque<PacketBuf>,
+    from_switch: VecDeque<Vec<u8>>,
+    keep_sent: bool,
+    wake: Option<Arc<dyn Fn() + Send + Sync>>,
+}
+
+/// A device that a test pushes packets into and takes packets out of.
+#[derive(Clone)]
+pub struct DummyDevice {
+    name: Arc<str>,
+    kind: &'static str,
+    shared: Arc<Mutex<Shared>>,
+}
+
+impl DummyDevice {
+    /// A device that is down, without carrier trouble, with the address `aa:55:aa:55:00:00` plus `number`.
+    #[must_use]
+    pub fn new(name: &str, kind: &'static str, number: u32) -> Self {
+        let state = LinkState {
+            carrier: true,
+            mac: EthAddr::from_u64(0xaa55_aa55_0000 + u64::from(number & 0xffff)),
+            mtu: 1500,
+            ..LinkState::default()
+        };
+        let shared = Shared { state, ..Shared::default() };
+        DummyDevice { name: name.into(), kind, shared: Arc::new(Mutex::new(shared)) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A packet arrives at the device. False when the device is down or its queue is full, and the packet is lost.
+    pub fn push(&self, packet: PacketBuf) -> bool {
+        let wake = {
+            let mut shared = self.lock();
+            if shared.to_switch.len() >= QUEUE_LIMIT {
+                shared.stats.rx_dropped += 1;
+                return false;
+            }
+            shared.stats.rx_packets += 1;
+            shared.stats.rx_bytes += packet.len() as u64;
+            shared.to_switch.push_back(packet);
+            shared.wake.clone()
+        };
+        if let Some(wake) = wake {
+            wake();
+        }
+        true
+    }
+
+    /// Keeps what the switch sends for [`DummyDevice::take_sent`]; without it, sent packets are only counted.
+    pub fn keep_sent(&self, keep: bool) {
+        self.lock().keep_sent = keep;
+    }
+
+    /// The packets that the switch sent, oldest first.
+    #[must_use]
+    pub fn take_sent(&self) -> Vec<Vec<u8>> {
+        self.lock().from_switch.drain(..).collect()
+    }
+
+    /// Called after a packet was pushed, from the pusher's thread: it wakes the polling thread.
+    pub fn on_push(&self, wake: Arc<dyn Fn() + Send + Sync>) {
+        self.lock().wake = Some(wake);
+    }
+
+    /// Sets the carrier.
+    pub fn set_carrier(&self, carrier: bool) {
+        let mut shared = self.lock();
+        if shared.state.carrier != carrier {
+            shared.state.carrier = carrier;
+            shared.state.carrier_changes += 1;
+        }
+    }
+
+    /// Sets the interface index that the device claims.
+    pub fn set_ifindex(&self, ifindex: u32) {
+        self.lock().state.ifindex = ifindex;
+    }
+}
+
+impl Device for DummyDevice {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    fn state(&self) -> io::Result<LinkState> {
+        Ok(self.lock().state.clone())
+    }
+
+    fn stats(&self) -> io::Result<DeviceStats> {
+        Ok(self.lock().stats)
+    }
+
+    fn set_mac(&self, mac: EthAddr) -> io::Result<()> {
+        self.lock().state.mac = mac;
+        Ok(())
+    }
+
+    fn set_mtu(&self, mtu: u32) -> io::Result<()> {
+        if !(68..=65535).contains(&mtu) {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        self.lock().state.mtu = mtu;
+        Ok(())
+    }
+
+    fn set_up(&self, up: bool) -> io::Result<()> {
+        self.lock().state.up = up;
+        Ok(())
+    }
+
+    fn open(&self) -> io::Result<Box<dyn Queue>> {
+        Ok(Box::new(DummyQueue(self.clone())))
+    }
+}
+
+struct DummyQueue(DummyDevice);
+
+impl Queue for DummyQueue {
+    fn fd(&self) -> Option<RawFd> {
+        None
+    }
+
+    fn receive(&mut self, _pool: &mut Pool, out: &mut Vec<PacketBuf>) -> io::Result<usize> {
+        let mut shared = self.0.lock();
+        let n = shared.to_switch.len().min(BATCH);
+        out.extend(shared.to_switch.drain(..n));
+        Ok(n)
+    }
+
+    fn send(&mut self, packets: &mut [PacketBuf]) -> Sent {
+        let mut shared = self.0.lock();
+        let mut sent = Sent::default();
+        for packet in packets {
+            sent.packets += 1;
+            sent.bytes += packet.len() as u64;
+            if shared.keep_sent && shared.from_switch.len() < QUEUE_LIMIT {
+                shared.from_switch.push_back(packet.bytes().to_vec());
+            }
+        }
+        shared.stats.tx_packets += sent.packets;
+        shared.stats.tx_bytes += sent.bytes;
+        sent
+    }
+
+    fn offloads(&self) -> Offloads {
+        Offloads::default()
+    }
+}
+
+/// Yields the packets of a capture over and over, and drops what is sent to it. For measuring the core without I/O.
+pub struct ReplayQueue {
+    packets: Arc<[Vec<u8>]>,
+    next: usize,
+}
+
+impl ReplayQueue {
+    /// A queue that never runs dry. No packets at all: it yields nothing.
+    #[must_use]
+    pub fn new(packets: Arc<[Vec<u8>]>) -> Self {
+        ReplayQueue { packets, next: 0 }
+    }
+}
+
+impl Queue for ReplayQueue {
+    fn fd(&self) -> Option<RawFd> {
+        None
+    }
+
+    fn receive(&mut self, pool: &mut Pool, out: &mut Vec<PacketBuf>) -> io::Result<usize> {
+        if self.packets.is_empty() {
+            return Ok(0);
+        }
+        for _ in 0..BATCH {
+            let mut packet = pool.take();
+            packet.assign(&self.packets[self.next]);
+            out.push(packet);
+            self.next += 1;
+            if self.next == self.packets.len() {
+                self.next = 0;
+            }
+        }
+        Ok(BATCH)
+    }
+
+    fn send(&mut self, packets: &mut [PacketBuf]) -> Sent {
+        Sent { packets: packets.len() as u64, bytes: packets.iter().map(|p| p.len() as u64).sum(), dropped: 0 }
+    }
+
+    fn offloads(&self) -> Offloads {
+        Offloads { checksum: true, segmentation: true }
+    }
+}

@@ -1,0 +1,151 @@
+//! Network devices that the kernel has, used as ports.
+
+use std::io;
+
+use wire::EthAddr;
+
+use super::ethtool;
+use super::packet_socket::PacketSocket;
+use super::rtnl::{Link, LinkChange, Rtnl};
+use crate::device::{Device, DeviceStats, LinkSpeed, LinkState, Queue};
+
+/// Control of a kernel interface, by name and index.
+pub struct KernelLink {
+    name: String,
+    ifindex: u32,
+}
+
+impl KernelLink {
+    /// The interface `name`; `ENODEV` where there is none.
+    pub fn find(name: &str) -> io::Result<Self> {
+        let link = Rtnl::open()?.link_by_name(name)?;
+        Ok(KernelLink { name: link.name, ifindex: link.ifindex })
+    }
+
+    /// Name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Interface index.
+    #[must_use]
+    pub fn ifindex(&self) -> u32 {
+        self.ifindex
+    }
+
+    fn link(&self) -> io::Result<Link> {
+        Rtnl::open()?.link(self.ifindex)
+    }
+
+    fn change(&self, change: LinkChange<'_>) -> io::Result<()> {
+        Rtnl::open()?.change(self.ifindex, change)
+    }
+
+    /// State now.
+    pub fn state(&self) -> io::Result<LinkState> {
+        let link = self.link()?;
+        Ok(LinkState {
+            up: link.is_up(),
+            carrier: link.carrier,
+            promiscuous: link.flags & libc::IFF_PROMISC as u32 != 0,
+            ifindex: link.ifindex,
+            mac: link.mac,
+            mtu: link.mtu,
+            carrier_changes: link.carrier_changes,
+        })
+    }
+
+    /// Counters, from the kernel's side.
+    pub fn stats(&self) -> io::Result<DeviceStats> {
+        Ok(self.link()?.stats)
+    }
+
+    /// Sets the address.
+    pub fn set_mac(&self, mac: EthAddr) -> io::Result<()> {
+        self.change(LinkChange { mac: Some(mac), ..LinkChange::default() })
+    }
+
+    /// Sets the MTU.
+    pub fn set_mtu(&self, mtu: u32) -> io::Result<()> {
+        self.change(LinkChange { mtu: Some(mtu), ..LinkChange::default() })
+    }
+
+    /// Brings it up or down.
+    pub fn set_up(&self, up: bool) -> io::Result<()> {
+        self.change(LinkChange { up: Some(up), ..LinkChange::default() })
+    }
+
+    /// Driver name and versions, as the `Interface:status` column shows them.
+    #[must_use]
+    pub fn driver_status(&self) -> Vec<(String, String)> {
+        ethtool::driver(&self.name).map_or_else(
+            |_| Vec::new(),
+            |driver| {
+                vec![
+                    ("driver_name".into(), driver.name),
+                    ("driver_version".into(), driver.version),
+                    ("firmware_version".into(), driver.firmware),
+                ]
+            },
+        )
+    }
+}
+
+/// A kernel interface as a port of the switch.
+pub struct SystemDevice {
+    link: KernelLink,
+}
+
+impl SystemDevice {
+    /// Takes the interface `name`; `ENODEV` where there is none.
+    pub fn find(name: &str) -> io::Result<Self> {
+        Ok(SystemDevice { link: KernelLink::find(name)? })
+    }
+}
+
+impl Device for SystemDevice {
+    fn name(&self) -> &str {
+        self.link.name()
+    }
+
+    fn kind(&self) -> &'static str {
+        "system"
+    }
+
+    fn state(&self) -> io::Result<LinkState> {
+        self.link.state()
+    }
+
+    fn stats(&self) -> io::Result<DeviceStats> {
+        self.link.stats()
+    }
+
+    fn set_mac(&self, mac: EthAddr) -> io::Result<()> {
+        self.link.set_mac(mac)
+    }
+
+    fn set_mtu(&self, mtu: u32) -> io::Result<()> {
+        self.link.set_mtu(mtu)
+    }
+
+    fn set_up(&self, up: bool) -> io::Result<()> {
+        self.link.set_up(up)
+    }
+
+    fn speed(&self) -> LinkSpeed {
+        ethtool::speed(self.link.name())
+    }
+
+    fn status(&self) -> Vec<(String, String)> {
+        self.link.driver_status()
+    }
+
+    fn open(&self) -> io::Result<Box<dyn Queue>> {
+        let socket = PacketSocket::open(self.link.ifindex())?;
+        if self.link.link()?.qdisc == "noqueue" {
+            socket.bypass_qdisc(true)?;
+        }
+        Ok(Box::new(socket))
+    }
+}
