@@ -6,6 +6,7 @@
 //! - [`OfPort`] and [`DpPort`] are the two kinds of port number.
 
 mod accessors;
+mod compose;
 pub mod extract;
 pub mod field;
 pub mod key;
@@ -18,6 +19,7 @@ pub mod table;
 pub mod text;
 pub mod tunnel;
 
+pub use compose::compose;
 pub use extract::{Layers, Metadata, extract, extract_into};
 pub use field::{Field, FieldDef, FieldValue, Fixed, Format, MaskRule, Number, Prereq, Subfield};
 pub use key::{FlowKey, FlowMask, WORDS};
