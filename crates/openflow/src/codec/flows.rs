@@ -84,6 +84,16 @@ fn put_nxm(out: &mut Vec<u8>, m: &Match, cookie: Option<(u64, u64)>) -> usize {
     len
 }
 
+/// Reads a match of OpenFlow 1.0, which may say fields that do not go together; those are left out.
+fn take_match10(r: &mut Reader<'_>) -> Result<Match> {
+    let mut m = fixed_match::take_of10(r)?;
+    flow::normalize(&mut m);
+    if (39..58).all(|w| m.mask.word(w) == 0) {
+        m.mask.set_packet_type_raw(0);
+    }
+    Ok(m)
+}
+
 fn split_command(raw: u16, o: Options) -> Result<(FlowModCommand, TableId)> {
     let (command, table) = if o.table_id { (raw & 0xff, (raw >> 8) as u8) } else { (raw, 0xff) };
     let command = u8::try_from(command).ok().and_then(FlowModCommand::from_wire);
@@ -122,7 +132,7 @@ fn context(v: Version, o: Options) -> DecodeContext {
 pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowMod> {
     let mut fm = FlowMod::default();
     if v == Version::V10 {
-        let m = fixed_match::take_of10(r)?;
+        let m = take_match10(r)?;
         fm.new_cookie = r.u64()?;
         let command = r.u16()?;
         fm.idle_timeout = r.u16()?;
@@ -135,8 +145,6 @@ pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowM
         fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
         (fm.command, fm.table) = split_command(command, o)?;
         fm.flags = flags_from(flags, v)?;
-        let mut m = m;
-        flow::normalize(&mut m);
         fm.matching = MiniMatch::new(&m);
         check::check_for_version(&mut fm.actions, &m, fm.table, v)?;
         return Ok(fm);
@@ -268,8 +276,7 @@ pub fn take_flow_removed(r: &mut Reader<'_>, v: Version) -> Result<FlowRemoved> 
     let reason_of = |n: u8| FlowRemovedReason::from_wire(n).ok_or(Error::NxBadRequestBadReason);
     let mut fr = empty_removed();
     if v == Version::V10 {
-        let mut m = fixed_match::take_of10(r)?;
-        flow::normalize(&mut m);
+        let m = take_match10(r)?;
         fr.matching = MiniMatch::new(&m);
         (fr.cookie, fr.priority) = (r.u64()?, r.u16()?);
         fr.reason = reason_of(r.u8()?)?;
@@ -411,8 +418,7 @@ fn known_or_zero(n: u64) -> u64 {
 pub fn take_stats_request(r: &mut Reader<'_>, v: Version) -> Result<FlowStatsRequest> {
     let mut q = FlowStatsRequest::default();
     if v == Version::V10 {
-        let mut m = fixed_match::take_of10(r)?;
-        flow::normalize(&mut m);
+        let m = take_match10(r)?;
         q.matching = MiniMatch::new(&m);
         q.table = TableId(r.u8()?);
         r.skip(1)?;
@@ -510,8 +516,7 @@ fn take_flow(r: &mut Reader<'_>, v: Version, nicira: bool, o: Options) -> Result
     fs.table = TableId(e.u8()?);
     e.skip(1)?;
     if v == Version::V10 && !nicira {
-        let mut m = fixed_match::take_of10(&mut e)?;
-        flow::normalize(&mut m);
+        let m = take_match10(&mut e)?;
         fs.matching = MiniMatch::new(&m);
     }
     fs.duration = Span { sec: e.u32()?, nsec: e.u32()? };

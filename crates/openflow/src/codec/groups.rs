@@ -264,7 +264,7 @@ pub fn check_group(gm: &GroupMod) -> Result<()> {
         return Err(Error::GroupModFailedBadBucket);
     }
     for b in &gm.buckets {
-        if b.weight != 0 && gm.ty != GroupType::Select && sets && b.weight != 0 {
+        if b.weight != 0 && gm.ty != GroupType::Select && sets {
             return Err(Error::GroupModFailedInvalidGroup);
         }
         let plain = matches!(gm.ty, GroupType::All | GroupType::Indirect);

@@ -253,9 +253,9 @@ fn put_ascii(out: &mut String, data: &[u8]) {
 pub fn put_duration(out: &mut String, sec: u32, nsec: u32) {
     let _ = write!(out, "{sec}");
     // Three decimals always; the rest where the span is that exact.
-    if nsec % 1_000_000 == 0 {
+    if nsec.is_multiple_of(1_000_000) {
         let _ = write!(out, ".{:03}", nsec / 1_000_000);
-    } else if nsec % 1_000 == 0 {
+    } else if nsec.is_multiple_of(1_000) {
         let _ = write!(out, ".{:06}", nsec / 1_000);
     } else {
         let _ = write!(out, ".{nsec:09}");
