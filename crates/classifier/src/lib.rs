@@ -80,7 +80,7 @@ impl<T: Payload> Classifier<T> {
             })
             .collect();
         ranked.sort_by_key(|r| std::cmp::Reverse(r.max_priority));
-        self.ranked.publish(ranked);
+        self.ranked.publish(Arc::new(ranked));
     }
 
     /// Adds a rule. Rules with the same match and priority may be in the table together if no version sees both.
@@ -143,7 +143,7 @@ impl<T: Payload> Classifier<T> {
     /// Different masks.
     #[must_use]
     pub fn masks(&self) -> usize {
-        self.ranked.read().len()
+        self.ranked.load().len()
     }
 
     /// The rule of greatest priority that matches `key` in `version`. Adds the bits that were looked at to `wc`.
@@ -163,7 +163,7 @@ impl<T: Payload> Classifier<T> {
         mut soft: Option<&mut Vec<Arc<Rule<T>>>>,
     ) -> Option<Arc<Rule<T>>> {
         let mut best: Option<Arc<Rule<T>>> = None;
-        for ranked in self.ranked.read().iter() {
+        for ranked in self.ranked.load().iter() {
             if best.as_ref().is_some_and(|b| b.priority >= ranked.max_priority) {
                 break;
             }
@@ -226,7 +226,7 @@ impl<T: Payload> Classifier<T> {
     #[must_use]
     pub fn find_overlap(&self, version: u64, matching: &MiniMatch, priority: u32) -> Option<Arc<Rule<T>>> {
         let mut found = None;
-        for ranked in self.ranked.read().iter() {
+        for ranked in self.ranked.load().iter() {
             if ranked.max_priority < priority || found.is_some() {
                 break;
             }
@@ -241,7 +241,7 @@ impl<T: Payload> Classifier<T> {
 
     /// Calls `each` with every rule visible in `version`, in no order.
     pub fn for_each(&self, version: u64, mut each: impl FnMut(&Arc<Rule<T>>)) {
-        for ranked in self.ranked.read().iter() {
+        for ranked in self.ranked.load().iter() {
             ranked.subtable.for_each(|rule| {
                 if rule.visible_in(version) {
                     each(rule);
@@ -254,7 +254,7 @@ impl<T: Payload> Classifier<T> {
     /// commands).
     pub fn for_each_within(&self, version: u64, matching: &MiniMatch, mut each: impl FnMut(&Arc<Rule<T>>)) {
         let mask = matching.mask();
-        for ranked in self.ranked.read().iter() {
+        for ranked in self.ranked.load().iter() {
             if ranked.subtable.mask.contains(&mask) {
                 ranked.subtable.for_each(|rule| {
                     if rule.visible_in(version) && rule.matching.is_within(matching) {

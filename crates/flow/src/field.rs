@@ -234,3 +234,23 @@ impl From<u128> for FieldValue {
         FieldValue::Int(x)
     }
 }
+
+impl Field {
+    /// The field with this name or alias.
+    pub fn from_name(name: &str) -> Option<Field> {
+        use std::collections::HashMap;
+        use std::sync::OnceLock;
+        static BY_NAME: OnceLock<HashMap<&'static str, Field>> = OnceLock::new();
+        let map = BY_NAME.get_or_init(|| {
+            let mut map = HashMap::with_capacity(2 * N_FIELDS);
+            for f in Field::all() {
+                map.insert(f.name(), f);
+                if !f.def().alias.is_empty() {
+                    map.insert(f.def().alias, f);
+                }
+            }
+            map
+        });
+        map.get(name).copied()
+    }
+}

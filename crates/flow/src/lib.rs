@@ -14,6 +14,7 @@ pub mod mini;
 pub mod packet_type;
 pub mod port;
 pub mod table;
+pub mod text;
 pub mod tunnel;
 
 pub use extract::{Layers, Metadata, extract, extract_into};

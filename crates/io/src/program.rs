@@ -53,3 +53,33 @@ pub fn strerror(e: &std::io::Error) -> String {
         None => s,
     }
 }
+
+/// Ends the process the way SIGALRM does once `seconds` have passed: `--timeout` of the tools.
+pub fn start_timeout(name: &str, seconds: u64) {
+    let name = name.to_string();
+    std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_secs(seconds));
+        eprintln!("{name}: no answer within {seconds} seconds, giving up: terminating with signal 14 (Alarm clock)");
+        // SAFETY: signal(2) and raise(2) take integers only; SIG_DFL for SIGALRM ends the process, which is the purpose.
+        unsafe {
+            libc::signal(libc::SIGALRM, libc::SIG_DFL);
+            libc::raise(libc::SIGALRM);
+        }
+    });
+}
+
+/// The timeout that a tool was given with `--timeout`, else that of `OVS_CTL_TIMEOUT`; 0 means none.
+///
+/// # Errors
+/// What to print if a value is no number of seconds.
+pub fn timeout_seconds(option: Option<&str>) -> Result<Option<u64>, String> {
+    let parse = |s: &str| s.parse::<u64>().ok().filter(|&n| n > 0 && n <= u64::from(u32::MAX));
+    match (option, std::env::var("OVS_CTL_TIMEOUT")) {
+        (Some(s), _) => match parse(s) {
+            Some(n) => Ok(Some(n)),
+            None => Err(format!("value {s} on -T or --timeout is invalid")),
+        },
+        (None, Ok(s)) => Ok(parse(&s)),
+        (None, Err(_)) => Ok(None),
+    }
+}

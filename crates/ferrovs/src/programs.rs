@@ -1,0 +1,24 @@
+//! The programs that the executable holds.
+
+use io::Invocation;
+use std::process::ExitCode;
+
+/// One program.
+pub struct Program {
+    /// The name that it answers to.
+    pub name: &'static str,
+    /// One line for `--help`.
+    pub summary: &'static str,
+    /// Its entry.
+    pub main: fn(&Invocation) -> ExitCode,
+    /// Whether `ferrovs links` makes a link for it.
+    pub linked: bool,
+}
+
+/// All of them.
+pub const PROGRAMS: &[Program] = &[Program {
+    name: "ovs-appctl",
+    summary: "query and control a running daemon",
+    main: tools::ovs_appctl::main,
+    linked: true,
+}];

@@ -1,0 +1,120 @@
+//! Sets of named bits: connection state, TCP flags, tunnel flags.
+
+use super::number;
+
+/// Names of bits, low bit first; an empty name is a bit that cannot be named.
+pub type FlagNames = &'static [(u32, &'static str)];
+
+/// Connection state bits.
+pub const CT_STATE: FlagNames = &[
+    (0x01, "new"),
+    (0x02, "est"),
+    (0x04, "rel"),
+    (0x08, "rpl"),
+    (0x10, "inv"),
+    (0x20, "trk"),
+    (0x40, "snat"),
+    (0x80, "dnat"),
+];
+
+/// TCP flags.
+pub const TCP: FlagNames = &[
+    (0x001, "fin"),
+    (0x002, "syn"),
+    (0x004, "rst"),
+    (0x008, "psh"),
+    (0x010, "ack"),
+    (0x020, "urg"),
+    (0x040, "ece"),
+    (0x080, "cwr"),
+    (0x100, "ns"),
+    (0x200, "[200]"),
+    (0x400, "[400]"),
+    (0x800, "[800]"),
+];
+
+/// Tunnel flags that flows can match.
+pub const TUNNEL: FlagNames = &[(1, "oam")];
+
+/// Parses `+name-name`, `name|name`, or a number with an optional mask, into value and mask. `all` is the mask of the
+/// exact forms. The error is the part that is not understood.
+pub fn parse(s: &str, names: FlagNames, all: u32) -> Result<(u32, u32), String> {
+    if let Some((value, rest)) = s.bytes().next().filter(u8::is_ascii_digit).and_then(|_| number::take_u64(s)) {
+        let (mask, rest) = match rest.strip_prefix('/') {
+            Some(m) => number::take_u64(m).ok_or_else(|| s.to_string())?,
+            None => (u64::from(all), rest),
+        };
+        if !rest.is_empty() || value & !u64::from(all) != 0 {
+            return Err(s.to_string());
+        }
+        return Ok((value as u32, mask as u32 & all));
+    }
+    if s.starts_with(['+', '-']) { parse_signed(s, names) } else { parse_joined(s, names, all) }
+}
+
+fn find(name: &str, names: FlagNames) -> Option<u32> {
+    names.iter().find(|(_, n)| *n == name).map(|(bit, _)| *bit)
+}
+
+fn parse_signed(s: &str, names: FlagNames) -> Result<(u32, u32), String> {
+    let (mut value, mut mask) = (0, 0);
+    let mut rest = s;
+    while let Some(sign) = rest.chars().next() {
+        if sign != '+' && sign != '-' {
+            return Err(s.to_string());
+        }
+        let tail = &rest[1..];
+        let end = tail.find(['+', '-']).unwrap_or(tail.len());
+        let name = &tail[..end];
+        let bit = find(name, names).ok_or_else(|| name.to_string())?;
+        mask |= bit;
+        if sign == '+' {
+            value |= bit;
+        }
+        rest = &tail[end..];
+    }
+    Ok((value, mask))
+}
+
+fn parse_joined(s: &str, names: FlagNames, all: u32) -> Result<(u32, u32), String> {
+    let mut value = 0;
+    for name in s.split('|') {
+        value |= find(name, names).ok_or_else(|| name.to_string())?;
+    }
+    Ok((value, all))
+}
+
+/// Appends names joined with the bar character, `0` for none.
+pub fn put_joined(out: &mut String, value: u32, names: FlagNames) {
+    if value == 0 {
+        out.push('0');
+        return;
+    }
+    let mut rest = value;
+    let start = out.len();
+    for (bit, name) in names {
+        if rest & bit != 0 {
+            if out.len() > start {
+                out.push('|');
+            }
+            out.push_str(name);
+            rest &= !bit;
+        }
+    }
+    if rest != 0 {
+        if out.len() > start {
+            out.push('|');
+        }
+        number::put_hex(out, u128::from(rest), 0);
+    }
+}
+
+/// Appends `+name` or `-name` for each bit of `mask`.
+pub fn put_signed(out: &mut String, value: u32, mask: u32, names: FlagNames) {
+    for (bit, name) in names {
+        if mask & bit != 0 {
+            out.push(if value & bit != 0 { '+' } else { '-' });
+            out.push_str(name);
+        }
+    }
+}

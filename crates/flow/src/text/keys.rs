@@ -1,0 +1,105 @@
+//! Splitting `key=value,key,key(value)` lists.
+
+/// Iterator over the pairs of a list: keys with `=` or `:` and a value, with a parenthesized value, or alone.
+#[derive(Clone, Debug)]
+pub struct KeyValues<'a> {
+    rest: &'a str,
+}
+
+/// Splits a list at commas and white space outside parentheses and brackets.
+pub fn split_key_values(s: &str) -> KeyValues<'_> {
+    KeyValues { rest: s }
+}
+
+impl<'a> KeyValues<'a> {
+    /// What has not been read yet.
+    pub fn rest(&self) -> &'a str {
+        self.rest
+    }
+}
+
+fn is_separator(b: u8) -> bool {
+    matches!(b, b',' | b' ' | b'\t' | b'\r' | b'\n')
+}
+
+impl<'a> Iterator for KeyValues<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<(&'a str, &'a str)> {
+        let s = self.rest;
+        let bytes = s.as_bytes();
+        let start = bytes.iter().position(|b| !is_separator(*b)).unwrap_or(bytes.len());
+        if start == bytes.len() {
+            self.rest = "";
+            return None;
+        }
+        let key_end = bytes[start..]
+            .iter()
+            .position(|b| is_separator(*b) || matches!(b, b':' | b'=' | b'('))
+            .map_or(bytes.len(), |n| start + n);
+        let key = &s[start..key_end];
+        let (value_start, value_end, next) = match bytes.get(key_end) {
+            Some(b'(') => {
+                let end = matching_paren(bytes, key_end + 1);
+                (key_end + 1, end, (end + 1).min(bytes.len()))
+            }
+            Some(b':' | b'=') => {
+                let end = value_end(bytes, key_end + 1);
+                (key_end + 1, end, (end + 1).min(bytes.len()))
+            }
+            _ => (key_end, key_end, (key_end + 1).min(bytes.len())),
+        };
+        self.rest = s.get(next..).unwrap_or("");
+        Some((key, s.get(value_start..value_end).unwrap_or("")))
+    }
+}
+
+/// Index of the parenthesis that closes the one before `from`, or the end.
+fn matching_paren(bytes: &[u8], from: usize) -> usize {
+    let mut level = 1;
+    for (i, b) in bytes.iter().enumerate().skip(from) {
+        match b {
+            b'(' => level += 1,
+            b')' => {
+                level -= 1;
+                if level == 0 {
+                    return i;
+                }
+            }
+            _ => {}
+        }
+    }
+    bytes.len()
+}
+
+/// Index of the first separator outside parentheses, or the end.
+fn value_end(bytes: &[u8], from: usize) -> usize {
+    let mut level = 0u32;
+    for (i, b) in bytes.iter().enumerate().skip(from) {
+        match b {
+            b'(' | b'[' => level += 1,
+            b')' | b']' => level = level.saturating_sub(1),
+            b if level == 0 && is_separator(*b) => return i,
+            _ => {}
+        }
+    }
+    bytes.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splitting() {
+        fn check(s: &str, want: &[(&str, &str)]) {
+            assert_eq!(split_key_values(s).collect::<Vec<_>>(), want, "{s:?}");
+        }
+        check("a=b, c", &[("a", "b"), ("c", "")]);
+        check("ct(a,b(c)),d:e", &[("ct", "a,b(c)"), ("d", "e")]);
+        check("a=b(c,d)e,f", &[("a", "b(c,d)e"), ("f", "")]);
+        check(" ,\t", &[]);
+        check("a(b", &[("a", "b")]);
+        check("output:1,resubmit(,2)", &[("output", "1"), ("resubmit", ",2")]);
+    }
+}

@@ -1,0 +1,610 @@
+//! Matches: `tcp,nw_src=10.0.0.0/8,in_port=1`.
+
+use super::{ParseContext, Style, flags, number, put_port, value};
+use crate::extract::number as proto;
+use crate::field::{Field, FieldValue};
+use crate::key::{FlowKey, VLAN_CFI, VLAN_PCP_MASK, VLAN_VID_MASK};
+use crate::matching::Match;
+use crate::tunnel::{TUN_MD_WORD, TunAlloc};
+
+/// A keyword that stands for an Ethernet type and perhaps an IP protocol.
+struct Keyword {
+    name: &'static str,
+    eth_type: u16,
+    nw_proto: u8,
+}
+
+const fn kw(name: &'static str, eth_type: u16, nw_proto: u8) -> Keyword {
+    Keyword { name, eth_type, nw_proto }
+}
+
+const KEYWORDS: [Keyword; 18] = [
+    kw("eth", 0, 0),
+    kw("ip", proto::ETH_IPV4, 0),
+    kw("ipv4", proto::ETH_IPV4, 0),
+    kw("ip4", proto::ETH_IPV4, 0),
+    kw("arp", proto::ETH_ARP, 0),
+    kw("icmp", proto::ETH_IPV4, proto::IP_ICMP),
+    kw("tcp", proto::ETH_IPV4, proto::IP_TCP),
+    kw("udp", proto::ETH_IPV4, proto::IP_UDP),
+    kw("sctp", proto::ETH_IPV4, proto::IP_SCTP),
+    kw("ipv6", proto::ETH_IPV6, 0),
+    kw("ip6", proto::ETH_IPV6, 0),
+    kw("icmp6", proto::ETH_IPV6, proto::IP_ICMPV6),
+    kw("tcp6", proto::ETH_IPV6, proto::IP_TCP),
+    kw("udp6", proto::ETH_IPV6, proto::IP_UDP),
+    kw("sctp6", proto::ETH_IPV6, proto::IP_SCTP),
+    kw("rarp", proto::ETH_RARP, 0),
+    kw("mpls", proto::ETH_MPLS, 0),
+    kw("mplsm", proto::ETH_MPLS_MCAST, 0),
+];
+
+/// Applies a protocol keyword such as `tcp6`; false if `word` is none.
+pub fn set_protocol_keyword(m: &mut Match, word: &str) -> bool {
+    let Some(k) = KEYWORDS.iter().find(|k| k.name == word) else { return false };
+    if k.eth_type != 0 {
+        m.set(Field::ETH_TYPE, u128::from(k.eth_type));
+    }
+    if k.nw_proto != 0 {
+        m.set(Field::NW_PROTO, u128::from(k.nw_proto));
+    }
+    if m.mask.packet_type_raw() == 0 {
+        m.mask.set_packet_type_raw(u32::MAX);
+    }
+    true
+}
+
+impl Match {
+    /// Matches `value` under `mask` in `field`, which may be a tunnel metadata field.
+    ///
+    /// Fields that only Ethernet packets have also match on the packet type Ethernet if nothing else was said.
+    pub fn set_value(&mut self, field: Field, value: &FieldValue, mask: &FieldValue) -> Result<(), String> {
+        if let Some(n) = field.tun_metadata_index() {
+            return self.set_tun_metadata(n, value, mask);
+        }
+        let mask = mask.low() & field.exact_mask();
+        let value = value.low();
+        match field {
+            Field::DL_VLAN if value & 0xffff == 0xffff => {
+                self.key.set_vlan_tci(0, 0);
+                self.mask.set_vlan_tci(0, 0xffff);
+            }
+            Field::ICMP_TYPE | Field::ICMPV6_TYPE if mask == 0xff => {
+                self.set_masked(field, value, mask);
+                self.mask.set_tp_src(u16::MAX);
+                self.key.set_tp_src(value as u16 & 0xff);
+            }
+            Field::ICMP_CODE | Field::ICMPV6_CODE if mask == 0xff => {
+                self.set_masked(field, value, mask);
+                self.mask.set_tp_dst(u16::MAX);
+                self.key.set_tp_dst(value as u16 & 0xff);
+            }
+            Field::IN_PORT | Field::IN_PORT_OXM if mask != 0 => self.set_in_port(crate::OfPort(value as u32)),
+            _ => self.set_masked(field, value, mask),
+        }
+        Ok(())
+    }
+
+    fn set_tun_metadata(&mut self, n: u8, value: &FieldValue, mask: &FieldValue) -> Result<(), String> {
+        let bytes = |v: &FieldValue| match v {
+            FieldValue::Int(x) => x.to_be_bytes().to_vec(),
+            FieldValue::Wide(b) => b.to_vec(),
+        };
+        let (v, m) = (bytes(value), bytes(mask));
+        let significant = |b: &[u8]| b.len() - b.iter().position(|x| *x != 0).unwrap_or(b.len());
+        let full = m.iter().all(|b| *b == 0xff);
+        let len = if full { significant(&v) } else { significant(&m).max(significant(&v)) };
+        let len = (len.max(1).div_ceil(4) * 4) as u8;
+        let present = self.mask.tun_md_present();
+        if present >> n & 1 != 0 {
+            return Err(format!("field tun_metadata{n} set multiple times"));
+        }
+        let tun = self.tun.get_or_insert_with(|| Box::new(TunAlloc::default()));
+        let slot = tun.allocate(n, len).ok_or_else(|| format!("no space for field tun_metadata{n}"))?;
+        tun.set_masked(n, !full);
+        let mask_bytes: Vec<u8> = if full { vec![0xff; usize::from(len)] } else { m };
+        let pad = |b: &[u8]| {
+            let mut out = vec![0u8; usize::from(len)];
+            let take = b.len().min(out.len());
+            let at = out.len() - take;
+            out[at..].copy_from_slice(&b[b.len() - take..]);
+            out
+        };
+        let mask_bytes = pad(&mask_bytes);
+        let value_bytes: Vec<u8> = pad(&v).iter().zip(&mask_bytes).map(|(a, b)| a & b).collect();
+        self.mask.set_tun_md_value(slot, &mask_bytes);
+        self.key.set_tun_md_value(slot, &value_bytes);
+        self.mask.set_tun_md_present(present | 1 << n);
+        self.key.set_tun_md_present(self.key.tun_md_present() | 1 << n);
+        Ok(())
+    }
+
+    /// Matches on the presence of a tunnel metadata field only.
+    pub fn set_tun_metadata_present(&mut self, n: u8) {
+        let bit = 1u64.checked_shl(u32::from(n)).unwrap_or(0);
+        self.mask.set_tun_md_present(self.mask.tun_md_present() | bit);
+        self.key.set_tun_md_present(self.key.tun_md_present() | bit);
+    }
+}
+
+/// Parses the value of one field and adds it to the match. Returns the mask that was given.
+pub fn parse_field(cx: &mut ParseContext<'_>, field: Field, s: &str, m: &mut Match) -> Result<u128, String> {
+    if s.is_empty()
+        && let Some(n) = field.tun_metadata_index()
+    {
+        m.set_tun_metadata_present(n);
+        return Ok(u128::MAX);
+    }
+    match value::parse_value(cx, field, s)? {
+        Some((v, mask)) => {
+            m.set_value(field, &v, &mask)?;
+            Ok(mask.low() & if field.tun_metadata_index().is_some() { u128::MAX } else { field.byte_mask() })
+        }
+        None => Ok(0),
+    }
+}
+
+struct Printer<'a, 's> {
+    out: &'a mut String,
+    style: &'a Style<'s>,
+    key: &'a FlowKey,
+    mask: &'a FlowKey,
+}
+
+/// Appends a match. `priority` is printed unless it is the default, 0x8000. Nothing is appended for a match of
+/// everything.
+pub fn format_match(out: &mut String, style: &Style<'_>, m: &Match, priority: u16) {
+    let start = out.len();
+    let mut p = Printer { out, style, key: &m.key, mask: &m.mask };
+    if priority != 0x8000 {
+        p.name("priority");
+        number::put_dec(p.out, u64::from(priority));
+        p.comma();
+    }
+    p.metadata_before();
+    let eth_type = p.protocol();
+    p.registers();
+    p.tunnel();
+    p.tun_metadata(m.tun.as_deref());
+    p.hex("metadata", Field::METADATA);
+    if p.mask.in_port_raw() != 0 {
+        p.name("in_port");
+        put_port(p.out, p.style, p.key.in_port());
+        p.comma();
+    }
+    p.ethernet();
+    p.network(eth_type);
+    p.transport(eth_type);
+    if out.len() > start && out.ends_with(',') {
+        out.pop();
+    }
+}
+
+impl Printer<'_, '_> {
+    fn name(&mut self, name: &str) {
+        self.out.push_str(&self.style.colors.param);
+        self.out.push_str(name);
+        self.out.push('=');
+        self.out.push_str(&self.style.colors.end);
+    }
+
+    fn comma(&mut self) {
+        self.out.push(',');
+    }
+
+    fn value_of(&self, f: Field) -> (u128, u128) {
+        (self.key.get(f), self.mask.get(f))
+    }
+
+    /// `name=0x…` or `name=0x…/0x…`.
+    fn hex(&mut self, name: &str, f: Field) {
+        let (v, m) = self.value_of(f);
+        if m == 0 {
+            return;
+        }
+        self.name(name);
+        number::put_alt_hex(self.out, v);
+        if m != f.exact_mask() {
+            self.out.push('/');
+            number::put_alt_hex(self.out, m);
+        }
+        self.comma();
+    }
+
+    /// `name=N` or `name=0x…/0x…`.
+    fn dec(&mut self, name: &str, f: Field) {
+        let (v, m) = self.value_of(f);
+        if m == 0 {
+            return;
+        }
+        self.name(name);
+        if m == f.exact_mask() {
+            number::put_dec(self.out, v as u64);
+        } else {
+            number::put_alt_hex(self.out, v);
+            self.out.push('/');
+            number::put_alt_hex(self.out, m);
+        }
+        self.comma();
+    }
+
+    fn ipv4(&mut self, name: &str, f: Field) {
+        let (v, m) = self.value_of(f);
+        if m != 0 {
+            self.name(name);
+            value::put_ipv4(self.out, v as u32, m as u32);
+            self.comma();
+        }
+    }
+
+    fn ipv6(&mut self, name: &str, f: Field) {
+        let (v, m) = self.value_of(f);
+        if m != 0 {
+            self.name(name);
+            value::put_ipv6(self.out, v, m);
+            self.comma();
+        }
+    }
+
+    fn eth(&mut self, name: &str, f: Field) {
+        let (v, m) = self.value_of(f);
+        if m != 0 {
+            self.name(name);
+            value::put_ethernet(self.out, v as u64, m as u64);
+            self.comma();
+        }
+    }
+
+    fn metadata_before(&mut self) {
+        self.hex("pkt_mark", Field::PKT_MARK);
+        self.hex("recirc_id", Field::RECIRC_ID);
+        self.hex("dp_hash", Field::DP_HASH);
+        self.dec("conj_id", Field::CONJ_ID);
+        self.hex("skb_priority", Field::SKB_PRIORITY);
+        if self.mask.actset_output_raw() != 0 {
+            self.name("actset_output");
+            put_port(self.out, self.style, self.key.actset_output());
+            self.comma();
+        }
+        if self.mask.ct_state() != 0 {
+            self.name("ct_state");
+            let (v, m) = (u32::from(self.key.ct_state()), u32::from(self.mask.ct_state()));
+            if m & 0xff == 0xff {
+                flags::put_joined(self.out, v, flags::CT_STATE);
+            } else {
+                flags::put_signed(self.out, v, m, flags::CT_STATE);
+            }
+            self.comma();
+        }
+        self.dec("ct_zone", Field::CT_ZONE);
+        self.hex("ct_mark", Field::CT_MARK);
+        self.hex("ct_label", Field::CT_LABEL);
+        self.ipv4("ct_nw_src", Field::CT_NW_SRC);
+        self.ipv6("ct_ipv6_src", Field::CT_IPV6_SRC);
+        self.ipv4("ct_nw_dst", Field::CT_NW_DST);
+        self.ipv6("ct_ipv6_dst", Field::CT_IPV6_DST);
+        self.dec("ct_nw_proto", Field::CT_NW_PROTO);
+        self.dec("ct_tp_src", Field::CT_TP_SRC);
+        self.dec("ct_tp_dst", Field::CT_TP_DST);
+    }
+
+    /// Prints packet type or the keyword of the protocol; returns the Ethernet type that decides names of other
+    /// fields.
+    fn protocol(&mut self) -> u16 {
+        let packet_type = self.key.packet_type();
+        if self.mask.packet_type_raw() != 0 && packet_type.0 != 0 {
+            self.name("packet_type");
+            self.out.push_str(&packet_type.to_string());
+            self.comma();
+            if packet_type.ns() == 1 {
+                self.nw_proto();
+                return packet_type.ns_type();
+            }
+            return 0;
+        }
+        if self.mask.eth_type() == 0 {
+            return 0;
+        }
+        let eth_type = self.key.eth_type();
+        let known_proto = self.mask.nw_proto() == 0xff;
+        let word = match (eth_type, if known_proto { self.key.nw_proto() } else { 0 }) {
+            (proto::ETH_IPV4, proto::IP_ICMP) => "icmp",
+            (proto::ETH_IPV4, proto::IP_TCP) => "tcp",
+            (proto::ETH_IPV4, proto::IP_UDP) => "udp",
+            (proto::ETH_IPV4, proto::IP_SCTP) => "sctp",
+            (proto::ETH_IPV6, proto::IP_ICMPV6) => "icmp6",
+            (proto::ETH_IPV6, proto::IP_TCP) => "tcp6",
+            (proto::ETH_IPV6, proto::IP_UDP) => "udp6",
+            (proto::ETH_IPV6, proto::IP_SCTP) => "sctp6",
+            (proto::ETH_IPV4, _) => "ip",
+            (proto::ETH_IPV6, _) => "ipv6",
+            (proto::ETH_ARP, _) => "arp",
+            (proto::ETH_RARP, _) => "rarp",
+            (proto::ETH_MPLS, _) => "mpls",
+            (proto::ETH_MPLS_MCAST, _) => "mplsm",
+            _ => return eth_type,
+        };
+        self.out.push_str(&self.style.colors.value);
+        self.out.push_str(word);
+        self.out.push_str(&self.style.colors.end);
+        self.comma();
+        eth_type
+    }
+
+    fn nw_proto(&mut self) {
+        let _ = self;
+    }
+
+    fn registers(&mut self) {
+        for n in 0..32u8 {
+            if self.mask.reg(usize::from(n)) != 0
+                && let Some(f) = Field::reg(n)
+            {
+                self.hex(f.name(), f);
+            }
+        }
+    }
+
+    fn tunnel(&mut self) {
+        if (1..10).all(|w| self.mask.word(w) == 0) {
+            return;
+        }
+        self.hex("tun_id", Field::TUN_ID);
+        self.ipv4("tun_src", Field::TUN_SRC);
+        self.ipv4("tun_dst", Field::TUN_DST);
+        self.ipv6("tun_ipv6_src", Field::TUN_IPV6_SRC);
+        self.ipv6("tun_ipv6_dst", Field::TUN_IPV6_DST);
+        self.dec("tun_gbp_id", Field::TUN_GBP_ID);
+        self.hex("tun_gbp_flags", Field::TUN_GBP_FLAGS);
+        self.dec("tun_tos", Field::TUN_TOS);
+        self.dec("tun_ttl", Field::TUN_TTL);
+        self.dec("tun_erspan_ver", Field::TUN_ERSPAN_VER);
+        self.hex("tun_erspan_idx", Field::TUN_ERSPAN_IDX);
+        self.dec("tun_erspan_dir", Field::TUN_ERSPAN_DIR);
+        self.hex("tun_erspan_hwid", Field::TUN_ERSPAN_HWID);
+        self.hex("gtpu_flags", Field::TUN_GTPU_FLAGS);
+        self.dec("gtpu_msgtype", Field::TUN_GTPU_MSGTYPE);
+        let m = u32::from(self.mask.tun_flags()) & 1;
+        if m != 0 {
+            self.name("tun_flags");
+            flags::put_signed(self.out, u32::from(self.key.tun_flags()), m, flags::TUNNEL);
+            self.comma();
+        }
+    }
+
+    fn tun_metadata(&mut self, alloc: Option<&TunAlloc>) {
+        let present = self.mask.tun_md_present();
+        if present == 0 && (TUN_MD_WORD..TUN_MD_WORD + 32).all(|w| self.mask.word(w) == 0) {
+            return;
+        }
+        for n in (0..64u8).filter(|n| present >> n & 1 != 0) {
+            self.out.push_str(&self.style.colors.param);
+            self.out.push_str("tun_metadata");
+            number::put_dec(self.out, u64::from(n));
+            self.out.push_str(&self.style.colors.end);
+            if let Some(slot) = alloc.and_then(|a| a.slot(n)) {
+                let m = self.mask.tun_md_value(slot);
+                if m.iter().any(|b| *b != 0) {
+                    let v = self.key.tun_md_value(slot);
+                    self.out.push('=');
+                    put_trimmed(self.out, &v);
+                    if slot.masked && m.iter().any(|b| *b != 0xff) {
+                        self.out.push('/');
+                        put_trimmed(self.out, &m);
+                    }
+                }
+            }
+            self.comma();
+        }
+    }
+
+    fn ethernet(&mut self) {
+        let (tci, mask) = (self.key.vlan_tci(0), self.mask.vlan_tci(0));
+        if mask != 0 {
+            let (vid, pcp) = (mask & VLAN_VID_MASK, mask & VLAN_PCP_MASK);
+            let whole = |m: u16, all: u16| m == 0 || m == all;
+            if mask & VLAN_CFI != 0
+                && tci & VLAN_CFI != 0
+                && whole(vid, VLAN_VID_MASK)
+                && whole(pcp, VLAN_PCP_MASK)
+                && (vid != 0 || pcp != 0)
+            {
+                if vid != 0 {
+                    self.name("dl_vlan");
+                    number::put_dec(self.out, u64::from(tci & VLAN_VID_MASK));
+                    self.comma();
+                }
+                if pcp != 0 {
+                    self.name("dl_vlan_pcp");
+                    number::put_dec(self.out, u64::from(tci >> 13));
+                    self.comma();
+                }
+            } else {
+                self.name("vlan_tci");
+                number::put_hex(self.out, u128::from(tci), 4);
+                if mask != u16::MAX {
+                    self.out.push('/');
+                    number::put_hex(self.out, u128::from(mask), 4);
+                }
+                self.comma();
+            }
+        }
+        self.eth("dl_src", Field::ETH_SRC);
+        self.eth("dl_dst", Field::ETH_DST);
+    }
+
+    fn network(&mut self, eth_type: u16) {
+        let known = matches!(
+            eth_type,
+            proto::ETH_IPV4
+                | proto::ETH_IPV6
+                | proto::ETH_ARP
+                | proto::ETH_RARP
+                | proto::ETH_MPLS
+                | proto::ETH_MPLS_MCAST
+        );
+        if !known && self.mask.eth_type() != 0 {
+            self.name("dl_type");
+            number::put_hex(self.out, u128::from(self.key.eth_type()), 4);
+            self.comma();
+        }
+        match eth_type {
+            proto::ETH_IPV6 => {
+                self.ipv6("ipv6_src", Field::IPV6_SRC);
+                self.ipv6("ipv6_dst", Field::IPV6_DST);
+                if self.mask.ipv6_label() != 0 {
+                    self.name("ipv6_label");
+                    number::put_hex(self.out, u128::from(self.key.ipv6_label()), 5);
+                    if self.mask.ipv6_label() != u32::MAX {
+                        self.out.push('/');
+                        number::put_hex(self.out, u128::from(self.mask.ipv6_label()), 5);
+                    }
+                    self.comma();
+                }
+            }
+            proto::ETH_ARP | proto::ETH_RARP => {
+                self.ipv4("arp_spa", Field::ARP_SPA);
+                self.ipv4("arp_tpa", Field::ARP_TPA);
+            }
+            _ => {
+                self.ipv4("nw_src", Field::IP_SRC);
+                self.ipv4("nw_dst", Field::IP_DST);
+            }
+        }
+        self.protocol_number(eth_type);
+        if matches!(eth_type, proto::ETH_ARP | proto::ETH_RARP) {
+            self.eth("arp_sha", Field::ARP_SHA);
+            self.eth("arp_tha", Field::ARP_THA);
+        }
+        if self.mask.nw_tos() & 0xfc != 0 {
+            self.name("nw_tos");
+            number::put_dec(self.out, u64::from(self.key.nw_tos() & 0xfc));
+            self.comma();
+        }
+        self.dec("nw_ecn", Field::NW_ECN);
+        self.dec("nw_ttl", Field::NW_TTL);
+        self.dec("mpls_label", Field::MPLS_LABEL);
+        self.dec("mpls_tc", Field::MPLS_TC);
+        self.dec("mpls_ttl", Field::MPLS_TTL);
+        self.dec("mpls_bos", Field::MPLS_BOS);
+        for n in 1..3 {
+            if self.mask.mpls_lse(n) != 0 {
+                self.name(&format!("mpls_lse{n}"));
+                number::put_hex(self.out, u128::from(self.key.mpls_lse(n)), 8);
+                self.comma();
+            }
+        }
+        if self.mask.nw_frag() & 3 != 0 {
+            self.name("nw_frag");
+            value::put_frag(self.out, self.key.nw_frag(), self.mask.nw_frag());
+            self.comma();
+        }
+        self.nsh();
+    }
+
+    /// The IP protocol where no keyword says it, or the operation of ARP.
+    fn protocol_number(&mut self, eth_type: u16) {
+        if self.mask.nw_proto() == 0 {
+            return;
+        }
+        if matches!(eth_type, proto::ETH_ARP | proto::ETH_RARP) {
+            self.dec("arp_op", Field::NW_PROTO);
+            return;
+        }
+        let by_packet_type = self.mask.packet_type_raw() != 0 && self.key.packet_type_raw() != 0;
+        let said = !by_packet_type
+            && self.mask.eth_type() != 0
+            && match eth_type {
+                proto::ETH_IPV4 => {
+                    matches!(self.key.nw_proto(), proto::IP_ICMP | proto::IP_TCP | proto::IP_UDP | proto::IP_SCTP)
+                }
+                proto::ETH_IPV6 => {
+                    matches!(self.key.nw_proto(), proto::IP_ICMPV6 | proto::IP_TCP | proto::IP_UDP | proto::IP_SCTP)
+                }
+                _ => false,
+            };
+        if !said {
+            self.dec("nw_proto", Field::NW_PROTO);
+        }
+    }
+
+    fn nsh(&mut self) {
+        if (54..57).all(|w| self.mask.word(w) == 0) {
+            return;
+        }
+        self.dec("nsh_flags", Field::NSH_FLAGS);
+        self.dec("nsh_ttl", Field::NSH_TTL);
+        self.dec("nsh_mdtype", Field::NSH_MDTYPE);
+        self.dec("nsh_np", Field::NSH_NP);
+        self.hex("nsh_spi", Field::NSH_SPI);
+        self.dec("nsh_si", Field::NSH_SI);
+        self.hex("nsh_c1", Field::NSH_C1);
+        self.hex("nsh_c2", Field::NSH_C2);
+        self.hex("nsh_c3", Field::NSH_C3);
+        self.hex("nsh_c4", Field::NSH_C4);
+    }
+
+    fn transport(&mut self, eth_type: u16) {
+        let nw_proto = self.key.nw_proto();
+        match (eth_type, nw_proto) {
+            (proto::ETH_IPV4, proto::IP_ICMP) => {
+                self.icmp("icmp_type", Field::TCP_SRC);
+                self.icmp("icmp_code", Field::TCP_DST);
+            }
+            (proto::ETH_IPV4, proto::IP_IGMP) => {
+                self.icmp("igmp_type", Field::TCP_SRC);
+                self.icmp("igmp_code", Field::TCP_DST);
+            }
+            (proto::ETH_IPV6, proto::IP_ICMPV6) => {
+                self.icmp("icmp_type", Field::TCP_SRC);
+                self.icmp("icmp_code", Field::TCP_DST);
+                self.ipv6("nd_target", Field::ND_TARGET);
+                self.eth("nd_sll", Field::ND_SLL);
+                self.eth("nd_tll", Field::ND_TLL);
+                self.dec("nd_reserved", Field::ND_RESERVED);
+                if self.mask.get(Field::ND_OPTIONS_TYPE) != 0 {
+                    self.dec("nd_options_type", Field::ND_OPTIONS_TYPE);
+                }
+                return;
+            }
+            _ => {
+                self.dec("tp_src", Field::TCP_SRC);
+                self.dec("tp_dst", Field::TCP_DST);
+            }
+        }
+        if self.mask.tcp_flags() != 0 && nw_proto == proto::IP_TCP {
+            self.name("tcp_flags");
+            let (v, m) = (u32::from(self.key.tcp_flags()), u32::from(self.mask.tcp_flags()));
+            if m & 0xfff == 0xfff {
+                flags::put_joined(self.out, v, flags::TCP);
+            } else {
+                flags::put_signed(self.out, v, m, flags::TCP);
+            }
+            self.comma();
+        }
+    }
+
+    fn icmp(&mut self, name: &str, f: Field) {
+        self.dec(name, f);
+    }
+}
+
+fn put_trimmed(out: &mut String, bytes: &[u8]) {
+    let start = bytes.iter().position(|b| *b != 0).unwrap_or(bytes.len());
+    if start == bytes.len() {
+        out.push('0');
+        return;
+    }
+    out.push_str("0x");
+    for (i, b) in bytes.iter().enumerate().skip(start) {
+        number::put_hex_digits(out, u128::from(*b), if i == start { 1 } else { 2 });
+    }
+}
+
+impl std::fmt::Display for Match {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut s = String::new();
+        format_match(&mut s, &Style::default(), self, 0x8000);
+        f.write_str(&s)
+    }
+}

@@ -1,0 +1,157 @@
+//! Drives a [`Replica`] over a stream: connects, probes, reconnects.
+
+use crate::replica::Replica;
+use clock::Clock;
+use io::program::strerror;
+use io::vlog::Module;
+use io::{Remote, Stream, vlog_info, vlog_warn};
+use serde_json::json;
+use session::reconnect::Action;
+use session::{Message, Reconnect, Splitter};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// A replica with a connection under it.
+#[derive(Debug)]
+pub struct Client {
+    /// The rows and what is on its way to the server.
+    pub replica: Replica,
+    remote: Remote,
+    clock: Clock,
+    reconnect: Reconnect,
+    stream: Option<Stream>,
+    split: Splitter,
+    buf: Vec<u8>,
+    /// Bytes that the stream has not taken yet; kept here so that a dropped future loses none.
+    unsent: Vec<u8>,
+    /// Why the last attempt to connect failed.
+    last_error: Option<String>,
+}
+
+impl Client {
+    /// A client of the server at `remote`; it connects when it is first run.
+    pub fn new(remote: Remote, replica: Replica, clock: Clock) -> Client {
+        let mut reconnect = Reconnect::new();
+        reconnect.enable(clock.now());
+        Client {
+            replica,
+            remote,
+            clock,
+            reconnect,
+            stream: None,
+            split: Splitter::default(),
+            buf: vec![0; 65536],
+            unsent: vec![],
+            last_error: None,
+        }
+    }
+
+    /// Sets how long a silent connection is left alone before it is probed; `None` for ever.
+    pub fn set_probe_interval(&mut self, interval: Option<Duration>) {
+        self.reconnect.set_probe_interval(interval);
+    }
+
+    /// Why the last attempt to connect failed, if it did.
+    pub fn last_error(&self) -> Option<&str> {
+        self.last_error.as_deref()
+    }
+
+    /// Sends what the replica has to say, then waits until something has happened to it: a message, a new connection, a
+    /// lost one. Safe to drop.
+    pub async fn run(&mut self) {
+        if self.flush().await.is_err() {
+            self.drop_connection("connection dropped");
+            return;
+        }
+        let now = self.clock.now();
+        match self.reconnect.run(now) {
+            Some(Action::Connect) => return self.connect().await,
+            Some(Action::Disconnect) => return self.drop_connection("no response to inactivity probe, disconnecting"),
+            Some(Action::Probe) => {
+                let echo = Message::Request { id: "echo".into(), method: "echo".into(), params: json!([]) };
+                self.unsent.extend(echo.to_bytes());
+                if self.flush().await.is_err() {
+                    return self.drop_connection("connection dropped");
+                }
+            }
+            None => {}
+        }
+        let wait = self.reconnect.next_deadline().map_or(Duration::from_secs(3600), |d| d.since(self.clock.now()));
+        let Some(stream) = &mut self.stream else {
+            tokio::time::sleep(wait).await;
+            return;
+        };
+        match tokio::time::timeout(wait, stream.read(&mut self.buf)).await {
+            Err(_) => {}
+            Ok(Ok(0)) => self.drop_connection("connection closed by peer"),
+            Ok(Err(e)) => self.drop_connection(&format!("receive error: {}", strerror(&e))),
+            Ok(Ok(n)) => {
+                self.reconnect.activity(self.clock.now());
+                self.split.push(&self.buf[..n]);
+                self.take_messages();
+            }
+        }
+    }
+
+    /// Sends everything that the replica has queued. Safe to drop.
+    pub async fn flush(&mut self) -> std::io::Result<()> {
+        let Some(stream) = &mut self.stream else { return Ok(()) };
+        while let Some(m) = self.replica.poll_output() {
+            self.unsent.extend(m.to_bytes());
+        }
+        while !self.unsent.is_empty() {
+            let n = stream.write(&self.unsent).await?;
+            if n == 0 {
+                return Err(std::io::ErrorKind::WriteZero.into());
+            }
+            self.unsent.drain(..n);
+        }
+        Ok(())
+    }
+
+    fn take_messages(&mut self) {
+        loop {
+            let result = match self.split.next_message() {
+                Ok(None) => return,
+                Ok(Some(m)) => self.replica.input(m),
+                Err(e) => Err(e),
+            };
+            if let Err(e) = result {
+                return self.drop_connection(&e);
+            }
+        }
+    }
+
+    async fn connect(&mut self) {
+        vlog_info!(Module::Reconnect, "{}: connecting...", self.remote);
+        self.reconnect.connecting(self.clock.now());
+        match Stream::connect(&self.remote).await {
+            Ok(s) => {
+                vlog_info!(Module::Reconnect, "{}: connected", self.remote);
+                self.last_error = None;
+                self.stream = Some(s);
+                self.unsent.clear();
+                self.split = Splitter::default();
+                self.reconnect.connected(self.clock.now());
+                self.replica.connected();
+            }
+            Err(e) => {
+                let why = strerror(&e);
+                vlog_info!(Module::Reconnect, "{}: connection attempt failed ({why})", self.remote);
+                self.last_error = Some(why);
+                self.reconnect.disconnected(self.clock.now());
+                let backoff = self.reconnect.backoff().as_secs_f32();
+                vlog_info!(Module::Reconnect, "{}: waiting {backoff} seconds before reconnect", self.remote);
+            }
+        }
+    }
+
+    fn drop_connection(&mut self, why: &str) {
+        if self.stream.take().is_some() {
+            vlog_warn!(Module::Reconnect, "{}: {why}", self.remote);
+            self.last_error = Some(why.into());
+        }
+        self.replica.disconnected();
+        self.reconnect.disconnected(self.clock.now());
+    }
+}
