@@ -177,7 +177,7 @@ impl Xlator<'_> {
                 fields::pop_vlan(&mut self.key, &mut self.wc);
             }
             Action::PushVlan(tpid) => {
-                fields::push_vlan(&mut self.key, &mut self.wc);
+                fields::push_vlan(&mut self.key, &self.base, &mut self.wc);
                 self.key.set_vlan_tpid(0, *tpid);
                 let inherited = self.key.vlan_tci(1) & !VLAN_CFI;
                 self.key.set_vlan_tci(0, inherited | VLAN_CFI);
@@ -328,7 +328,7 @@ impl Xlator<'_> {
             return;
         }
         if !tagged {
-            fields::push_vlan(&mut self.key, &mut self.wc);
+            fields::push_vlan(&mut self.key, &self.base, &mut self.wc);
             self.key.set_vlan_tpid(0, ethertype::VLAN);
         }
         self.key.set_vlan_tci(0, self.key.vlan_tci(0) & !mask | bits | VLAN_CFI);

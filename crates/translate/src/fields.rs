@@ -111,9 +111,10 @@ pub(crate) fn vlan_count(key: &FlowKey) -> usize {
     (0..flow::key::MAX_VLANS).take_while(|&n| key.vlan_tci(n) & VLAN_CFI != 0).count()
 }
 
-/// Makes room for a tag in front. The bits of the tags that move count as looked at.
-pub(crate) fn push_vlan(key: &mut FlowKey, wc: &mut FlowMask) {
-    for n in 0..vlan_count(key) {
+/// Makes room for a tag in front. The tags that move count as looked at, and so do those that the packet still has in
+/// `base`: whether a new tag has to replace one that was removed depends on their values.
+pub(crate) fn push_vlan(key: &mut FlowKey, base: &FlowKey, wc: &mut FlowMask) {
+    for n in 0..vlan_count(key).max(vlan_count(base)) {
         wc.set_vlan_tci(n, 0xffff);
         wc.set_vlan_tpid(n, 0xffff);
     }
