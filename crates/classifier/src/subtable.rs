@@ -1,216 +1,214 @@
-//! The rules that share one mask.
+//! The rules of one mask.
 
-use crate::Entry;
-use flow::mini::{finish_hash, mix};
-use flow::{FlowKey, FlowMask, MiniKey, MiniMatch};
-use papaya::HashMap;
-use std::collections::BTreeMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-/// Hashes arrive ready made.
+use flow::mini::{finish_hash, mix};
+use flow::{FlowKey, FlowMask, MiniKey};
+use papaya::HashMap;
+
+use crate::rule::Rule;
+
+/// Words where the stages of a lookup end: metadata and registers, link layer, network layer. Tunnel metadata comes
+/// with the first stage though it lies behind.
+const STAGE_ENDS: [usize; 3] = [39, 44, 57];
+const TUNNEL_FROM: usize = 58;
+/// Stages of a lookup.
+pub(crate) const STAGES: usize = 4;
+
+fn stage_of(word: usize) -> usize {
+    if word >= TUNNEL_FROM { 0 } else { STAGE_ENDS.iter().take_while(|&&end| word >= end).count() }
+}
+
+/// Keys are hashes already.
 #[derive(Default)]
-pub(crate) struct Ready(u64);
+pub(crate) struct Identity(u64);
 
-impl Hasher for Ready {
+impl Hasher for Identity {
     fn finish(&self) -> u64 {
         self.0
     }
+
     fn write(&mut self, bytes: &[u8]) {
-        for b in bytes {
-            self.0 = mix(self.0, u64::from(*b));
+        for &b in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(b);
         }
     }
-    fn write_u64(&mut self, n: u64) {
-        self.0 = n;
+
+    fn write_u64(&mut self, x: u64) {
+        self.0 = x;
     }
 }
 
-type ByHash<V> = HashMap<u64, V, BuildHasherDefault<Ready>>;
+type Map<V> = HashMap<u64, V, BuildHasherDefault<Identity>>;
 
-/// Rules whose masked words have the same hash; nearly always one.
-enum Bucket<R> {
-    One(Arc<R>),
-    /// By falling priority.
-    Many(Box<[Arc<R>]>),
+/// Rules whose masked keys have the same hash, greatest priority first. Nearly always one.
+pub(crate) enum Bucket<T> {
+    One(Arc<Rule<T>>),
+    Many(Arc<[Arc<Rule<T>>]>),
 }
 
-impl<R> Bucket<R> {
-    fn rules(&self) -> &[Arc<R>] {
+impl<T> Clone for Bucket<T> {
+    fn clone(&self) -> Self {
         match self {
-            Bucket::One(r) => std::slice::from_ref(r),
-            Bucket::Many(v) => v,
+            Bucket::One(r) => Bucket::One(r.clone()),
+            Bucket::Many(r) => Bucket::Many(r.clone()),
+        }
+    }
+}
+
+impl<T> Bucket<T> {
+    pub fn rules(&self) -> &[Arc<Rule<T>>] {
+        match self {
+            Bucket::One(rule) => std::slice::from_ref(rule),
+            Bucket::Many(rules) => rules,
         }
     }
 
-    fn of(mut rules: Vec<Arc<R>>) -> Option<Bucket<R>> {
+    fn from_rules(mut rules: Vec<Arc<Rule<T>>>) -> Option<Self> {
+        rules.sort_by_key(|r| std::cmp::Reverse(r.priority));
         match rules.len() {
             0 => None,
             1 => rules.pop().map(Bucket::One),
-            _ => Some(Bucket::Many(rules.into_boxed_slice())),
+            _ => Some(Bucket::Many(rules.into())),
         }
     }
 }
 
-/// First words of layers 2, 3 and 4 in a key, and the first word after them; see the table in [`flow::key`].
-const LAYERS: [std::ops::Range<usize>; 3] = [39..44, 44..52, 52..58];
+/// A mask word: where, which bits.
+type Word = (u8, u64);
 
-fn stage_of(word: usize) -> usize {
-    LAYERS.iter().position(|l| l.contains(&word)).map_or(0, |layer| layer + 1)
+/// All rules with one mask.
+pub(crate) struct Subtable<T> {
+    pub mask: MiniKey,
+    /// Mask words by stage.
+    words: Box<[Word]>,
+    /// Where in `words` each stage ends.
+    ends: [u8; STAGES],
+    /// Number of rules by the hash of their words up to a stage; only for stages that more words follow.
+    indices: [Option<Map<u32>>; STAGES - 1],
+    rules: Map<Bucket<T>>,
 }
 
-pub(crate) struct Subtable<R> {
-    /// Words of the mask, those of early stages first.
-    words: Box<[(usize, u64)]>,
-    /// Where each stage but the last ends in `words`, with the partial hashes of the rules and how many share each.
-    stages: Box<[(usize, ByHash<u32>)]>,
-    rules: ByHash<Bucket<R>>,
-    /// Priority of the best rule. Subtables are ordered by it.
-    max_priority: AtomicU32,
-    counts: Mutex<BTreeMap<u16, usize>>,
-}
-
-impl<R> std::fmt::Debug for Subtable<R> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Subtable").field("words", &self.words).finish_non_exhaustive()
+impl<T: Send + Sync + 'static> Subtable<T> {
+    pub fn new(mask: MiniKey) -> Self {
+        let mut words: Vec<Word> = mask.iter().map(|(i, m)| (i as u8, m)).collect();
+        words.sort_by_key(|&(i, _)| stage_of(usize::from(i)));
+        let mut ends = [0; STAGES];
+        for (stage, end) in ends.iter_mut().enumerate() {
+            *end = words.iter().filter(|&&(i, _)| stage_of(usize::from(i)) <= stage).count() as u8;
+        }
+        let total = words.len() as u8;
+        let indices = std::array::from_fn(|s| {
+            let begins = if s == 0 { 0 } else { ends[s - 1] };
+            (ends[s] > begins && ends[s] < total).then(Map::default)
+        });
+        Subtable { mask, words: words.into(), ends, indices, rules: Map::default() }
     }
-}
 
-impl<R: Entry> Subtable<R> {
-    pub(crate) fn new(mask: &MiniKey) -> Self {
-        let mut words: Vec<(usize, u64)> = mask.iter().collect();
-        words.sort_by_key(|&(w, _)| stage_of(w));
-        let ends: Vec<usize> = (1..words.len()).filter(|&i| stage_of(words[i].0) != stage_of(words[i - 1].0)).collect();
-        Subtable {
-            words: words.into(),
-            stages: ends.into_iter().map(|end| (end, ByHash::default())).collect(),
-            rules: ByHash::default(),
-            max_priority: AtomicU32::new(0),
-            counts: Mutex::default(),
+    fn hash(&self, stage: usize, from: u64, word: impl Fn(usize) -> u64) -> u64 {
+        let begins = if stage == 0 { 0 } else { usize::from(self.ends[stage - 1]) };
+        self.words[begins..usize::from(self.ends[stage])]
+            .iter()
+            .fold(from, |h, &(i, m)| mix(h, word(usize::from(i)) & m))
+    }
+
+    fn whole_hash(&self, word: impl Fn(usize) -> u64 + Copy) -> u64 {
+        finish_hash((0..STAGES).fold(0, |h, stage| self.hash(stage, h, word)))
+    }
+
+    fn unwildcard(&self, upto: usize, wc: &mut FlowMask) {
+        for &(i, m) in &self.words[..upto] {
+            let i = usize::from(i);
+            wc.set_word(i, wc.word(i) | m);
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rules.is_empty()
-    }
-
-    pub(crate) fn max_priority(&self) -> u16 {
-        self.max_priority.load(Ordering::Acquire) as u16
-    }
-
-    /// Changes whenever the order of the subtables may change.
-    pub(crate) fn priorities(&self) -> Option<u16> {
-        self.counts.lock().unwrap_or_else(|e| e.into_inner()).keys().next_back().copied()
-    }
-
-    /// Hashes of the words up to each stage's end, and of all of them.
-    fn hashes(&self, word: impl Fn(usize) -> u64) -> (Vec<u64>, u64) {
-        let mut partial = Vec::with_capacity(self.stages.len());
-        let (mut hash, mut from) = (0, 0);
-        for (end, _) in &self.stages {
-            hash = self.words[from..*end].iter().fold(hash, |h, &(w, m)| mix(h, word(w) & m));
-            from = *end;
-            partial.push(finish_hash(hash));
-        }
-        hash = self.words[from..].iter().fold(hash, |h, &(w, m)| mix(h, word(w) & m));
-        (partial, finish_hash(hash))
-    }
-
-    pub(crate) fn lookup(&self, version: u64, key: &FlowKey, mask: Option<&mut FlowMask>) -> Option<Arc<R>> {
-        let (mut hash, mut from) = (0, 0);
-        for (end, set) in &self.stages {
-            hash = self.words[from..*end].iter().fold(hash, |h, &(w, m)| mix(h, key.word(w) & m));
-            from = *end;
-            if mask.is_some() && !set.pin().contains_key(&finish_hash(hash)) {
-                self.unwildcard(*end, mask);
-                return None;
+    /// Calls `each` with the rules that match, greatest priority first, until it says stop by returning true.
+    /// Adds to `wc` the bits that were looked at.
+    pub fn lookup(&self, key: &FlowKey, wc: Option<&mut FlowMask>, mut each: impl FnMut(&Arc<Rule<T>>) -> bool) {
+        let mut hash = 0;
+        for stage in 0..STAGES {
+            hash = self.hash(stage, hash, |i| key.word(i));
+            if let Some(Some(index)) = self.indices.get(stage)
+                && !index.pin().contains_key(&finish_hash(hash))
+            {
+                if let Some(wc) = wc {
+                    self.unwildcard(usize::from(self.ends[stage]), wc);
+                }
+                return;
             }
         }
-        hash = self.words[from..].iter().fold(hash, |h, &(w, m)| mix(h, key.word(w) & m));
-        self.unwildcard(self.words.len(), mask);
+        if let Some(wc) = wc {
+            self.unwildcard(self.words.len(), wc);
+        }
         let rules = self.rules.pin();
-        let bucket = rules.get(&finish_hash(hash))?;
-        bucket.rules().iter().find(|r| r.versions().visible(version) && r.matching().matches(key)).cloned()
-    }
-
-    fn unwildcard(&self, end: usize, mask: Option<&mut FlowMask>) {
-        if let Some(mask) = mask {
-            for &(w, m) in &self.words[..end] {
-                mask.set_word(w, mask.word(w) | m);
+        let Some(bucket) = rules.get(&finish_hash(hash)) else { return };
+        for rule in bucket.rules() {
+            if rule.matching.matches(key) && each(rule) {
+                return;
             }
         }
     }
 
-    pub(crate) fn insert(&self, rule: Arc<R>) {
-        let (partial, full) = self.hashes(|w| rule.matching().key_word(w));
-        let priority = rule.priority();
-        // Stages first: a reader that finds the stage but not yet the rule has merely unwildcarded more than needed.
-        for ((_, set), hash) in self.stages.iter().zip(partial) {
-            let set = set.pin();
-            let n = set.get(&hash).copied().unwrap_or(0);
-            set.insert(hash, n + 1);
-        }
-        let rules = self.rules.pin();
-        let mut list: Vec<Arc<R>> = rules.get(&full).map_or(vec![], |b| b.rules().to_vec());
-        let at = list.partition_point(|r| r.priority() >= priority);
-        list.insert(at, rule);
-        if let Some(b) = Bucket::of(list) {
-            rules.insert(full, b);
-        }
-        let mut counts = self.counts.lock().unwrap_or_else(|e| e.into_inner());
-        *counts.entry(priority).or_default() += 1;
-        self.update_max(&counts);
+    /// Rules with just this masked key.
+    pub fn bucket(&self, matching: &flow::MiniMatch) -> Option<Bucket<T>> {
+        let hash = self.whole_hash(|i| matching.key_word(i));
+        self.rules.pin().get(&hash).cloned()
     }
 
-    pub(crate) fn remove(&self, rule: &Arc<R>) -> bool {
-        let (partial, full) = self.hashes(|w| rule.matching().key_word(w));
-        let rules = self.rules.pin();
-        let Some(bucket) = rules.get(&full) else { return false };
-        let list: Vec<Arc<R>> = bucket.rules().iter().filter(|r| !Arc::ptr_eq(r, rule)).cloned().collect();
-        if list.len() == bucket.rules().len() {
+    /// Only one thread at a time may change a subtable.
+    pub fn insert(&self, rule: Arc<Rule<T>>) {
+        let matching = &rule.matching;
+        let mut hash = 0;
+        for stage in 0..STAGES {
+            hash = self.hash(stage, hash, |i| matching.key_word(i));
+            if let Some(Some(index)) = self.indices.get(stage) {
+                index.pin().update_or_insert(finish_hash(hash), |n| n + 1, 1);
+            }
+        }
+        let hash = finish_hash(hash);
+        let map = self.rules.pin();
+        let mut rules = map.get(&hash).map(|b| b.rules().to_vec()).unwrap_or_default();
+        rules.push(rule.clone());
+        if let Some(bucket) = Bucket::from_rules(rules) {
+            map.insert(hash, bucket);
+        }
+    }
+
+    /// Takes a rule out; whether it was there.
+    pub fn remove(&self, rule: &Arc<Rule<T>>) -> bool {
+        let hash = self.whole_hash(|i| rule.matching.key_word(i));
+        let map = self.rules.pin();
+        let Some(bucket) = map.get(&hash) else { return false };
+        let mut rules = bucket.rules().to_vec();
+        let before = rules.len();
+        rules.retain(|r| !Arc::ptr_eq(r, rule));
+        if rules.len() == before {
             return false;
         }
-        match Bucket::of(list) {
-            Some(b) => rules.insert(full, b),
-            None => rules.remove(&full),
-        };
-        for ((_, set), hash) in self.stages.iter().zip(partial) {
-            let set = set.pin();
-            match set.get(&hash).copied() {
-                Some(n) if n > 1 => set.insert(hash, n - 1),
-                _ => set.remove(&hash),
-            };
+        match Bucket::from_rules(rules) {
+            Some(bucket) => drop(map.insert(hash, bucket).is_some()),
+            None => drop(map.remove(&hash).is_some()),
         }
-        let mut counts = self.counts.lock().unwrap_or_else(|e| e.into_inner());
-        if let Some(n) = counts.get_mut(&rule.priority()) {
-            *n -= 1;
-            if *n == 0 {
-                counts.remove(&rule.priority());
+        let mut hash = 0;
+        for stage in 0..STAGES {
+            hash = self.hash(stage, hash, |i| rule.matching.key_word(i));
+            if let Some(Some(index)) = self.indices.get(stage) {
+                let index = index.pin();
+                let key = finish_hash(hash);
+                match index.get(&key) {
+                    Some(&n) if n > 1 => drop(index.insert(key, n - 1)),
+                    _ => drop(index.remove(&key)),
+                }
             }
         }
-        self.update_max(&counts);
         true
     }
 
-    fn update_max(&self, counts: &BTreeMap<u16, usize>) {
-        let max = counts.keys().next_back().copied().unwrap_or(0);
-        self.max_priority.store(max.into(), Ordering::Release);
-    }
-
-    pub(crate) fn find_exact(&self, version: u64, matching: &MiniMatch, priority: u16) -> Option<Arc<R>> {
-        let (_, full) = self.hashes(|w| matching.key_word(w));
-        let rules = self.rules.pin();
-        let bucket = rules.get(&full)?;
-        let same =
-            |r: &&Arc<R>| r.priority() == priority && r.versions().visible(version) && r.matching().is_within(matching);
-        bucket.rules().iter().find(same).cloned()
-    }
-
-    pub(crate) fn for_each(&self, f: &mut impl FnMut(&Arc<R>)) {
-        let rules = self.rules.pin();
-        for (_, bucket) in rules.iter() {
-            bucket.rules().iter().for_each(&mut *f);
+    pub fn for_each(&self, mut each: impl FnMut(&Arc<Rule<T>>)) {
+        for bucket in self.rules.pin().values() {
+            bucket.rules().iter().for_each(&mut each);
         }
     }
 }

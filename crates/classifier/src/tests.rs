@@ -1,166 +1,150 @@
 use super::*;
-use flow::Match;
+use flow::{Field, Match};
 use proptest::prelude::*;
 
-#[derive(Debug)]
-struct Rule {
-    matching: MiniMatch,
-    priority: u16,
-    versions: Versions,
-    id: usize,
-}
+struct Plain(u32, Vec<Clause>);
 
-impl Entry for Rule {
-    fn matching(&self) -> &MiniMatch {
-        &self.matching
-    }
-    fn priority(&self) -> u16 {
-        self.priority
-    }
-    fn versions(&self) -> &Versions {
-        &self.versions
+impl Payload for Plain {
+    fn clauses(&self) -> &[Clause] {
+        &self.1
     }
 }
 
-/// A key in which each of a few words, one or two of each layer, holds a small number.
-fn key(values: &[u64]) -> FlowKey {
-    let mut k = FlowKey::ZERO;
-    for (w, v) in WORDS_USED.iter().zip(values) {
-        k.set_word(*w, *v);
+fn matching(fields: &[(Field, u128, u128)]) -> MiniMatch {
+    let mut m = Match::any();
+    for &(field, value, mask) in fields {
+        m.set_masked(field, value, mask);
     }
-    k
+    MiniMatch::new(&m)
 }
 
-const WORDS_USED: [usize; 6] = [2, 30, 40, 45, 47, 57];
-
-fn rule(id: usize, priority: u16, values: &[u64], masks: &[u64]) -> Arc<Rule> {
-    let m = Match::new(&key(values), &key(masks));
-    Arc::new(Rule { matching: MiniMatch::new(&m), priority, versions: Versions::from(1), id })
+fn rule(id: u32, priority: u32, fields: &[(Field, u128, u128)]) -> Arc<Rule<Plain>> {
+    Arc::new(Rule::new(matching(fields), priority, 1, Plain(id, Vec::new())))
 }
 
-fn values() -> impl Strategy<Value = Vec<u64>> {
-    proptest::collection::vec(0u64..4, WORDS_USED.len())
+const FULL: u128 = u128::MAX;
+
+#[test]
+fn priority_wins_and_removal_uncovers() {
+    let table = Classifier::new();
+    let low = rule(1, 1, &[]);
+    let high = rule(2, 9, &[(Field::ETH_TYPE, 0x800, FULL)]);
+    table.insert(low.clone());
+    table.insert(high.clone());
+    let mut key = FlowKey::ZERO;
+    key.set_eth_type(0x800);
+    assert_eq!(table.lookup(1, &key, None).unwrap().data.0, 2);
+    assert!(table.remove(&high));
+    assert!(!table.remove(&high));
+    assert_eq!(table.lookup(1, &key, None).unwrap().data.0, 1);
+    assert!(table.remove(&low));
+    assert!(table.lookup(1, &key, None).is_none());
+    assert_eq!((table.len(), table.masks()), (0, 0));
 }
 
-fn rules() -> impl Strategy<Value = Vec<(u16, Vec<u64>, Vec<u64>)>> {
-    proptest::collection::vec((0u16..6, values(), values()), 0..24)
+#[test]
+fn versions_hide_and_show() {
+    let table = Classifier::new();
+    let old = rule(1, 5, &[]);
+    table.insert(old.clone());
+    table.insert(Arc::new(Rule::new(matching(&[]), 5, 2, Plain(2, Vec::new()))));
+    old.remove_in(2);
+    let seen = |version| table.lookup(version, &FlowKey::ZERO, None).map(|r| r.data.0);
+    assert_eq!((seen(0), seen(1), seen(2)), (None, Some(1), Some(2)));
+    assert_eq!(table.find(2, &matching(&[]), 5).unwrap().data.0, 2);
 }
 
-/// What the classifier must say: the answer of a search through all rules.
-fn linear<'a>(all: &'a [Arc<Rule>], key: &FlowKey) -> Option<&'a Arc<Rule>> {
-    let hits = all.iter().filter(|r| r.versions.visible(1) && r.matching.matches(key));
-    hits.max_by_key(|r| r.priority)
+#[test]
+fn early_stage_spares_later_fields() {
+    let table = Classifier::new();
+    table.insert(rule(1, 5, &[(Field::IN_PORT_OXM, 7, FULL), (Field::TCP_DST, 80, FULL)]));
+    let mut key = FlowKey::ZERO;
+    key.set_in_port_raw(3);
+    let mut wc = FlowMask::ZERO;
+    assert!(table.lookup(1, &key, Some(&mut wc)).is_none());
+    assert_eq!((wc.in_port_raw(), wc.tp_dst()), (u32::MAX, 0));
+}
+
+#[test]
+fn conjunctions() {
+    let clause = |clause| Clause { id: 77, clause, n_clauses: 2 };
+    let soft =
+        |n, fields: &[(Field, u128, u128)]| Arc::new(Rule::new(matching(fields), 10, 1, Plain(100, vec![clause(n)])));
+    let table = Classifier::new();
+    for src in 1..=3 {
+        table.insert(soft(0, &[(Field::IP_SRC, src, FULL)]));
+        table.insert(soft(1, &[(Field::IP_DST, src, FULL)]));
+    }
+    table.insert(rule(5, 10, &[(Field::CONJ_ID, 77, FULL)]));
+    table.insert(rule(6, 1, &[]));
+    let look = |src: u32, dst: u32| {
+        let mut key = FlowKey::ZERO;
+        key.set_nw_src(src.into());
+        key.set_nw_dst(dst.into());
+        table.lookup(1, &key, None).unwrap().data.0
+    };
+    assert_eq!((look(1, 2), look(3, 3), look(1, 9), look(9, 1)), (5, 5, 6, 6));
+}
+
+/// A table entry made of few values, so that random ones meet.
+fn arbitrary_rule() -> impl Strategy<Value = (u32, Vec<(Field, u128, u128)>)> {
+    let field = prop_oneof![
+        Just(Field::IN_PORT_OXM),
+        Just(Field::ETH_DST),
+        Just(Field::IP_SRC),
+        Just(Field::IP_DST),
+        Just(Field::TCP_DST),
+        Just(Field::REG0)
+    ];
+    let mask = prop_oneof![Just(FULL), Just(0xffu128), Just(0xf0)];
+    let part = (field, 0u128..4, mask).prop_map(|(f, v, m)| (f, v * 0x11, m));
+    (0u32..6, proptest::collection::vec(part, 0..4))
+}
+
+fn arbitrary_key() -> impl Strategy<Value = FlowKey> {
+    proptest::collection::vec(0u128..4, 6).prop_map(|v| {
+        let mut key = FlowKey::ZERO;
+        let fields = [Field::IN_PORT_OXM, Field::ETH_DST, Field::IP_SRC, Field::IP_DST, Field::TCP_DST, Field::REG0];
+        for (f, v) in fields.into_iter().zip(v) {
+            key.set(f, v * 0x11);
+        }
+        key
+    })
 }
 
 proptest! {
+    /// The classifier agrees with a plain search, and any packet that agrees on the bits looked at gets the same rule.
     #[test]
-    fn agrees_with_linear_search_and_masks_are_wide_enough(
-        rules in rules(), probes in proptest::collection::vec((values(), values()), 8), gone in any::<u32>()
+    fn agrees_with_plain_search(
+        rules in proptest::collection::vec(arbitrary_rule(), 0..30),
+        key in arbitrary_key(),
+        other in arbitrary_key(),
+        removed in proptest::collection::vec(any::<bool>(), 30),
     ) {
-        let c = Classifier::new();
-        let mut all = vec![];
-        for (id, (priority, v, m)) in rules.iter().enumerate() {
-            let r = rule(id, *priority, v, m);
-            c.insert(r.clone());
-            all.push(r);
-        }
-        for (i, r) in all.iter().enumerate() {
-            if gone >> (i % 32) & 1 != 0 {
-                prop_assert!(c.remove(r));
-                prop_assert!(!c.remove(r));
-                r.versions.remove_at(0);
+        let table = Classifier::new();
+        let mut kept: Vec<Arc<Rule<Plain>>> = Vec::new();
+        for (id, (priority, fields)) in rules.iter().enumerate() {
+            let new = rule(id as u32, *priority, fields);
+            if table.find(1, &new.matching, *priority).is_none() {
+                table.insert(new.clone());
+                kept.push(new);
             }
         }
-        for (v, other) in probes {
-            let k = key(&v);
-            let mut mask = FlowMask::ZERO;
-            let got = c.lookup(1, &k, Some(&mut mask));
-            prop_assert_eq!(got.as_ref().map(|r| r.priority), linear(&all, &k).map(|r| r.priority));
-            // Every packet that agrees on the mask's bits gets the same answer.
-            let mut twin = key(&other);
-            for w in 0..flow::key::WORDS {
-                twin.set_word(w, (k.word(w) & mask.word(w)) | (twin.word(w) & !mask.word(w)));
+        for (i, rule) in kept.clone().iter().enumerate() {
+            if removed[i] {
+                prop_assert!(table.remove(rule));
+                kept.retain(|r| !Arc::ptr_eq(r, rule));
             }
-            prop_assert_eq!(c.lookup(1, &twin, None).map(|r| r.priority), got.map(|r| r.priority));
         }
+        let best = |key: &FlowKey| kept.iter().filter(|r| r.matching.matches(key)).map(|r| r.priority).max();
+        let mut wc = FlowMask::ZERO;
+        let found = table.lookup(1, &key, Some(&mut wc));
+        prop_assert_eq!(found.as_ref().map(|r| r.priority), best(&key));
+        let mut blended = other;
+        for i in 0..flow::WORDS {
+            blended.set_word(i, key.word(i) & wc.word(i) | other.word(i) & !wc.word(i));
+        }
+        prop_assert_eq!(best(&blended), best(&key));
+        prop_assert_eq!(table.len(), kept.len());
     }
-}
-
-#[test]
-fn versions_flip_many_rules_at_once() {
-    let c = Classifier::new();
-    let old = rule(0, 5, &[1], &[3]);
-    c.insert(old.clone());
-    let new = Arc::new(Rule { versions: Versions::from(2), id: 1, ..Rule::clone_of(&old) });
-    c.insert(new.clone());
-    old.versions.remove_at(2);
-    let k = key(&[1]);
-    assert_eq!(c.lookup(1, &k, None).map(|r| r.id), Some(0));
-    assert_eq!(c.lookup(2, &k, None).map(|r| r.id), Some(1));
-    assert_eq!(c.find_exact(2, &old.matching, 5).map(|r| r.id), Some(1));
-    assert!(c.remove(&old));
-    assert_eq!(c.len(), 1);
-}
-
-impl Rule {
-    fn clone_of(r: &Rule) -> Rule {
-        Rule { matching: r.matching.clone(), priority: r.priority, versions: Versions::from(1), id: r.id }
-    }
-}
-
-#[test]
-fn an_early_stage_that_rules_out_a_subtable_leaves_later_fields_wild() {
-    let c = Classifier::new();
-    c.insert(rule(0, 5, &[0, 0, 2, 3, 0, 1], &[0, 0, 3, 3, 0, 3]));
-    let mut mask = FlowMask::ZERO;
-    assert!(c.lookup(1, &key(&[0, 0, 1, 3, 0, 1]), Some(&mut mask)).is_none());
-    assert_eq!((mask.word(40), mask.word(45), mask.word(57)), (3, 0, 0));
-}
-
-#[test]
-fn a_better_rule_hides_the_subtables_below_it() {
-    let c = Classifier::new();
-    c.insert(rule(0, 9, &[1], &[3]));
-    c.insert(rule(1, 1, &[0, 1], &[0, 3]));
-    let mut mask = FlowMask::ZERO;
-    assert_eq!(c.lookup(1, &key(&[1, 1]), Some(&mut mask)).map(|r| r.id), Some(0));
-    assert_eq!(mask.word(30), 0);
-}
-
-#[test]
-fn within_and_overlaps() {
-    let c = Classifier::new();
-    let narrow = rule(0, 5, &[1, 1], &[3, 3]);
-    c.insert(narrow.clone());
-    let wide = rule(1, 5, &[1], &[3]);
-    assert_eq!(c.within(1, &wide.matching).len(), 1);
-    assert!(c.overlaps(1, &wide.matching, 5));
-    assert!(!c.overlaps(1, &wide.matching, 6));
-    assert!(!c.overlaps(1, &rule(2, 5, &[2], &[3]).matching, 5));
-    c.insert(wide);
-    assert_eq!(c.within(1, &narrow.matching).len(), 1);
-    assert_eq!(c.masks(), 2);
-}
-
-#[test]
-fn many_threads_read_while_one_writes() {
-    let c: Classifier<Rule> = Classifier::new();
-    let keep = rule(0, 1, &[1], &[3]);
-    c.insert(keep);
-    std::thread::scope(|s| {
-        let reader = s.spawn(|| {
-            let mut seen_other = 0;
-            for _ in 0..20_000 {
-                let r = c.lookup(1, &key(&[1, 1, 1, 1, 1, 1]), None).expect("the kept rule is always there");
-                seen_other += usize::from(r.id != 0);
-            }
-            seen_other
-        });
-        while !reader.is_finished() {
-            let r = rule(7, 5, &[1, 1], &[3, 3]);
-            c.insert(r.clone());
-            c.remove(&r);
-        }
-        reader.join().unwrap();
-    });
 }
