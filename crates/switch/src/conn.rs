@@ -148,7 +148,7 @@ impl Conn {
                     names(hello.versions)
                 );
                 let theirs = Version::from_wire(raw[0]).unwrap_or(Version::V10);
-                let error = ErrorMsg { error: Some(Error::OFPHFC_INCOMPATIBLE), raw: (0, 0, 0), data: text.clone().into() };
+                let error = ErrorMsg { error: Some(Error::HelloFailedIncompatible), raw: (0, 0, 0), data: text.clone().into() };
                 self.output.extend(Message::Error(error).encode(theirs, 0));
                 self.closing = Some(format!("version negotiation failed ({text})"));
             }
@@ -162,7 +162,7 @@ impl Conn {
             if raw[1] == 0 {
                 return None;
             }
-            self.send_error(Error::OFPBRC_BAD_VERSION, &raw);
+            self.send_error(Error::BadRequestBadVersion, &raw);
             return None;
         }
         let message = match openflow::decode(&raw) {
