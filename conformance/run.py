@@ -95,6 +95,7 @@ class Kit:
         if "vtep-ctl" in (self.programs["ref"] or ()):
             self.have.add("vtep")
         self.results = os.path.join(HERE, "results")
+        self.pending = {} if args.strict else pending_cases()
 
     def side(self, name):
         tools, daemons = SIDES[name]
@@ -191,6 +192,10 @@ class Kit:
         for side, got in steps.items():
             if side != "ref":
                 trouble += compare(case, base, side, got) if base is not None else broken(side, got)
+        if case.name in self.pending:
+            if trouble:
+                return "skipped", "known to differ, see pending.txt"
+            print(f"pending {case.name}: passes now, take it out of pending.txt", flush=True)
         return ("failed", trouble) if trouble else ("passed", "")
 
 
@@ -223,6 +228,16 @@ def compare(case, base, side, got):
     return "".join(f"  {line}\n" for line in diff)
 
 
+def pending_cases():
+    """Cases of features that ferrovs does not have yet: name to reason."""
+    try:
+        with open(f"{HERE}/pending.txt", encoding="utf-8") as f:
+            lines = [line.strip() for line in f if line.strip() and not line.startswith("#")]
+    except FileNotFoundError:
+        return {}
+    return {name.strip(): reason.strip() for name, _, reason in (line.partition(":") for line in lines)}
+
+
 def load_cases(patterns):
     cases, errors = [], []
     for path in sorted(os.listdir(f"{HERE}/cases")):
@@ -244,6 +259,7 @@ def arguments():
     p.add_argument("--mixed", action="store_true", help="also run our tools on the reference's daemons and the reverse")
     p.add_argument("--update", action="store_true", help="keep the reference's transcripts in recorded/")
     p.add_argument("--recorded", action="store_true", help="compare with recorded/ where there is a transcript")
+    p.add_argument("--strict", action="store_true", help="count the cases of pending.txt that differ as failed")
     p.add_argument("--show", action="store_true", help="print the transcripts")
     p.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1))
     p.add_argument("--repeat", type=int, default=1, help="run each case this often (to find what is not deterministic)")

@@ -6,7 +6,7 @@ import shlex
 
 HEADER_KEYS = {"title", "needs", "norm", "sub", "mixed", "only", "timeout"}
 NEEDS = {"root", "tun", "vtep", "netns"}
-DIRECTIVES = {"db", "switch", "bridge", "host", "inject", "ping", "file", "wait", "sort", "quiet", "record", "wire", "each"}
+DIRECTIVES = {"db", "switch", "bridge", "host", "inject", "ping", "file", "wait", "sort", "tree", "quiet", "record", "wire", "each"}
 
 
 class CaseError(Exception):
@@ -106,7 +106,7 @@ class Case:
             if i == len(lines):
                 self._bad(number, "'@file' without '@end'")
             i += 1
-        elif name not in ("wait", "sort", "quiet", "each"):
+        elif name not in ("wait", "sort", "tree", "quiet", "each"):
             try:
                 shlex.split(rest)
             except ValueError as e:

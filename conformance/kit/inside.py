@@ -124,6 +124,10 @@ class Sandbox:
         out, err, code = self.sh(step.text)
         return transcript("".join(sorted(self.normal(out).splitlines(keepends=True))), err, code)
 
+    def do_tree(self, step):
+        out, err, code = self.sh(step.text)
+        return transcript(sorted_tree(self.normal(out)), err, code)
+
     def do_quiet(self, step):
         self.must(step.text)
 
@@ -177,7 +181,7 @@ class Sandbox:
         settings = " ".join(shlex.quote(s) for s in settings)
         for command in (
             f"ip netns add {name}",
-            f"ip link add {name} type veth peer name eth0 netns {name}",
+            f"ip link add {name} address 02:00:00:00:01:{n:02x} type veth peer name eth0 netns {name}",
             f"ip link set {name} up",
             f"ip netns exec {name} sh -c 'echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6; :'",
             f"ip -n {name} link set eth0 address 02:00:00:00:00:{n:02x} up",
@@ -211,10 +215,10 @@ class Sandbox:
         self.recorders[name] = record.Recorder(path, f"{self.root}/run/{target}")
 
     def do_wire(self, step):
-        name, _, directions = step.text.partition(" ")
+        name, *words = step.text.split()
         if name not in self.recorders:
             raise Stop(f"nothing is recorded under the name '{name}'")
-        return record.render(self.recorders[name].take(), directions or "up down")
+        return record.render(self.recorders[name].take(), words)
 
 
 def transcript(out, err, code):
@@ -226,6 +230,21 @@ def transcript(out, err, code):
     if code < 0:
         return text + f"[killed by {signal.Signals(-code).name}]\n"
     return text + (f"[exit {code}]\n" if code else "")
+
+
+def sorted_tree(text):
+    """Records (separated by empty lines) or indented siblings in alphabetical order, each with what is below it."""
+    if "\n\n" in text:
+        return "\n\n".join(sorted(text.rstrip("\n").split("\n\n"))) + "\n"
+    groups, inner = [], None
+    for line in text.splitlines(keepends=True):
+        depth = len(line) - len(line.lstrip(" "))
+        if inner is None or depth <= inner:
+            inner = depth
+            groups.append([line, ""])
+        else:
+            groups[-1][1] += line
+    return "".join(sorted(head + (sorted_tree(below) if below else "") for head, below in groups))
 
 
 def kill_descendants():

@@ -3,6 +3,7 @@ runs can be compared: OpenFlow messages as hex with transaction ids numbered by 
 JSON with request ids numbered likewise."""
 import json
 import os
+import re
 import selectors
 import socket
 import struct
@@ -72,19 +73,21 @@ class Recorder:
 
 
 def without_durations(message):
-    """A flow-statistics reply with the flows' ages zeroed: OpenFlow 1.0 (§5.3.5) and 1.1 to 1.4 (1.3.5 §7.3.5.2)."""
-    version, kind = message[0], message[1]
-    if len(message) < 12 or message[8:10] != b"\0\1":
-        return message
-    if version == 1 and kind == 17:
-        at, where = 12, 44
-    elif 2 <= version <= 5 and kind == 19:
-        at, where = 16, 4
+    """A flow-statistics reply with the flows' ages zeroed: OpenFlow 1.0 (§5.3.5), its Nicira form (with idle and hard
+    ages), and 1.1 to 1.4 (1.3.5 §7.3.5.2)."""
+    version, kind, sort = message[0], message[1], message[8:10]
+    if version == 1 and kind == 17 and sort == b"\0\1":
+        first, spans = 12, ((44, 52),)
+    elif version == 1 and kind == 17 and message[8:20] == bytes.fromhex("ffff" "0000" "00002320" "00000000"):
+        first, spans = 24, ((4, 12), (20, 24))
+    elif 2 <= version <= 5 and kind == 19 and sort == b"\0\1":
+        first, spans = 16, ((4, 12),)
     else:
         return message
-    message = bytearray(message)
-    while at + where + 8 <= len(message):
-        message[at + where:at + where + 8] = bytes(8)
+    at, message = first, bytearray(message)
+    while at + spans[-1][1] <= len(message):
+        for begin, end in spans:
+            message[at + begin:at + end] = bytes(end - begin)
         step = int.from_bytes(message[at:at + 2], "big")
         if step == 0:
             break
@@ -145,14 +148,32 @@ def json_lines(data, ids):
     return lines
 
 
-def render(talks, directions="up down"):
-    """`directions`: "up" (to the daemon), "down" (to the client) or both."""
+def wanted(line, types):
+    """Whether an OpenFlow line is of one of the types, each "TYPE" or "TYPE:SUBTYPE" (of a statistics message)."""
+    words = line.split()
+    body = next((w for w in words if "=" not in w and not w.startswith("OF")), "")
+    kind = next((w[5:] for w in words if w.startswith("type=")), "")
+    return any(t == kind or (t.partition(":")[0] == kind and ":" in t and body[:4] == f"{int(t.partition(':')[2]):04x}")
+               for t in types)
+
+
+def render(talks, words=()):
+    """`words`: "up" (to the daemon), "down" (to the client), none for both; and OpenFlow message types to show. With
+    types, connections and transaction ids are left out: how many of them a client uses is its own affair."""
+    types = [w for w in words if w not in ("up", "down")]
+    directions = [w for w in words if w in ("up", "down")] or ["up", "down"]
     out = []
-    for n, (up, down) in enumerate(talks):
-        lines = json_lines if up[:1] in (b"{", b"[") else openflow_lines
+    for n, talk in enumerate(talks):
+        lines = json_lines if talk[0][:1] in (b"{", b"[") else openflow_lines
         numbers = {}
-        out += [f"{n}> {line}" for line in lines(up, numbers) if "up" in directions]
-        out += [f"{n}< {line}" for line in lines(down, numbers) if "down" in directions]
+        for data, direction, arrow in ((talk[0], "up", ">"), (talk[1], "down", "<")):
+            for line in lines(data, numbers):
+                if direction not in directions:
+                    continue
+                if not types:
+                    out.append(f"{n}{arrow} {line}")
+                elif wanted(line, types):
+                    out.append(f"{arrow} {re.sub(' xid=[0-9a-z]+', '', line)}")
     return "".join(line + "\n" for line in out)
 
 
