@@ -206,7 +206,7 @@ impl Core {
     /// Queues an error reply.
     pub fn reply_error(&mut self, session: SessionId, id: &Value, error: &Value) {
         let (id, error) = (json::to_string(id), json::to_string(error));
-        self.push(session, &[b"{\"id\":", id.as_bytes(), b",\"result\":null,\"error\":", error.as_bytes(), b"}"], true);
+        self.push(session, &[b"{\"id\":", id.as_bytes(), b",\"error\":", error.as_bytes(), b"}"], true);
     }
 
     /// Queues a notification.
