@@ -6,13 +6,14 @@ use crate::{Shared, hosted};
 use io::vlog::Module;
 use io::{vlog_info, vlog_warn};
 use ovsdb::Database;
-use ovsdb::log_file::{LogFile, Magic, frame, io_error};
+use ovsdb::log_file::{LogFile, MODE, Magic, frame, io_error};
 use ovsdb::record::SnapshotWriter;
 use ovsdb::snapshot::{SnapshotRows, SnapshotStep};
 use ovsdb_data::schema::TableSchema;
 use ovsdb_data::{OvsdbError, json};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
@@ -35,7 +36,7 @@ fn write_new_file(
     schema: &[u8],
     body: impl FnOnce(&mut File) -> std::io::Result<()>,
 ) -> std::io::Result<u64> {
-    let mut file = File::create(path)?;
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path)?;
     let mut head = Vec::new();
     frame(&mut head, Magic::Standalone, schema);
     file.write_all(&head)?;

@@ -1,7 +1,7 @@
 //! A database that the server offers: the engine's database, the file under it, and who watches it.
 
 use crate::core::SessionId;
-use ovsdb::log_file::{LogFile, LogReader, Magic, io_error};
+use ovsdb::log_file::{LogFile, Magic, io_error};
 use ovsdb::monitor::MonitorSet;
 use ovsdb::{Database, Storage, load, lock_file::FileLock};
 use ovsdb_data::{DatabaseSchema, OvsdbError};
@@ -92,7 +92,7 @@ impl Hosted {
             return Err(io_error(file, "open failed", &error));
         }
         let lock = FileLock::take(&path).map_err(|error| io_error(file, "failed to lock lockfile", &error))?;
-        let loaded = read_file(file)?;
+        let loaded = load::read_file(file, random_seed())?;
         let log = LogFile::append_to(&path, loaded.end).map_err(|error| io_error(file, "open failed", &error))?;
         Ok(Hosted {
             disk: Disk { log: Some(log), ..Disk::default() },
@@ -130,55 +130,4 @@ impl Hosted {
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
     }
-}
-
-/// What a file held.
-pub struct Loaded {
-    /// The rows.
-    pub db: Database,
-    /// Length of the good part of the file.
-    pub end: u64,
-    /// Why the rest is not.
-    pub damage: Option<OvsdbError>,
-}
-
-/// Reads a standalone database file up to its first bad record.
-pub fn read_file(file: &str) -> Result<Loaded, OvsdbError> {
-    let mut reader = LogReader::open(file)?;
-    if reader.magic() == Magic::Clustered {
-        let details = format!("{file}: clustered databases are not served; use a standalone database file");
-        return Err(OvsdbError::new("ovsdb error", details));
-    }
-    let Some((schema, start)) = reader.next_record()? else {
-        return Err(OvsdbError::new("ovsdb error", format!("{file}: database file contains no schema")));
-    };
-    let schema = match serde_json::from_slice(&schema) {
-        Ok(json) => DatabaseSchema::from_json(&json)?,
-        Err(error) => return Err(reader.not_an_object(&schema, start, Some(&error))),
-    };
-    let mut db = Database::new(schema, random_seed());
-    let mut damage = None;
-    loop {
-        let begin = reader.offset();
-        let (body, start) = match reader.next_record() {
-            Ok(Some(record)) => record,
-            Ok(None) => break,
-            Err(error) => {
-                damage = Some(error);
-                break;
-            }
-        };
-        match load::apply_record(&mut db, &body) {
-            Ok(_) => continue,
-            Err(load::LoadError::Content(error)) => damage = Some(error),
-            Err(load::LoadError::NotAnObject) => damage = Some(reader.not_an_object(&body, start, None)),
-            Err(load::LoadError::Json(error)) => damage = Some(reader.not_an_object(&body, start, Some(&error))),
-        }
-        reader.reject(begin);
-        break;
-    }
-    if let Err(error) = load::finish(&mut db) {
-        damage.get_or_insert(error);
-    }
-    Ok(Loaded { db, end: reader.offset(), damage })
 }

@@ -6,6 +6,7 @@ use ovsdb_data::OvsdbError;
 use sha1::{Digest, Sha1};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// The kind of a database file, as its first line tells.
@@ -194,6 +195,9 @@ fn parse_header(line: &[u8], magic: Magic) -> Option<(u64, [u8; 40])> {
     (words.next().is_none() && digest.iter().all(u8::is_ascii_hexdigit)).then_some((length, digest))
 }
 
+/// Permissions of database files, before the umask.
+pub const MODE: u32 = 0o640;
+
 /// A database file open for appending.
 #[derive(Debug)]
 pub struct LogFile {
@@ -217,7 +221,7 @@ impl LogFile {
 
     /// Creates a file that holds one record, and makes it durable. Fails if the file exists.
     pub fn create(path: &Path, json: &[u8]) -> io::Result<LogFile> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(MODE).open(path)?;
         let mut log = LogFile { file, path: path.to_path_buf(), end: 0, tail: false, buffer: Vec::new(), n_records: 0 };
         log.write(json)?;
         log.file.sync_all()?;
