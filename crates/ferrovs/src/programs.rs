@@ -23,5 +23,11 @@ pub const PROGRAMS: &[Program] = &[
         main: tools::ovs_appctl::main,
         linked: true,
     },
+    Program {
+        name: "ovsdb-tool",
+        summary: "make, inspect and change database files",
+        main: tools::ovsdb_tool::main,
+        linked: true,
+    },
     Program { name: "ovsdb-server", summary: "the database server", main: ovsdb_server::main, linked: true },
 ];
