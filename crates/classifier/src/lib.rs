@@ -1,1 +1,290 @@
 //! Tuple-space search with wildcard tracking.
+//!
+//! Rules are kept by mask, each mask with a hash table ("subtable"). A lookup goes through the subtables from the
+//! greatest priority down, stops when no later one can hold a better rule, and notes which bits of the packet it had
+//! to look at. In a subtable it goes in stages, from metadata to the transport layer: where an early stage rules a match
+//! out, later fields need not be looked at.
+//!
+//! Many threads look up while one at a time changes; nobody waits. Rules carry the versions in which they are visible,
+//! so that a set of changes takes effect at once: see [`snapshot::Versions`].
+
+mod rule;
+mod subtable;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use flow::{FlowKey, FlowMask, MiniKey, MiniMatch};
+use snapshot::Published;
+
+pub use rule::{Clause, Payload, Rule};
+use subtable::Subtable;
+
+/// A subtable with the greatest priority in it.
+struct Ranked<T> {
+    max_priority: u32,
+    subtable: Arc<Subtable<T>>,
+}
+
+impl<T> Clone for Ranked<T> {
+    fn clone(&self) -> Self {
+        Ranked { max_priority: self.max_priority, subtable: self.subtable.clone() }
+    }
+}
+
+/// A writer's books on a subtable.
+struct Owned<T> {
+    subtable: Arc<Subtable<T>>,
+    priorities: BTreeMap<u32, usize>,
+}
+
+struct Writer<T> {
+    subtables: HashMap<MiniKey, Owned<T>>,
+    rules: usize,
+}
+
+/// A flow table.
+pub struct Classifier<T> {
+    /// Greatest priority first.
+    ranked: Published<Vec<Ranked<T>>>,
+    writer: Mutex<Writer<T>>,
+}
+
+impl<T: Payload> Default for Classifier<T> {
+    fn default() -> Self {
+        Classifier::new()
+    }
+}
+
+impl<T: Payload> Classifier<T> {
+    /// An empty table.
+    #[must_use]
+    pub fn new() -> Self {
+        Classifier {
+            ranked: Published::new(Vec::new()),
+            writer: Mutex::new(Writer { subtables: HashMap::new(), rules: 0 }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Writer<T>> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rank(&self, writer: &Writer<T>) {
+        let mut ranked: Vec<Ranked<T>> = writer
+            .subtables
+            .values()
+            .filter_map(|owned| {
+                let (&max_priority, _) = owned.priorities.last_key_value()?;
+                Some(Ranked { max_priority, subtable: owned.subtable.clone() })
+            })
+            .collect();
+        ranked.sort_by_key(|r| std::cmp::Reverse(r.max_priority));
+        self.ranked.publish(ranked);
+    }
+
+    /// Adds a rule. Rules with the same match and priority may be in the table together if no version sees both.
+    pub fn insert(&self, rule: Arc<Rule<T>>) {
+        let mut writer = self.lock();
+        let mask = rule.matching.mask();
+        let priority = rule.priority;
+        let owned = writer
+            .subtables
+            .entry(mask.clone())
+            .or_insert_with(|| Owned { subtable: Arc::new(Subtable::new(mask)), priorities: BTreeMap::new() });
+        let greatest = owned.priorities.last_key_value().is_none_or(|(&p, _)| priority > p);
+        owned.subtable.insert(rule);
+        *owned.priorities.entry(priority).or_insert(0) += 1;
+        writer.rules += 1;
+        if greatest {
+            self.rank(&writer);
+        }
+    }
+
+    /// Takes a rule out; whether it was in the table.
+    pub fn remove(&self, rule: &Arc<Rule<T>>) -> bool {
+        let mut writer = self.lock();
+        let mask = rule.matching.mask();
+        let Some(owned) = writer.subtables.get_mut(&mask) else { return false };
+        if !owned.subtable.remove(rule) {
+            return false;
+        }
+        let left = owned.priorities.get_mut(&rule.priority).map_or(0, |n| {
+            *n -= 1;
+            *n
+        });
+        let mut changed = false;
+        if left == 0 {
+            owned.priorities.remove(&rule.priority);
+            changed = owned.priorities.last_key_value().is_none_or(|(&p, _)| p < rule.priority);
+            if owned.priorities.is_empty() {
+                writer.subtables.remove(&mask);
+            }
+        }
+        writer.rules -= 1;
+        if changed {
+            self.rank(&writer);
+        }
+        true
+    }
+
+    /// Rules in the table, of all versions.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lock().rules
+    }
+
+    /// Whether the table has no rule in any version.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Different masks.
+    #[must_use]
+    pub fn masks(&self) -> usize {
+        self.ranked.read().len()
+    }
+
+    /// The rule of greatest priority that matches `key` in `version`. Adds the bits that were looked at to `wc`.
+    #[must_use]
+    pub fn lookup(&self, version: u64, key: &FlowKey, mut wc: Option<&mut FlowMask>) -> Option<Arc<Rule<T>>> {
+        let mut soft = Vec::new();
+        let hard = self.search(version, key, wc.as_deref_mut(), Some(&mut soft));
+        if soft.is_empty() { hard } else { self.conjunction(version, key, wc, hard, soft) }
+    }
+
+    /// The best rule without clauses; those with clauses that stand above it go to `soft`, or are passed over.
+    fn search(
+        &self,
+        version: u64,
+        key: &FlowKey,
+        mut wc: Option<&mut FlowMask>,
+        mut soft: Option<&mut Vec<Arc<Rule<T>>>>,
+    ) -> Option<Arc<Rule<T>>> {
+        let mut best: Option<Arc<Rule<T>>> = None;
+        for ranked in self.ranked.read().iter() {
+            if best.as_ref().is_some_and(|b| b.priority >= ranked.max_priority) {
+                break;
+            }
+            ranked.subtable.lookup(key, wc.as_deref_mut(), |rule| {
+                if best.as_ref().is_some_and(|b| b.priority >= rule.priority) {
+                    return true;
+                }
+                if !rule.visible_in(version) {
+                    return false;
+                }
+                if rule.data.clauses().is_empty() {
+                    best = Some(rule.clone());
+                    return true;
+                }
+                if let Some(soft) = soft.as_deref_mut() {
+                    soft.push(rule.clone());
+                }
+                false
+            });
+        }
+        best
+    }
+
+    /// Looks for complete conjunctions, from the greatest priority down to the best rule without clauses.
+    fn conjunction(
+        &self,
+        version: u64,
+        key: &FlowKey,
+        mut wc: Option<&mut FlowMask>,
+        hard: Option<Arc<Rule<T>>>,
+        mut soft: Vec<Arc<Rule<T>>>,
+    ) -> Option<Arc<Rule<T>>> {
+        soft.sort_by_key(|r| std::cmp::Reverse(r.priority));
+        for group in soft.chunk_by(|a, b| a.priority == b.priority) {
+            if hard.as_ref().is_some_and(|h| h.priority >= group[0].priority) {
+                break;
+            }
+            for id in complete(group) {
+                let mut with_id = *key;
+                with_id.set_conj_id(id);
+                if let Some(rule) = self.search(version, &with_id, wc.as_deref_mut(), None) {
+                    return Some(rule);
+                }
+            }
+        }
+        hard
+    }
+
+    /// The rule with exactly this match and priority that is visible in `version`.
+    #[must_use]
+    pub fn find(&self, version: u64, matching: &MiniMatch, priority: u32) -> Option<Arc<Rule<T>>> {
+        let subtable = self.lock().subtables.get(&matching.mask())?.subtable.clone();
+        let bucket = subtable.bucket(matching)?;
+        let same =
+            |r: &&Arc<Rule<T>>| r.priority == priority && r.visible_in(version) && same_values(&r.matching, matching);
+        bucket.rules().iter().find(same).cloned()
+    }
+
+    /// A rule of the same priority, visible in `version`, that some packet could match together with `matching`.
+    #[must_use]
+    pub fn find_overlap(&self, version: u64, matching: &MiniMatch, priority: u32) -> Option<Arc<Rule<T>>> {
+        let mut found = None;
+        for ranked in self.ranked.read().iter() {
+            if ranked.max_priority < priority || found.is_some() {
+                break;
+            }
+            ranked.subtable.for_each(|rule| {
+                if rule.priority == priority && rule.visible_in(version) && rule.matching.overlaps(matching) {
+                    found = Some(rule.clone());
+                }
+            });
+        }
+        found
+    }
+
+    /// Calls `each` with every rule visible in `version`, in no order.
+    pub fn for_each(&self, version: u64, mut each: impl FnMut(&Arc<Rule<T>>)) {
+        for ranked in self.ranked.read().iter() {
+            ranked.subtable.for_each(|rule| {
+                if rule.visible_in(version) {
+                    each(rule);
+                }
+            });
+        }
+    }
+
+    /// Calls `each` with every rule visible in `version` whose match lies within `matching` (OpenFlow's non-strict
+    /// commands).
+    pub fn for_each_within(&self, version: u64, matching: &MiniMatch, mut each: impl FnMut(&Arc<Rule<T>>)) {
+        let mask = matching.mask();
+        for ranked in self.ranked.read().iter() {
+            if ranked.subtable.mask.contains(&mask) {
+                ranked.subtable.for_each(|rule| {
+                    if rule.visible_in(version) && rule.matching.is_within(matching) {
+                        each(rule);
+                    }
+                });
+            }
+        }
+    }
+}
+
+fn same_values(a: &MiniMatch, b: &MiniMatch) -> bool {
+    a.map() == b.map() && a.iter().eq(b.iter())
+}
+
+/// Ids of the conjunctions all of whose clauses are among `rules`, in order of their appearance.
+fn complete<T: Payload>(rules: &[Arc<Rule<T>>]) -> Vec<u32> {
+    let mut seen: Vec<(u32, u8, u64)> = Vec::new();
+    for clause in rules.iter().flat_map(|r| r.data.clauses()) {
+        let bit = 1u64 << (clause.clause & 63);
+        match seen.iter_mut().find(|(id, n, _)| (*id, *n) == (clause.id, clause.n_clauses)) {
+            Some((_, _, bits)) => *bits |= bit,
+            None => seen.push((clause.id, clause.n_clauses, bit)),
+        }
+    }
+    seen.into_iter()
+        .filter(|&(_, n, bits)| (1..=64).contains(&n) && bits == u64::MAX >> (64 - u32::from(n)))
+        .map(|(id, ..)| id)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,16 @@
-//! The datapath trait; datapath keys and actions and their text forms.
+//! The datapath trait; datapath actions and flows, and their text forms.
+
+pub mod action;
+pub mod action_text;
+pub mod api;
+mod attrs;
+pub mod flow;
+pub mod flow_text;
+pub mod key_text;
+
+pub use action::{DpAction, DropReason, Set, SetAttr, SlowReason, UserCookie};
+pub use api::{
+    Datapath, DpError, DpStats, Execute, Features, FlowPut, InstallFlow, PortInfo, PortStats, Upcall, UpcallAnswer,
+    UpcallHandler, UpcallKind,
+};
+pub use flow::{FlowCounters, FlowDump, FlowStats, Ufid};

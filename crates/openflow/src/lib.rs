@@ -1,6 +1,7 @@
 //! OpenFlow 1.0 to 1.5 messages with the Nicira and ONF extensions, the action table and the text forms.
 
 pub mod action;
+pub mod codec;
 pub mod error;
 mod error_table;
 pub mod message;

@@ -19,7 +19,7 @@ impl Field {
             Field::IP_FRAG => 3,
             Field::TUN_FLAGS => 1,
             Field::CT_STATE => 0xff,
-            Field::TCP_FLAGS => 0xfff,
+            Field::TCP_FLAGS => 0xffff,
             _ => ones(u32::from(self.def().key_bits)),
         }
     }

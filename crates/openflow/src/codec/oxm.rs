@@ -1,0 +1,241 @@
+//! NXM and OXM headers and entries (OpenFlow 1.3 §7.2.3).
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use flow::{Field, FieldValue, Number};
+
+use super::bytes::{Put, Reader};
+use crate::error::Error;
+use crate::version::Version;
+
+/// Which numbers to prefer: those of Nicira messages, or those of an OpenFlow version.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Numbering {
+    /// The oldest: NXM where one exists.
+    Nxm,
+    /// The newest that the version allows.
+    Oxm(Version),
+}
+
+impl Numbering {
+    /// What match fields of messages of `version` use.
+    pub const fn of(version: Version) -> Numbering {
+        match version {
+            Version::V10 | Version::V11 => Numbering::Nxm,
+            v => Numbering::Oxm(v),
+        }
+    }
+
+    fn version_byte(self) -> u8 {
+        match self {
+            Numbering::Nxm => 0,
+            Numbering::Oxm(v) => v.to_wire(),
+        }
+    }
+}
+
+/// A header as received.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Header {
+    /// OXM class.
+    pub class: u16,
+    /// Field number, 0 to 127.
+    pub number: u8,
+    /// Whether a mask follows the value.
+    pub has_mask: bool,
+    /// Length of value and mask, in bytes (without the experimenter id).
+    pub len: u8,
+    /// Experimenter id, 0 for other classes.
+    pub experimenter: u32,
+}
+
+struct Lookup {
+    short: [[Option<Field>; 128]; 3],
+    other: HashMap<(u16, u32, u8), Field>,
+}
+
+fn lookup() -> &'static Lookup {
+    static TABLE: OnceLock<Lookup> = OnceLock::new();
+    TABLE.get_or_init(|| {
+        let mut t = Lookup { short: [[None; 128]; 3], other: HashMap::new() };
+        for f in Field::all() {
+            for n in f.def().numbers {
+                match class_index(n.class) {
+                    Some(i) => t.short[i][usize::from(n.field & 127)] = Some(f),
+                    None => {
+                        t.other.insert((n.class, n.experimenter, n.field), f);
+                    }
+                }
+            }
+        }
+        t
+    })
+}
+
+fn class_index(class: u16) -> Option<usize> {
+    match class {
+        0 => Some(0),
+        1 => Some(1),
+        0x8000 => Some(2),
+        _ => None,
+    }
+}
+
+/// The field with this class, experimenter and number.
+pub fn field_of(class: u16, experimenter: u32, number: u8) -> Option<Field> {
+    match class_index(class) {
+        Some(i) => lookup().short[i].get(usize::from(number)).copied().flatten(),
+        None => lookup().other.get(&(class, experimenter, number)).copied(),
+    }
+}
+
+impl Header {
+    /// The field, if it is one of the field table.
+    pub fn field(&self) -> Option<Field> {
+        field_of(self.class, self.experimenter, self.number)
+    }
+
+    /// The header as the 32-bit number that log messages and packed action slots use.
+    pub fn to_u32(&self) -> u32 {
+        let exp = if self.class == 0xffff { 4 } else { 0 };
+        u32::from(self.class) << 16
+            | u32::from(self.number) << 9
+            | u32::from(self.has_mask) << 8
+            | u32::from(self.len.wrapping_add(exp))
+    }
+}
+
+/// The number with which `field` is written. `None` for fields that no message carries.
+pub fn number_of(field: Field, numbering: Numbering) -> Option<&'static Number> {
+    let max = numbering.version_byte();
+    let mut best: Option<&'static Number> = None;
+    for n in field.def().numbers {
+        let better = match best {
+            None => true,
+            Some(b) => n.min_version <= max && n.min_version > b.min_version,
+        };
+        if better {
+            best = Some(n);
+        }
+    }
+    best
+}
+
+/// Reads a header with its experimenter id.
+pub fn take_header(r: &mut Reader<'_>) -> Result<Header, Error> {
+    let bad = Error::BadMatchBadLen;
+    if r.len() < 4 {
+        return Err(bad);
+    }
+    let raw = r.u32()?;
+    let (class, mut len) = ((raw >> 16) as u16, raw as u8);
+    let mut experimenter = 0;
+    if class == 0xffff {
+        if len < 4 || r.len() < 4 {
+            return Err(bad);
+        }
+        experimenter = r.u32()?;
+        len -= 4;
+    }
+    Ok(Header { class, number: (raw >> 9 & 0x7f) as u8, has_mask: raw >> 8 & 1 != 0, len, experimenter })
+}
+
+/// Appends a header for a payload of `len` bytes. False, and nothing appended, for a field without a number.
+pub fn put_header(out: &mut Vec<u8>, field: Field, numbering: Numbering, has_mask: bool, len: usize) -> bool {
+    let Some(n) = number_of(field, numbering) else { return false };
+    let exp = if n.class == 0xffff { 4 } else { 0 };
+    out.put16(n.class);
+    out.put8(n.field << 1 | u8::from(has_mask));
+    out.put8((len + exp) as u8);
+    if n.class == 0xffff {
+        out.put32(n.experimenter);
+    }
+    true
+}
+
+/// Appends `len` bytes of a value.
+pub fn put_value(out: &mut Vec<u8>, value: &FieldValue, len: usize) {
+    match value {
+        FieldValue::Int(x) => {
+            let b = x.to_be_bytes();
+            out.zeros(len.saturating_sub(16));
+            out.put(&b[16 - len.min(16)..]);
+        }
+        FieldValue::Wide(b) => {
+            out.zeros(len.saturating_sub(b.len()));
+            out.put(&b[b.len().saturating_sub(len)..]);
+        }
+    }
+}
+
+/// A value from its bytes.
+pub fn value_from(bytes: &[u8]) -> FieldValue {
+    if bytes.len() <= 16 {
+        FieldValue::Int(bytes.iter().fold(0, |a, b| a << 8 | u128::from(*b)))
+    } else {
+        FieldValue::Wide(bytes.into())
+    }
+}
+
+/// Appends an entry; `mask` `None` for an exact one.
+pub fn put_entry(
+    out: &mut Vec<u8>,
+    field: Field,
+    numbering: Numbering,
+    value: &FieldValue,
+    mask: Option<&FieldValue>,
+    len: usize,
+) {
+    let total = if mask.is_some() { 2 * len } else { len };
+    if put_header(out, field, numbering, mask.is_some(), total) {
+        put_value(out, value, len);
+        if let Some(m) = mask {
+            put_value(out, m, len);
+        }
+    }
+}
+
+/// One entry: field, value, mask (`None` if it had none), number of bytes of the value.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Entry {
+    /// Field.
+    pub field: Field,
+    /// Value.
+    pub value: FieldValue,
+    /// Mask.
+    pub mask: Option<FieldValue>,
+    /// Bytes of the value.
+    pub len: u8,
+}
+
+/// Reads an entry. An unknown field is `OFPBMC_BAD_FIELD`, after its payload was left out.
+pub fn take_entry(r: &mut Reader<'_>) -> Result<Entry, Error> {
+    let h = take_header(r)?;
+    let payload = r.take(usize::from(h.len)).map_err(|_| Error::BadMatchBadLen)?;
+    if h.has_mask && payload.len() % 2 != 0 {
+        return Err(Error::BadMatchBadLen);
+    }
+    let Some(field) = h.field() else { return Err(Error::BadMatchBadField) };
+    let len = if h.has_mask { payload.len() / 2 } else { payload.len() };
+    let width = usize::from(field.def().bytes);
+    let right = if field.tun_metadata_index().is_some() { len <= width } else { len == width };
+    if !right {
+        return Err(Error::BadMatchBadLen);
+    }
+    let (value, mask) = payload.split_at(len);
+    let (value, mask) = (value_from(value), h.has_mask.then(|| value_from(mask)));
+    if let Some(m) = &mask
+        && has_bits_outside(&value, m)
+    {
+        return Err(Error::BadMatchBadWildcards);
+    }
+    Ok(Entry { field, value, mask, len: len as u8 })
+}
+
+fn has_bits_outside(value: &FieldValue, mask: &FieldValue) -> bool {
+    match (value, mask) {
+        (FieldValue::Wide(v), FieldValue::Wide(m)) => v.iter().zip(m.iter()).any(|(a, b)| a & !b != 0),
+        (v, m) => v.low() & !m.low() != 0,
+    }
+}

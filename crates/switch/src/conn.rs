@@ -1,0 +1,263 @@
+//! One OpenFlow connection: version negotiation, what the controller asked for, and what waits to be sent.
+//!
+//! Bytes go in with [`Conn::input`], requests come out; answers and events go in with [`Conn::send`] and friends, bytes come
+//! out with [`Conn::take_output`].
+
+use openflow::message::{
+    AsyncConfig, AsyncForm, AsyncKind, ControllerRole, Hello, PacketIn, PacketInFormat,
+};
+use openflow::{Error, ErrorMsg, Message, Version, Xid};
+use session::Framer;
+
+/// Names a connection within one switch.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct ConnId(pub u64);
+
+/// Why a connection exists; decides what it is told without asking.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Class {
+    /// A controller from the database that the switch connects to.
+    Primary,
+    /// Somebody who connected to the switch: `ovs-ofctl` on the management socket, or a passive controller target.
+    Service,
+}
+
+/// A whole request, decoded or not.
+#[derive(Debug)]
+pub struct Request {
+    /// Version of the connection.
+    pub version: Version,
+    /// Transaction id.
+    pub xid: Xid,
+    /// The bytes, for error replies.
+    pub raw: Vec<u8>,
+    /// The message, or the error to send back.
+    pub message: Result<Message, Error>,
+}
+
+/// Bytes that may wait for a client that does not read before events for it are dropped.
+const MAX_QUEUED_EVENTS: usize = 4 << 20;
+
+/// The connection.
+#[derive(Debug)]
+pub struct Conn {
+    /// What logs call it, such as `br0<->unix#3`.
+    pub name: String,
+    /// Why it exists.
+    pub class: Class,
+    allowed: u32,
+    version: Option<Version>,
+    framer: Framer,
+    output: Vec<u8>,
+    /// Set when the peer broke the protocol; the owner sends what is queued and closes.
+    pub closing: Option<String>,
+    /// Its role among the controllers (OpenFlow 1.3.5 §6.3.4).
+    pub role: ControllerRole,
+    /// Form of its packet-ins.
+    pub packet_in_format: PacketInFormat,
+    /// The id that `controller` actions name.
+    pub controller_id: u16,
+    /// Bytes of a packet-in, or 0 for none unless a rule says so.
+    pub miss_send_len: u16,
+    /// Whether it asked for `invalid_ttl` packet-ins (before 1.3).
+    pub invalid_ttl_to_controller: bool,
+    /// Whether flow-mods name their table in the command (`NXT_FLOW_MOD_TABLE_ID`).
+    pub flow_mod_table_id: bool,
+    /// What it wants to be told, if it has said so.
+    pub asynchronous: Option<AsyncConfig>,
+    /// Events dropped because it did not read.
+    pub dropped: u64,
+}
+
+impl Conn {
+    /// A connection on which nothing was said. `allowed` are the versions that it may speak.
+    pub fn new(name: String, class: Class, allowed: &[Version]) -> Conn {
+        let mut c = Conn {
+            name,
+            class,
+            allowed: allowed.iter().fold(0, |bits, v| bits | 1 << v.to_wire()),
+            version: None,
+            framer: Framer::new(),
+            output: vec![],
+            closing: None,
+            role: ControllerRole::Equal,
+            packet_in_format: PacketInFormat::Standard,
+            controller_id: 0,
+            // A service connection gets no packets unless it asks (ovs-ofctl(8), monitor).
+            miss_send_len: if class == Class::Primary { 128 } else { 0 },
+            invalid_ttl_to_controller: false,
+            flow_mod_table_id: false,
+            asynchronous: None,
+            dropped: 0,
+        };
+        let newest = Version::ALL.into_iter().rev().find(|v| c.allowed & 1 << v.to_wire() != 0).unwrap_or(Version::V10);
+        c.output.extend(Message::Hello(Hello { versions: c.allowed, bitmap: true }).encode(newest, 1));
+        c
+    }
+
+    /// The version agreed on, once there is one.
+    pub fn version(&self) -> Option<Version> {
+        self.version
+    }
+
+    /// Takes bytes; yields requests in order. Hello and echo are answered here.
+    pub fn input(&mut self, bytes: &[u8]) -> Vec<Request> {
+        let mut requests = vec![];
+        self.framer.push(bytes);
+        while self.closing.is_none() {
+            let raw = match self.framer.next_message() {
+                Ok(None) => break,
+                Ok(Some(m)) => m.to_vec(),
+                Err(e) => {
+                    self.closing = Some(e.to_string());
+                    break;
+                }
+            };
+            match self.version {
+                None => self.hello(&raw),
+                Some(v) => {
+                    if let Some(r) = self.request(v, raw) {
+                        requests.push(r);
+                    }
+                }
+            }
+        }
+        requests
+    }
+
+    /// The first message must be a hello (OpenFlow 1.3.5 §6.3.1); both sides then speak the newest common version.
+    fn hello(&mut self, raw: &[u8]) {
+        let hello = match openflow::decode(raw) {
+            Ok((_, _, Message::Hello(h))) => h,
+            _ => {
+                self.closing = Some("received message before hello".into());
+                return;
+            }
+        };
+        let common = hello.versions & self.allowed;
+        match Version::ALL.into_iter().rev().find(|v| common & 1 << v.to_wire() != 0) {
+            Some(v) => self.version = Some(v),
+            None => {
+                let names = |bits: u32| {
+                    let list: Vec<String> = (1..32).filter(|b| bits & 1 << b != 0).map(|b| format!("{b:#04x}")).collect();
+                    list.join(", ")
+                };
+                let text = format!(
+                    "We support versions {}, you support versions {}, no common versions.",
+                    names(self.allowed),
+                    names(hello.versions)
+                );
+                let theirs = Version::from_wire(raw[0]).unwrap_or(Version::V10);
+                let error = ErrorMsg { error: Some(Error::OFPHFC_INCOMPATIBLE), raw: (0, 0, 0), data: text.clone().into() };
+                self.output.extend(Message::Error(error).encode(theirs, 0));
+                self.closing = Some(format!("version negotiation failed ({text})"));
+            }
+        }
+    }
+
+    fn request(&mut self, version: Version, raw: Vec<u8>) -> Option<Request> {
+        let xid = u32::from_be_bytes([raw[4], raw[5], raw[6], raw[7]]);
+        if raw[0] != version.to_wire() {
+            // A second hello may come in any version; all else must keep to what was agreed.
+            if raw[1] == 0 {
+                return None;
+            }
+            self.send_error(Error::OFPBRC_BAD_VERSION, &raw);
+            return None;
+        }
+        let message = match openflow::decode(&raw) {
+            Ok((_, _, Message::Hello(_) | Message::EchoReply(_) | Message::Error(_))) => return None,
+            Ok((_, _, Message::EchoRequest(data))) => {
+                self.reply(xid, Message::EchoReply(data));
+                return None;
+            }
+            Ok((_, _, m)) => Ok(m),
+            Err(e) => Err(e),
+        };
+        Some(Request { version, xid, raw, message })
+    }
+
+    /// Queues an answer to the request with this transaction id.
+    pub fn reply(&mut self, xid: Xid, message: Message) {
+        if let Some(v) = self.version {
+            self.output.extend(message.encode(v, xid));
+        }
+    }
+
+    /// Queues an error about a request.
+    pub fn send_error(&mut self, error: Error, request: &[u8]) {
+        let Some(v) = self.version else { return };
+        let xid = request.get(4..8).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
+        self.output.extend(Message::Error(ErrorMsg::new(error, request)).encode(v, xid));
+    }
+
+    /// Queues something that the controller did not ask for; dropped and counted if it does not read what it gets.
+    pub fn event(&mut self, message: Message) {
+        let Some(v) = self.version else { return };
+        if self.output.len() > MAX_QUEUED_EVENTS {
+            self.dropped += 1;
+            return;
+        }
+        self.output.extend(message.encode(v, 0));
+    }
+
+    /// Whether the controller wants events of a kind for a reason.
+    pub fn wants(&self, kind: AsyncKind, reason: u8) -> bool {
+        let secondary = self.role == ControllerRole::Secondary;
+        let configured = self.asynchronous.and_then(|a| a.masks[kind as usize][usize::from(secondary)]);
+        let mask = configured.unwrap_or_else(|| self.default_mask(kind, secondary));
+        mask & 1u32.checked_shl(reason.into()).unwrap_or(0) != 0
+    }
+
+    fn default_mask(&self, kind: AsyncKind, secondary: bool) -> u32 {
+        match (kind, secondary) {
+            // A service connection that has not set miss_send_len has not asked for packets.
+            (AsyncKind::PacketIn, false) if self.class == Class::Service && self.miss_send_len == 0 => 0,
+            // All reasons but invalid_ttl (bit 2).
+            (AsyncKind::PacketIn, false) => 0x3b | u32::from(self.invalid_ttl_to_controller) << 2,
+            (AsyncKind::PortStatus, _) => 7,
+            (AsyncKind::FlowRemoved, false) => 0x3f,
+            (AsyncKind::RoleStatus, _) => 3,
+            _ => 0,
+        }
+    }
+
+    /// What the controller wants, for get-async requests.
+    pub fn async_config(&self) -> AsyncConfig {
+        let kinds = [
+            AsyncKind::PacketIn,
+            AsyncKind::PortStatus,
+            AsyncKind::FlowRemoved,
+            AsyncKind::RoleStatus,
+            AsyncKind::TableStatus,
+            AsyncKind::RequestForward,
+        ];
+        let set = self.asynchronous.map(|a| a.masks).unwrap_or_default();
+        let masks = kinds.map(|k| {
+            [false, true].map(|s| Some(set[k as usize][usize::from(s)].unwrap_or_else(|| self.default_mask(k, s))))
+        });
+        AsyncConfig { masks, form: AsyncForm::Standard }
+    }
+
+    /// Queues a packet-in in the form that the connection asked for, cut to `max_len` bytes.
+    pub fn packet_in(&mut self, mut packet_in: PacketIn, max_len: u16) {
+        packet_in.format = self.packet_in_format;
+        packet_in.packet.truncate(usize::from(max_len));
+        self.event(Message::PacketIn(packet_in));
+    }
+
+    /// The bytes that wait to be sent.
+    pub fn take_output(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.output)
+    }
+
+    /// Whether bytes wait to be sent.
+    pub fn has_output(&self) -> bool {
+        !self.output.is_empty()
+    }
+
+    /// Bytes that wait to be sent.
+    pub fn backlog(&self) -> usize {
+        self.output.len()
+    }
+}

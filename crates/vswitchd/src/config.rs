@@ -1,0 +1,302 @@
+//! What the database wants: bridges, ports and interfaces, read from the rows into types that cannot be wrong.
+
+use idl::{Replica, Row};
+use openflow::Version;
+use ovsdb_data::Uuid;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use wire::EthAddr;
+
+/// All that the database wants of the switch.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Config {
+    /// Bridges by name.
+    pub bridges: BTreeMap<String, BridgeConfig>,
+    /// `Open_vSwitch:next_cfg`, to be written to `cur_cfg` once all is applied.
+    pub next_cfg: i64,
+    /// `Open_vSwitch:other_config`.
+    pub other_config: BTreeMap<String, String>,
+}
+
+/// One row of `Bridge`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct BridgeConfig {
+    /// The row.
+    pub uuid: Uuid,
+    /// `datapath_type`, never empty.
+    pub datapath_type: String,
+    /// `other_config:datapath-id`, if it is valid.
+    pub datapath_id: Option<u64>,
+    /// `other_config:hwaddr`, if it is valid.
+    pub hwaddr: Option<EthAddr>,
+    /// `other_config:dp-desc`.
+    pub dp_desc: Option<String>,
+    /// `other_config:dp-sn`.
+    pub dp_sn: Option<String>,
+    /// `fail_mode=secure`.
+    pub fail_secure: bool,
+    /// Versions that controllers may speak, oldest first.
+    pub protocols: Vec<Version>,
+    /// Controllers, by target.
+    pub controllers: Vec<ControllerConfig>,
+    /// Ports by name.
+    pub ports: BTreeMap<String, PortConfig>,
+    /// `other_config:mac-aging-time`.
+    pub mac_aging: Duration,
+    /// `other_config:mac-table-size`.
+    pub mac_table_size: usize,
+    /// `other_config:forward-bpdu`.
+    pub forward_bpdu: bool,
+    /// `flood_vlans`.
+    pub flood_vlans: Vec<u16>,
+}
+
+/// One row of `Controller`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ControllerConfig {
+    /// The row.
+    pub uuid: Uuid,
+    /// `target`.
+    pub target: String,
+    /// `inactivity_probe`; `None` for the default.
+    pub inactivity_probe: Option<Duration>,
+    /// `max_backoff`; `None` for the default.
+    pub max_backoff: Option<Duration>,
+}
+
+/// How a port treats VLAN tags (`Port:vlan_mode`, or what `tag` and `trunks` imply).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum VlanMode {
+    /// One VLAN, no tag on the port.
+    Access,
+    /// Tagged packets of several VLANs.
+    Trunk,
+    /// A trunk that takes and sends untagged packets of one VLAN with a tag.
+    NativeTagged,
+    /// A trunk that takes and sends untagged packets of one VLAN.
+    NativeUntagged,
+    /// One VLAN around the customer's own tags.
+    Dot1qTunnel,
+}
+
+/// Whether an access port sends priority tags (`Port:other_config:priority-tags`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PriorityTags {
+    /// Never.
+    Never,
+    /// Where the priority is not zero.
+    IfNonzero,
+    /// Always.
+    Always,
+}
+
+/// One row of `Port`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PortConfig {
+    /// The row.
+    pub uuid: Uuid,
+    /// VLAN mode.
+    pub vlan_mode: VlanMode,
+    /// The VLAN of untagged packets, 0 to 4095; 0 on a plain trunk.
+    pub tag: u16,
+    /// VLANs that a trunk carries; none means all.
+    pub trunks: Vec<u16>,
+    /// VLANs of the customer that a tunnel takes; none means all.
+    pub cvlans: Vec<u16>,
+    /// Ethernet type of the outer tag of a tunnel.
+    pub qinq_ethtype: u16,
+    /// Priority tags.
+    pub priority_tags: PriorityTags,
+    /// `protected`.
+    pub protected: bool,
+    /// Interfaces by name; more than one makes a bond.
+    pub interfaces: BTreeMap<String, InterfaceConfig>,
+}
+
+/// One row of `Interface`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct InterfaceConfig {
+    /// The row.
+    pub uuid: Uuid,
+    /// `type`, with `system` for the empty one, and `internal` for the bridge's own.
+    pub kind: String,
+    /// `ofport_request`, if it is a number that a port can have.
+    pub ofport_request: Option<u32>,
+    /// `mac`, if it is valid.
+    pub mac: Option<EthAddr>,
+    /// `mtu_request`.
+    pub mtu_request: Option<u32>,
+    /// `options`.
+    pub options: BTreeMap<String, String>,
+}
+
+/// Datapath type of a bridge that names none.
+pub const DEFAULT_DATAPATH_TYPE: &str = "system";
+
+impl Config {
+    /// Reads the rows. What is not valid is left out or replaced by its default; [`Config::read`] says so in `problems`.
+    pub fn read(replica: &Replica, problems: &mut Vec<String>) -> Config {
+        let Some(root) = replica.only_row("Open_vSwitch") else { return Config::default() };
+        let mut config = Config {
+            next_cfg: root.int("next_cfg").unwrap_or(0),
+            other_config: map(&root, "other_config"),
+            bridges: BTreeMap::new(),
+        };
+        for row in root.refs("bridges", "Bridge") {
+            let name = row.str("name").unwrap_or_default();
+            if name.is_empty() || name.contains('/') {
+                // A name with a slash would place the bridge's sockets outside the run directory.
+                problems.push(format!("ignoring bridge with invalid name '{name}'"));
+                continue;
+            }
+            if config.bridges.contains_key(name) {
+                problems.push(format!("bridge {name} specified twice"));
+                continue;
+            }
+            config.bridges.insert(name.to_string(), bridge(name, &row, problems));
+        }
+        config
+    }
+}
+
+fn map(row: &Row<'_>, column: &str) -> BTreeMap<String, String> {
+    row.options(column).map(|(k, v)| (k.to_string(), v.to_string())).collect()
+}
+
+fn bridge(name: &str, row: &Row<'_>, problems: &mut Vec<String>) -> BridgeConfig {
+    let option = |key| row.option("other_config", key);
+    let number = |key: &str, default: u64| option(key).and_then(|s| s.parse().ok()).unwrap_or(default);
+    let mut protocols: Vec<Version> = row.strs("protocols").filter_map(Version::from_name).collect();
+    if protocols.is_empty() {
+        protocols = Version::ALL.to_vec();
+    }
+    let datapath_id = option("datapath-id").and_then(|s| {
+        let id = parse_datapath_id(s);
+        if id.is_none() {
+            problems.push(format!("bridge {name}: ignoring invalid datapath-id '{s}'"));
+        }
+        id
+    });
+    let mut ports = BTreeMap::new();
+    for port_row in row.refs("ports", "Port") {
+        let port_name = port_row.str("name").unwrap_or_default();
+        ports.insert(port_name.to_string(), port(name, port_name, &port_row, problems));
+    }
+    BridgeConfig {
+        uuid: row.uuid(),
+        datapath_type: row.str("datapath_type").filter(|s| !s.is_empty()).unwrap_or(DEFAULT_DATAPATH_TYPE).into(),
+        datapath_id,
+        hwaddr: option("hwaddr").and_then(|s| s.parse().ok()).filter(|m: &EthAddr| !m.is_multicast() && !m.is_zero()),
+        dp_desc: option("dp-desc").map(String::from),
+        dp_sn: option("dp-sn").map(String::from),
+        fail_secure: row.str("fail_mode") == Some("secure"),
+        protocols,
+        controllers: row.refs("controller", "Controller").map(|c| controller(&c)).collect(),
+        ports,
+        mac_aging: Duration::from_secs(number("mac-aging-time", 300).clamp(15, 3600)),
+        mac_table_size: usize::try_from(number("mac-table-size", 8192)).unwrap_or(8192).max(10),
+        forward_bpdu: option("forward-bpdu") == Some("true"),
+        flood_vlans: vlans(row, "flood_vlans"),
+    }
+}
+
+/// A datapath id: up to 16 hex digits, not zero; or `0x` and hex digits.
+fn parse_datapath_id(s: &str) -> Option<u64> {
+    let digits = s.strip_prefix("0x").unwrap_or(s);
+    let fits = digits.len() <= 16 && (s.len() == 16 || s.starts_with("0x"));
+    u64::from_str_radix(digits, 16).ok().filter(|&id| fits && id != 0)
+}
+
+fn controller(row: &Row<'_>) -> ControllerConfig {
+    let millis = |column: &str| row.int(column).and_then(|n| u64::try_from(n).ok()).map(Duration::from_millis);
+    ControllerConfig {
+        uuid: row.uuid(),
+        target: row.str("target").unwrap_or_default().into(),
+        inactivity_probe: millis("inactivity_probe"),
+        max_backoff: millis("max_backoff"),
+    }
+}
+
+fn vlans(row: &Row<'_>, column: &str) -> Vec<u16> {
+    row.ints(column).filter_map(|v| u16::try_from(v).ok()).filter(|&v| v < 4096).collect()
+}
+
+fn port(bridge: &str, name: &str, row: &Row<'_>, problems: &mut Vec<String>) -> PortConfig {
+    let tag = row.int("tag").and_then(|t| u16::try_from(t).ok()).filter(|&t| t < 4096);
+    let trunks = vlans(row, "trunks");
+    let vlan_mode = match row.str("vlan_mode") {
+        Some("access") => VlanMode::Access,
+        Some("trunk") => VlanMode::Trunk,
+        Some("native-tagged") => VlanMode::NativeTagged,
+        Some("native-untagged") => VlanMode::NativeUntagged,
+        Some("dot1q-tunnel") => VlanMode::Dot1qTunnel,
+        // ovs-vswitchd.conf.db(5): without vlan_mode, a port with a tag and no trunks is an access port.
+        _ if tag.is_some() => {
+            if !trunks.is_empty() {
+                problems.push(format!(
+                    "port {name}: ignoring trunks in favor of implicit vlan_mode 'access'; specify vlan_mode explicitly"
+                ));
+            }
+            VlanMode::Access
+        }
+        _ => VlanMode::Trunk,
+    };
+    let mut interfaces = BTreeMap::new();
+    for iface_row in row.refs("interfaces", "Interface") {
+        let iface_name = iface_row.str("name").unwrap_or_default();
+        interfaces.insert(iface_name.to_string(), interface(bridge, iface_name, &iface_row));
+    }
+    PortConfig {
+        uuid: row.uuid(),
+        vlan_mode,
+        tag: if vlan_mode == VlanMode::Trunk { 0 } else { tag.unwrap_or(0) },
+        trunks: if vlan_mode == VlanMode::Access { vec![] } else { trunks },
+        cvlans: vlans(row, "cvlans"),
+        qinq_ethtype: match row.option("other_config", "qinq-ethtype") {
+            Some("802.1q") => 0x8100,
+            _ => 0x88a8,
+        },
+        priority_tags: match row.option("other_config", "priority-tags") {
+            Some("true" | "if-nonzero") => PriorityTags::IfNonzero,
+            Some("always") => PriorityTags::Always,
+            _ => PriorityTags::Never,
+        },
+        protected: row.bool("protected").unwrap_or(false),
+        interfaces,
+    }
+}
+
+fn interface(bridge: &str, name: &str, row: &Row<'_>) -> InterfaceConfig {
+    let kind = match row.str("type").unwrap_or_default() {
+        _ if name == bridge => "internal",
+        "" => "system",
+        other => other,
+    };
+    InterfaceConfig {
+        uuid: row.uuid(),
+        kind: kind.into(),
+        ofport_request: row.int("ofport_request").and_then(|n| u32::try_from(n).ok()).filter(|n| (1..0xff00).contains(n)),
+        mac: row.str("mac").and_then(|s| s.parse().ok()),
+        mtu_request: row.int("mtu_request").and_then(|n| u32::try_from(n).ok()),
+        options: map(row, "options"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expect: Option<u64>) {
+        assert_eq!(parse_datapath_id(text), expect, "{text}");
+    }
+
+    #[test]
+    fn datapath_ids() {
+        check("0000000000000001", Some(1));
+        check("0xabc", Some(0xabc));
+        check("1", None);
+        check("0000000000000000", None);
+        check("00000000000000zz", None);
+    }
+}
