@@ -13,9 +13,7 @@ use io::coverage::Counter;
 use io::vlog::{Level, Module};
 use io::vlog_rl;
 use openflow::action::{Action, PacketInReason};
-use openflow::message::{
-    AsyncKind, Desc, FlowRemoved, PortReason, PortStatus,
-};
+use openflow::message::{AsyncKind, Desc, FlowRemoved, PortReason, PortStatus};
 use openflow::{Message, TableId, Version};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -283,7 +281,10 @@ impl Bridge {
             r => r as u8,
         };
         for (id, c) in &mut self.conns {
-            if c.version().is_none() || c.controller_id != to.what.controller_id || !c.wants(AsyncKind::PacketIn, wire_reason) {
+            if c.version().is_none()
+                || c.controller_id != to.what.controller_id
+                || !c.wants(AsyncKind::PacketIn, wire_reason)
+            {
                 continue;
             }
             let miss = wire_reason == PacketInReason::NoMatch as u8;

@@ -98,7 +98,9 @@ pub fn any_action(actions: &[Action], is: &dyn Fn(&Action) -> bool) -> bool {
 
 fn outputs_to(action: &Action, port: flow::OfPort) -> bool {
     match action {
-        Action::Output { port: p, .. } | Action::Enqueue { port: p, .. } | Action::OutputTrunc { port: p, .. } => *p == port,
+        Action::Output { port: p, .. } | Action::Enqueue { port: p, .. } | Action::OutputTrunc { port: p, .. } => {
+            *p == port
+        }
         Action::Controller(_) => port == flow::OfPort::CONTROLLER,
         _ => false,
     }

@@ -85,10 +85,7 @@ fn check(gm: &GroupMod, groups: &Groups) -> Result<(), Error> {
         return Err(Error::GroupModFailedInvalidGroup);
     }
     for b in &gm.buckets {
-        if gm.ty == GroupType::FastFailover
-            && b.watch_port == flow::OfPort::ANY
-            && b.watch_group == GroupId::ANY
-        {
+        if gm.ty == GroupType::FastFailover && b.watch_port == flow::OfPort::ANY && b.watch_group == GroupId::ANY {
             return Err(Error::GroupModFailedInvalidGroup);
         }
         let loops = |a: &openflow::Action| *a == openflow::Action::Group(gm.group);
@@ -113,8 +110,11 @@ fn rebuild(old: &Group, ty: GroupType, buckets: Vec<BucketDesc>, gm: &GroupMod) 
     let stats = Counters::default();
     let (packets, bytes) = old.stats.read();
     stats.add(packets, bytes, old.stats.used());
-    let props =
-        if matches!(gm.command, GroupCommand::InsertBucket | GroupCommand::RemoveBucket) { &old.props } else { &gm.props };
+    let props = if matches!(gm.command, GroupCommand::InsertBucket | GroupCommand::RemoveBucket) {
+        &old.props
+    } else {
+        &gm.props
+    };
     Group {
         id: old.id,
         ty,

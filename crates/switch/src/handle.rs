@@ -12,9 +12,11 @@ use io::vlog_rl;
 use openflow::action::Action;
 use openflow::message::ports::{PC_NO_FLOOD, PC_NO_FWD, PC_NO_PACKET_IN, PC_NO_RECV, PC_PORT_DOWN};
 use openflow::message::{
+    CAP_ARP_MATCH_IP, CAP_BUNDLES, CAP_FLOW_STATS, CAP_GROUP_STATS, CAP_PORT_STATS, CAP_QUEUE_STATS, CAP_TABLE_STATS,
+};
+use openflow::message::{
     ControllerRole, Features, FlowMod, FlowRemovedReason, GroupMod, PacketOut, PortMod, Role, SwitchConfig,
 };
-use openflow::message::{CAP_ARP_MATCH_IP, CAP_BUNDLES, CAP_FLOW_STATS, CAP_GROUP_STATS, CAP_PORT_STATS, CAP_QUEUE_STATS, CAP_TABLE_STATS};
 use openflow::{Error, GroupId, Message, TableId, Version, Xid};
 use translate::{Effect, Request as Translation, Start};
 
@@ -33,8 +35,14 @@ impl Bridge {
         if let Err(error) = result
             && let Some(c) = self.conns.get_mut(&id)
         {
-            vlog_rl!((10, 10), Module::Connmgr, Level::Info, "{}: sending {error} error reply to {} message",
-                c.name, openflow::message_name(&raw));
+            vlog_rl!(
+                (10, 10),
+                Module::Connmgr,
+                Level::Info,
+                "{}: sending {error} error reply to {} message",
+                c.name,
+                openflow::message_name(&raw)
+            );
             c.send_error(error, &raw);
         }
     }
@@ -59,10 +67,7 @@ impl Bridge {
             Message::GetConfigRequest => {
                 let c = self.conns.get(&id);
                 let ttl = if c.is_some_and(|c| c.invalid_ttl_to_controller) { INVALID_TTL } else { 0 };
-                let config = SwitchConfig {
-                    flags: self.frags | ttl,
-                    miss_send_len: c.map_or(0, |c| c.miss_send_len),
-                };
+                let config = SwitchConfig { flags: self.frags | ttl, miss_send_len: c.map_or(0, |c| c.miss_send_len) };
                 self.reply(id, xid, Message::GetConfigReply(config));
             }
             Message::SetConfig(config) => self.set_config(id, version, config)?,
@@ -298,10 +303,8 @@ impl Bridge {
         let version = self.shared.versions.current().number();
         for table in &self.shared.tables {
             table.rules.for_each(version, |r| {
-                any_action(&r.data.actions, &|a| {
-                    matches!(a, Action::Group(_))
-                })
-                .then(|| count_groups(&r.data.actions, &mut counts));
+                any_action(&r.data.actions, &|a| matches!(a, Action::Group(_)))
+                    .then(|| count_groups(&r.data.actions, &mut counts));
             });
         }
         counts

@@ -185,7 +185,8 @@ fn flow_stats(rule: &Arc<Rule>, r: &FlowStatsRequest, now: Instant) -> FlowStats
 fn group_features() -> GroupFeatures {
     // Action numbers of OpenFlow 1.1 and later: output 0, copy-ttl 11 to 12 left out, set_mpls_ttl 15, dec_mpls_ttl 16,
     // push/pop VLAN 17 and 18, push/pop MPLS 19 and 20, set_queue 21, group 22, set/dec nw_ttl 23 and 24, set_field 25.
-    const ACTIONS: u32 = 1 | 1 << 15 | 1 << 16 | 1 << 17 | 1 << 18 | 1 << 19 | 1 << 20 | 1 << 21 | 1 << 22 | 1 << 23 | 1 << 24 | 1 << 25;
+    const ACTIONS: u32 =
+        1 | 1 << 15 | 1 << 16 | 1 << 17 | 1 << 18 | 1 << 19 | 1 << 20 | 1 << 21 | 1 << 22 | 1 << 23 | 1 << 24 | 1 << 25;
     GroupFeatures {
         types: 0xf,
         // Weights, liveness, chaining; loops are not looked for when a group changes.

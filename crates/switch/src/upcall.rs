@@ -6,9 +6,7 @@
 
 use crate::packet_in::{self, ToControllers};
 use clock::{Clock, Instant};
-use datapath::{
-    DpAction, FlowStats, InstallFlow, Ufid, Upcall, UpcallAnswer, UpcallHandler, UpcallKind, UserCookie,
-};
+use datapath::{DpAction, FlowStats, InstallFlow, Ufid, Upcall, UpcallAnswer, UpcallHandler, UpcallKind, UserCookie};
 use flow::{DpPort, FlowKey, FlowMask, MiniKey, OfPort};
 use io::coverage::Counter;
 use snapshot::Published;
@@ -267,8 +265,8 @@ fn shorten(rule: &Rule, idle: u16, hard: u16) {
     let t = &rule.data.timeouts;
     for (timeout, to) in [(&t.idle, idle), (&t.hard, hard)] {
         if to != 0 {
-            let _ = timeout
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| (now == 0 || now > to).then_some(to));
+            let _ =
+                timeout.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| (now == 0 || now > to).then_some(to));
         }
     }
 }
