@@ -3,6 +3,19 @@
 //! Instructions stand in the same list as actions, in the order of execution: meter, (applied) actions,
 //! clear_actions, write_actions, write_metadata, goto_table.
 
+pub mod check;
+pub mod control;
+pub mod ct;
+pub mod encap;
+pub mod fields;
+pub mod frame;
+pub mod header;
+pub mod instruction;
+pub mod learn;
+pub mod output;
+pub mod subfield;
+pub mod text;
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use flow::{Field, FieldValue, OfPort, PacketType, Subfield};
