@@ -9,7 +9,7 @@ use openflow::action::{Action, Learn, PacketInReason};
 use openflow::{GroupId, TableId};
 use wire::EthAddr;
 
-use crate::trace::Trace;
+use crate::trace::{Describe, Trace};
 use crate::view::{BridgeId, BundleId, Group, Rule};
 
 /// Where a translation starts.
@@ -25,7 +25,7 @@ pub enum Start<'a> {
 }
 
 /// A question: what happens to this packet?
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request<'a> {
     /// Bridge the packet enters, with the OpenFlow port in the key.
     pub bridge: BridgeId,
@@ -37,8 +37,8 @@ pub struct Request<'a> {
     pub start: Start<'a>,
     /// Now.
     pub now: Instant,
-    /// Record the way.
-    pub trace: bool,
+    /// Record the way, with these names.
+    pub trace: Option<&'a dyn Describe>,
     /// Learn: report what a packet that really passes changes. A trace has none.
     pub side_effects: bool,
     /// TCP flags of all packets of the flow so far, for timeouts at the end of a connection.
@@ -49,7 +49,7 @@ impl<'a> Request<'a> {
     /// A packet that enters a bridge.
     #[must_use]
     pub fn packet(bridge: BridgeId, key: FlowKey, packet: Option<&'a [u8]>, now: Instant) -> Self {
-        Request { bridge, key, packet, start: Start::Tables, now, trace: false, side_effects: true, tcp_flags: 0 }
+        Request { bridge, key, packet, start: Start::Tables, now, trace: None, side_effects: true, tcp_flags: 0 }
     }
 }
 

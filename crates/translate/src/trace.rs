@@ -1,5 +1,10 @@
 //! The way of a packet through the tables, recorded.
 
+use flow::OfPort;
+use openflow::action::Action;
+
+use crate::view::{BridgeConfig, Rule};
+
 /// Kind of a line, which decides how it is printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NodeKind {
@@ -7,6 +12,10 @@ pub enum NodeKind {
     Bridge,
     /// A table and the rule that matched in it: ` 0. ip, priority 10`.
     Table,
+    /// A bucket of a group.
+    Bucket,
+    /// State that is taken up again.
+    Thaw,
     /// An action.
     Action,
     /// Something worth knowing: `-> learned that …`.
@@ -15,10 +24,28 @@ pub enum NodeKind {
     Warning,
     /// The end of the translation: `>>>> … <<<<`.
     Error,
-    /// A bucket of a group.
-    Bucket,
-    /// State that is taken up again.
-    Thaw,
+}
+
+impl NodeKind {
+    /// Has nothing below it and always stands to the right.
+    const fn is_leaf(self) -> bool {
+        matches!(self, NodeKind::Action | NodeKind::Detail | NodeKind::Warning | NodeKind::Error)
+    }
+
+    /// Name in the structured form.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            NodeKind::Bridge => "bridge",
+            NodeKind::Table => "table",
+            NodeKind::Bucket => "bucket",
+            NodeKind::Thaw => "thaw",
+            NodeKind::Action => "action",
+            NodeKind::Detail => "detail",
+            NodeKind::Warning => "warning",
+            NodeKind::Error => "error",
+        }
+    }
 }
 
 /// A line, and what happened under it.
@@ -44,51 +71,113 @@ impl Trace {
     #[must_use]
     pub fn text(&self) -> String {
         let mut out = String::new();
-        print(&mut out, &self.nodes, 0, true);
+        print(&mut out, &self.nodes, 0);
         out
     }
 }
 
-fn line(out: &mut String, indent: usize, text: &str) {
-    for _ in 0..indent {
-        out.push(' ');
-    }
-    out.push_str(text);
-    out.push('\n');
-}
-
-/// Prints a list of nodes. A table whose node is the last of its list continues its parent's numbering, so that a
-/// chain of resubmissions does not move further and further to the right.
-fn print(out: &mut String, nodes: &[Node], level: usize, top: bool) {
+/// What stands last in its list takes no room to the right, so that a chain of resubmissions stays on the left.
+fn print(out: &mut String, nodes: &[Node], level: usize) {
     for (i, node) in nodes.iter().enumerate() {
-        let last = i + 1 == nodes.len();
+        let step = usize::from(node.kind.is_leaf() || i + 1 < nodes.len());
+        let indent = " ".repeat((level + step) * 4);
+        let text = &node.text;
         match node.kind {
             NodeKind::Bridge => {
-                out.push('\n');
-                line(out, level, &node.text);
-                line(out, level, &"-".repeat(node.text.len()));
-                print(out, &node.children, level, true);
+                out.push_str(&format!("\n{indent}{text}\n{indent}{}\n", "-".repeat(text.len())));
             }
-            NodeKind::Table | NodeKind::Thaw if node.kind == NodeKind::Thaw => {
-                line(out, level + 4, &node.text);
-                print(out, &node.children, level + 4, false);
+            NodeKind::Table | NodeKind::Bucket | NodeKind::Thaw | NodeKind::Action => {
+                out.push_str(&format!("{indent}{text}\n"));
             }
-            NodeKind::Table => {
-                let shift = if top || last { 0 } else { 4 };
-                line(out, (level + shift).saturating_sub(if top { 0 } else { 4 }), &node.text);
-                print(out, &node.children, level + shift + if top { 4 } else { 0 }, false);
-            }
-            NodeKind::Action | NodeKind::Thaw => {
-                line(out, level, &node.text);
-                print(out, &node.children, level, false);
-            }
-            NodeKind::Bucket => {
-                line(out, level, &node.text);
-                print(out, &node.children, level + 4, false);
-            }
-            NodeKind::Detail => line(out, level, &format!(" -> {}", node.text)),
-            NodeKind::Warning => line(out, level, &format!(" >> {}", node.text)),
-            NodeKind::Error => line(out, level, &format!(" >>>> {} <<<<", node.text)),
+            NodeKind::Detail => out.push_str(&format!("{indent} -> {text}\n")),
+            NodeKind::Warning => out.push_str(&format!("{indent} >> {text}\n")),
+            NodeKind::Error => out.push_str(&format!("{indent} >>>> {text} <<<<\n")),
         }
+        print(out, &node.children, level + 2 * step);
+    }
+}
+
+/// How things are called in a trace.
+pub trait Describe: Sync {
+    /// A rule: match, priority, cookie: `tcp,in_port=1, priority 10`.
+    fn rule(&self, bridge: &BridgeConfig, rule: &Rule) -> String;
+    /// A table by number or name, right-aligned to two columns.
+    fn table(&self, bridge: &BridgeConfig, table: u8) -> String {
+        let _ = bridge;
+        format!("{table:2}")
+    }
+    /// A list of actions.
+    fn actions(&self, bridge: &BridgeConfig, actions: &[Action]) -> String;
+    /// A port.
+    fn port(&self, bridge: &BridgeConfig, port: OfPort) -> String {
+        let _ = bridge;
+        port.reserved_name().map_or_else(|| port.0.to_string(), str::to_owned)
+    }
+}
+
+/// Records a trace while it grows: the open nodes, outermost first.
+pub(crate) struct Recorder<'a> {
+    pub describe: &'a dyn Describe,
+    open: Vec<Node>,
+    done: Vec<Node>,
+}
+
+impl<'a> Recorder<'a> {
+    pub fn new(describe: &'a dyn Describe) -> Self {
+        Recorder { describe, open: Vec::new(), done: Vec::new() }
+    }
+
+    pub fn add(&mut self, kind: NodeKind, text: String) {
+        let node = Node { kind, text, children: Vec::new() };
+        match self.open.last_mut() {
+            Some(parent) => parent.children.push(node),
+            None => self.done.push(node),
+        }
+    }
+
+    pub fn enter(&mut self, kind: NodeKind, text: String) {
+        self.open.push(Node { kind, text, children: Vec::new() });
+    }
+
+    pub fn leave(&mut self) {
+        if let Some(node) = self.open.pop() {
+            match self.open.last_mut() {
+                Some(parent) => parent.children.push(node),
+                None => self.done.push(node),
+            }
+        }
+    }
+
+    pub fn finish(mut self) -> Trace {
+        while !self.open.is_empty() {
+            self.leave();
+        }
+        Trace { nodes: self.done }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tails_stay_left() {
+        let leaf = |kind, text: &str| Node { kind, text: text.into(), children: vec![] };
+        let table = |text: &str, children| Node { kind: NodeKind::Table, text: text.into(), children };
+        let one = table(" 1. priority 32768", vec![leaf(NodeKind::Action, "output:3")]);
+        let set = table("--. Executing action set:", vec![leaf(NodeKind::Action, "output:2")]);
+        let zero = table(
+            " 0. tcp, priority 10",
+            vec![
+                leaf(NodeKind::Action, "write_actions(output:2)"),
+                leaf(NodeKind::Detail, "action set is: output:2"),
+                leaf(NodeKind::Action, "goto_table:1"),
+                one,
+                set,
+            ],
+        );
+        let bridge = Node { kind: NodeKind::Bridge, text: "bridge(\"br0\")".into(), children: vec![zero] };
+        let expect = "\nbridge(\"br0\")\n-------------\n 0. tcp, priority 10\n    write_actions(output:2)\n     -> action set is: output:2\n    goto_table:1\n     1. priority 32768\n            output:3\n--. Executing action set:\n    output:2\n";
+        assert_eq!(Trace { nodes: vec![bridge] }.text(), expect);
     }
 }

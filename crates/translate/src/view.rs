@@ -423,8 +423,10 @@ pub struct BridgeConfig {
     pub invalid_ttl_to_controller: bool,
     /// Bytes of a missed packet for the controller.
     pub miss_send_len: u16,
-    /// Protocols want these packets for themselves, by port: see [`crate::special`].
+    /// Link layer discovery runs: see [`crate::special`].
     pub lldp: bool,
+    /// Where each tunnel metadata field lies (the bridge's table of tunnel options).
+    pub tun_options: flow::TunAlloc,
 }
 
 /// A bridge, shared between the thread that configures it and those that translate.
