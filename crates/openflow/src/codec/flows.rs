@@ -8,7 +8,7 @@ use super::frame::{Frame, Stat, take_entries};
 use super::oxm::Numbering;
 use super::oxm_match::{self, Strictness};
 use crate::action::frame::DecodeContext;
-use crate::action::instruction;
+use crate::action::{check, instruction};
 use crate::error::Error;
 use crate::message::*;
 use crate::version::{GroupId, TableId, Version};
@@ -141,6 +141,7 @@ pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowM
         let mut m = m;
         flow::normalize(&mut m);
         fm.matching = MiniMatch::new(&m);
+        check::check_for_version(&mut fm.actions, &m, fm.table, v)?;
         return Ok(fm);
     }
     let (cookie, cookie_mask) = (r.u64()?, r.u64()?);
@@ -165,8 +166,10 @@ pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowM
     if matches!(fm.command, FlowModCommand::Modify | FlowModCommand::ModifyStrict) && v == Version::V11 {
         fm.flags &= !FF_RESET_COUNTS;
     }
-    fm.matching = MiniMatch::new(&take_match(r, v, Strictness::Strict)?);
+    let m = take_match(r, v, Strictness::Strict)?;
+    fm.matching = MiniMatch::new(&m);
     fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
+    check::check_for_version(&mut fm.actions, &m, fm.table, v)?;
     Ok(fm)
 }
 
@@ -191,8 +194,8 @@ pub fn take_nx_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<Fl
     }
     fm.modify_cookie = fm.new_cookie != u64::MAX;
     fm.matching = MiniMatch::new(&m);
-    let _ = v;
-    fm.actions = instruction::decode_flow(context(Version::V10, o), r.rest())?;
+    fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
+    check::check_for_version(&mut fm.actions, &m, fm.table, v)?;
     Ok(fm)
 }
 
