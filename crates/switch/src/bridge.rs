@@ -36,7 +36,6 @@ pub enum Event {
 }
 
 /// One OpenFlow switch.
-#[derive(Debug)]
 pub struct Bridge {
     /// Name.
     pub name: String,
@@ -64,9 +63,9 @@ pub struct Bridge {
     pub(crate) events: VecDeque<Event>,
 }
 
-impl std::fmt::Debug for dyn Datapath {
+impl std::fmt::Debug for Bridge {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Datapath({}@{})", self.kind(), self.name())
+        f.debug_struct("Bridge").field("name", &self.name).field("ports", &self.ports).finish_non_exhaustive()
     }
 }
 
@@ -300,7 +299,7 @@ impl Bridge {
 fn internal_flows(tables: &mut FlowTables, now: Instant) {
     let with_reg0 = |value: u32| {
         let mut m = Match::any();
-        m.set(flow::Field::reg(0), value.into());
+        m.set(flow::Field::REG0, value.into());
         MiniMatch::new(&m)
     };
     let to_controller = Action::Controller(Box::new(openflow::action::Controller {

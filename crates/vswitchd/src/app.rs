@@ -102,12 +102,12 @@ pub struct App {
     /// Woken when `exit` is set.
     pub exit_asked: Notify,
     /// From the datapaths' threads to the control thread.
-    pub notices: mpsc::UnboundedSender<Notice>,
+    pub notices: mpsc::Sender<Notice>,
 }
 
 impl App {
     /// A daemon with nothing in it.
-    pub fn new(clock: Clock, dummy: Dummy, notices: mpsc::UnboundedSender<Notice>) -> Rc<App> {
+    pub fn new(clock: Clock, dummy: Dummy, notices: mpsc::Sender<Notice>) -> Rc<App> {
         Rc::new(App {
             clock,
             dummy,

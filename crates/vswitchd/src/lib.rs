@@ -37,6 +37,9 @@ pub struct Options {
     pub dummy: Dummy,
 }
 
+/// Packets for controllers that wait for the control thread, at most.
+const MAX_NOTICES: usize = 4096;
+
 /// Time between two writes of interface statistics to the database, unless configured.
 const STATS_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -44,7 +47,7 @@ const STATS_INTERVAL: Duration = Duration::from_secs(5);
 /// and the database's configuration was applied for the first time, or could not be had at once.
 pub async fn run(options: &Options, shutdown: impl Future<Output = ()>, ready: impl FnOnce()) -> Result<(), String> {
     let clock = Clock::real();
-    let (sender, mut notices) = mpsc::unbounded_channel();
+    let (sender, mut notices) = mpsc::channel(MAX_NOTICES);
     let app = App::new(clock.clone(), options.dummy, sender);
     let listener = unixctl::bind(&options.unixctl).await?;
     let commands = Rc::new(commands::commands(&options.program, &app));

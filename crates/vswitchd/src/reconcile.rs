@@ -102,8 +102,10 @@ async fn add_bridge(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig) ->
         let clock = app.clock.clone();
         let new = elsewhere(move || {
             Backer::create(kind, clock, move |notice| {
-                // The receiver lives as long as the daemon.
-                let _ = notices.send(notice);
+                // A flood of packets for controllers must not fill the memory: what does not fit is lost.
+                if notices.try_send(notice).is_err() {
+                    Counter::PacketInOverflow.hit();
+                }
             })
         })
         .await??;
@@ -208,7 +210,7 @@ async fn add_interface(
             return Err(format!("could not add network device {name} to ofproto (already in bridge {other})"));
         }
         let backer = state.backers.get(&entry.backer).ok_or("datapath is gone")?;
-        (backer.attacher(name), entry.backer.clone())
+        (backer.attacher(), entry.backer.clone())
     };
     let peer = wanted.options.get("peer").cloned();
     if wanted.kind == "patch" && peer.is_none() {
