@@ -16,9 +16,19 @@ pub struct Program {
 }
 
 /// All of them.
-pub const PROGRAMS: &[Program] = &[Program {
-    name: "ovs-appctl",
-    summary: "query and control a running daemon",
-    main: tools::ovs_appctl::main,
-    linked: true,
-}];
+pub const PROGRAMS: &[Program] = &[
+    Program {
+        name: "ovs-appctl",
+        summary: "query and control a running daemon",
+        main: tools::ovs_appctl::main,
+        linked: true,
+    },
+    Program {
+        name: "ovsdb-tool",
+        summary: "make, inspect and change database files",
+        main: tools::ovsdb_tool::main,
+        linked: true,
+    },
+    Program { name: "ovs-vswitchd", summary: "the switch daemon", main: vswitchd::main, linked: true },
+    Program { name: "ovsdb-server", summary: "the database server", main: ovsdb_server::main, linked: true },
+];

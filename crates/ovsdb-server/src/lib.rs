@@ -1,1 +1,245 @@
 //! The database server daemon.
+//!
+//! [`Server`] is the server itself, for programs that embed it; [`main`] is `ovsdb-server`. One thread runs everything;
+//! only the text of a compacted file is made elsewhere.
+
+mod compaction;
+mod connection;
+mod control;
+pub mod core;
+pub mod hosted;
+mod methods;
+mod remotes;
+mod server_db;
+
+use io::daemon::{self, Daemon, DaemonOpt, Started};
+use io::getopt::{self, Opt, Order, Takes, long};
+use io::unixctl;
+use io::vlog::Module;
+use io::{Invocation, dirs, vlog_info, vlog_warn};
+use remotes::{Remotes, SharedRemotes};
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+pub use crate::core::Core;
+
+/// The state, shared between the tasks of one thread. Never borrowed across an `await`.
+pub type Shared = Rc<RefCell<Core>>;
+
+/// What a server offers, and where.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Database files.
+    pub databases: Vec<String>,
+    /// Remotes: `punix:FILE`, `ptcp:PORT`, `db:DB,TABLE,COLUMN`, …
+    pub remotes: Vec<String>,
+    /// The control socket; `None` for none, as when another daemon's socket serves.
+    pub unixctl: Option<PathBuf>,
+    /// True to write whole columns instead of differences to files.
+    pub whole_columns: bool,
+}
+
+/// A server whose databases are open and whose remotes are on their way up.
+pub struct Server {
+    shared: Shared,
+    remotes: SharedRemotes,
+    exit: Rc<Notify>,
+    control: Option<io::Listener>,
+    program: String,
+}
+
+impl Server {
+    /// Opens everything. Must run on the thread and in the local task set in which the server is to run.
+    pub async fn start(program: &str, config: &Config) -> Result<Server, String> {
+        let mut core = Core::new();
+        core.whole_columns = config.whole_columns;
+        let shared: Shared = Rc::new(RefCell::new(core));
+        control::open_all(&shared, &config.databases)?;
+        let mut remotes = Remotes::default();
+        for name in &config.remotes {
+            if let Err(error) = remotes.add(&shared.borrow(), name) {
+                vlog_warn!(Module::OvsdbServer, "failed to configure remotes: {error}");
+                return Err("server configuration failed".into());
+            }
+        }
+        remotes.reconcile(&shared);
+        let control = match &config.unixctl {
+            Some(path) => unixctl::bind(path).await?,
+            None => None,
+        };
+        // Lets the listeners' tasks open their sockets before the caller tells that the server is up.
+        for _ in 0..8 {
+            tokio::task::yield_now().await;
+        }
+        let remotes = Rc::new(RefCell::new(remotes));
+        Ok(Server { shared, remotes, exit: Rc::new(Notify::new()), control, program: program.to_string() })
+    }
+
+    /// Notify this to end [`Server::run`].
+    pub fn exit(&self) -> Rc<Notify> {
+        self.exit.clone()
+    }
+
+    /// Serves until [`Server::exit`] is notified.
+    pub async fn run(mut self) {
+        let tasks = tokio::task::LocalSet::new();
+        let (shared, remotes) = (self.shared.clone(), self.remotes.clone());
+        tasks.spawn_local(remotes::follow(shared.clone(), remotes.clone()));
+        tasks.spawn_local(give_up_on_waiting(shared.clone()));
+        tasks.spawn_local(compaction::watch(shared.clone()));
+        tasks.spawn_local(report_memory(shared.clone()));
+        if let Some(control) = self.control.take() {
+            let commands = control::commands(&self.program, &shared, &remotes, &self.exit);
+            tasks.spawn_local(unixctl::serve(control, Rc::new(commands)));
+        }
+        let exit = self.exit.clone();
+        tasks.run_until(exit.notified()).await;
+        // The answer to "exit" is still on its way.
+        let _ = tokio::time::timeout(Duration::from_millis(20), tasks).await;
+    }
+}
+
+/// Tries waiting transactions again when their time is up.
+async fn give_up_on_waiting(shared: Shared) {
+    let changed = shared.borrow().triggers_changed.clone();
+    loop {
+        let deadline = shared.borrow().next_timeout();
+        match deadline {
+            Some(at) => {
+                tokio::select! {
+                    () = tokio::time::sleep_until(at.into()) => shared.borrow_mut().run_triggers(),
+                    () = changed.notified() => {}
+                }
+            }
+            None => changed.notified().await,
+        }
+    }
+}
+
+async fn report_memory(shared: Shared) {
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if let Some(peak) = status.lines().find_map(|line| line.strip_prefix("VmHWM:")) {
+        vlog_info!(Module::Memory, "{} peak resident set size after 10.0 seconds", peak.trim());
+    }
+    vlog_info!(Module::Memory, "{}", control::memory(&shared).trim_end());
+}
+
+#[derive(Clone, Copy)]
+enum Choice {
+    Daemon(DaemonOpt),
+    Remote,
+    NoDbs,
+    DisableFileColumnDiff,
+    Run,
+}
+
+fn table() -> Vec<Opt<Choice>> {
+    let mut table = daemon::options(Choice::Daemon);
+    table.push(long("remote", Takes::Value, Choice::Remote));
+    table.push(long("no-dbs", Takes::Nothing, Choice::NoDbs));
+    table.push(long("disable-file-column-diff", Takes::Nothing, Choice::DisableFileColumnDiff));
+    table.push(long("run", Takes::Value, Choice::Run));
+    table
+}
+
+/// `ovsdb-server`.
+pub fn main(invocation: &Invocation) -> ExitCode {
+    match start(invocation) {
+        Ok(code) => code,
+        Err(error) => invocation.fail(error),
+    }
+}
+
+fn start(invocation: &Invocation) -> Result<ExitCode, String> {
+    io::vlog::init(&invocation.name, io::vlog::Level::Info);
+    let parsed = getopt::parse(&invocation.args, &table(), Order::Permute)?;
+    let mut settings = daemon::Settings::default();
+    let mut config = Config::default();
+    let mut no_dbs = false;
+    let mut command = None;
+    for (choice, value) in parsed.options {
+        match choice {
+            Choice::Daemon(option) => settings.obey(option, value)?,
+            Choice::Remote => config.remotes.extend(value),
+            Choice::NoDbs => no_dbs = true,
+            Choice::DisableFileColumnDiff => config.whole_columns = true,
+            Choice::Run => command = value,
+        }
+    }
+    if settings.help {
+        print!("{}", help(&invocation.name));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if settings.version {
+        print!("{}", invocation.version_text());
+        return Ok(ExitCode::SUCCESS);
+    }
+    config.databases = parsed.rest;
+    if config.databases.is_empty() && !no_dbs {
+        config.databases.push(dirs::default_db().display().to_string());
+    }
+    let mut daemon = match Daemon::start(invocation, &settings)? {
+        Started::Daemon(daemon) => daemon,
+        Started::Parent(code) => return Ok(code),
+    };
+    config.unixctl = Some(settings.unixctl.clone().unwrap_or_else(|| unixctl::default_path(&invocation.name)));
+    let result = io::run(async {
+        let server = Server::start(&invocation.name, &config).await?;
+        daemon.ready();
+        vlog_info!(Module::OvsdbServer, "{} (Open vSwitch) {}", invocation.name, io::program::COMPATIBLE_VERSION);
+        let exit = server.exit();
+        let child = command.map(|command| run_command(command, exit.clone()));
+        let stop = exit.clone();
+        tokio::task::spawn_local(async move {
+            daemon::terminated().await;
+            stop.notify_one();
+        });
+        server.run().await;
+        Ok::<ExitCode, String>(match child {
+            Some(child) => child.borrow().unwrap_or(ExitCode::SUCCESS),
+            None => ExitCode::SUCCESS,
+        })
+    });
+    result.map_err(|error| io::program::strerror(&error))?
+}
+
+/// Runs a command beside the server (`--run`); the server ends when it does, with its exit code.
+fn run_command(command: String, exit: Rc<Notify>) -> Rc<RefCell<Option<ExitCode>>> {
+    let code = Rc::new(RefCell::new(None));
+    let result = code.clone();
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let status = std::process::Command::new("/bin/sh").arg("-c").arg(command).status();
+        let _ = sender.send(status.ok().and_then(|status| status.code()));
+    });
+    tokio::task::spawn_local(async move {
+        let status = receiver.await.ok().flatten().unwrap_or(1);
+        *result.borrow_mut() = Some(ExitCode::from(status.clamp(0, 255) as u8));
+        exit.notify_one();
+    });
+    code
+}
+
+fn help(program: &str) -> String {
+    format!(
+        "{program}: Open vSwitch database server\n\
+         usage: {program} [OPTIONS] [DATABASE...]\n\
+         where each DATABASE is a database file in ovsdb format.\n\
+         The default DATABASE, if none is given, is\n{}.\n\
+         \nJSON-RPC options (may be specified any number of times):\n  \
+         --remote=REMOTE         connect or listen to REMOTE\n\
+         {}\
+         \nOther options:\n  \
+         --run COMMAND           run COMMAND as subprocess then exit\n  \
+         --no-dbs                do not add default database\n  \
+         --disable-file-column-diff\n                          \
+         don't use column diff in database file\n",
+        dirs::default_db().display(),
+        daemon::help(program)
+    )
+}

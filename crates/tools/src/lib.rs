@@ -1,3 +1,4 @@
 //! The command-line tools.
 
 pub mod ovs_appctl;
+pub mod ovsdb_tool;

@@ -209,6 +209,20 @@ pub fn check_match(
     Ok(if c.inconsistent { Protocols::OF10_ANY } else { Protocols::ANY })
 }
 
+/// Checks actions for one version, and fills in what they need to know about the match.
+pub fn check_for_version(
+    actions: &mut [Action],
+    m: &Match,
+    table: TableId,
+    version: crate::Version,
+) -> Result<(), Error> {
+    let usable = check_match(actions, m, table, 0, &mut Vec::new())?;
+    if usable.and(Protocols::of_version(version)).is_empty() {
+        return Err(Error::BadActionMatchInconsistent);
+    }
+    Ok(())
+}
+
 impl Checker<'_> {
     fn eth_type(&self) -> u16 {
         let by_packet_type = if self.m.mask.packet_type_raw() != 0 { self.m.key.packet_type().ethertype() } else { 0 };

@@ -345,7 +345,7 @@ pub fn decode(cx: DecodeContext, raw: Raw, r: &mut Reader<'_>) -> Result<Option<
     let bad = Error::BadActionBadArgument;
     let nx = cx.version == Version::V10;
     // The Nicira forms of 1.0 put 32-bit numbers at byte 12, others at byte 10; standard ones at byte 4.
-    let mut long = |r: &mut Reader<'_>| -> Result<u32, Error> {
+    let long = |r: &mut Reader<'_>| -> Result<u32, Error> {
         if nx {
             r.skip(2)?;
         }

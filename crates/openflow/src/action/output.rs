@@ -1,6 +1,6 @@
 //! Output: ports, controllers, queues, groups, bundles.
 
-use flow::text::number::{put_alt_hex, put_dec};
+use flow::text::number::put_dec;
 use flow::text::{Style, put_port, split_key_values};
 use flow::{OfPort, Subfield};
 
@@ -711,9 +711,4 @@ fn encode_controller(out: &mut Vec<u8>, c: &Controller) {
             prop(5, &c.meter_id.to_be_bytes(), 8);
         }
     });
-}
-
-/// Appends `0x…` for tests and other families.
-pub(super) fn put_hex64(out: &mut String, n: u64) {
-    put_alt_hex(out, u128::from(n));
 }
