@@ -244,18 +244,7 @@ impl Xlator<'_> {
             Action::DecMplsTtl => self.dec_mpls_ttl(),
             Action::PushMpls(ty) => self.push_mpls(*ty),
             Action::PopMpls(ty) => self.pop_mpls(*ty),
-            Action::DecNshTtl => {
-                if self.key.eth_type() == ethertype::NSH {
-                    self.wc.set_nsh_ttl(0xff);
-                    let ttl = self.key.nsh_ttl();
-                    if ttl > 1 {
-                        self.key.set_nsh_ttl(ttl - 1);
-                    } else {
-                        self.to_controller(u16::MAX, PacketInReason::InvalidTtl, 0, &[], false);
-                        self.exit = true;
-                    }
-                }
-            }
+            Action::DecNshTtl => self.dec_nsh_ttl(),
             Action::Encap(e) => self.encap(e),
             Action::Decap(ty) => self.decap(*ty),
             _ => {}
@@ -380,7 +369,7 @@ impl Xlator<'_> {
         }
         let ids: Vec<u16> = if ids.is_empty() { vec![0] } else { ids.to_vec() };
         for id in ids {
-            self.to_controller(u16::MAX, PacketInReason::InvalidTtl, id, &[], false);
+            self.send_to_controller(u16::MAX, PacketInReason::InvalidTtl, id, &[], false);
         }
         self.exit = true;
     }
@@ -402,7 +391,21 @@ impl Xlator<'_> {
         if ttl > 1 {
             self.key.set_mpls_lse(0, self.key.mpls_lse(0) & !0xff | (ttl - 1));
         } else {
-            self.to_controller(u16::MAX, PacketInReason::InvalidTtl, 0, &[], false);
+            self.send_to_controller(u16::MAX, PacketInReason::InvalidTtl, 0, &[], false);
+            self.exit = true;
+        }
+    }
+
+    fn dec_nsh_ttl(&mut self) {
+        if self.key.eth_type() != ethertype::NSH {
+            return;
+        }
+        self.wc.set_nsh_ttl(0xff);
+        let ttl = self.key.nsh_ttl();
+        if ttl > 1 {
+            self.key.set_nsh_ttl(ttl - 1);
+        } else {
+            self.send_to_controller(u16::MAX, PacketInReason::InvalidTtl, 0, &[], false);
             self.exit = true;
         }
     }
@@ -570,11 +573,9 @@ impl Xlator<'_> {
         if in_port == OfPort::IN_PORT {
             in_port = self.key.in_port();
         }
-        if r.with_ct {
-            if self.key.ct_state() & flow::key::CS_TRK == 0 || self.key.ct_nw_proto() == 0 {
-                self.warning(|| "resubmit(ct) with non-tracked or non-IP packet!".into());
-                return;
-            }
+        if r.with_ct && (self.key.ct_state() & flow::key::CS_TRK == 0 || self.key.ct_nw_proto() == 0) {
+            self.warning(|| "resubmit(ct) with non-tracked or non-IP packet!".into());
+            return;
         }
         self.resubmit(table, in_port, r.with_ct, false);
     }
