@@ -7,7 +7,7 @@ pub mod versions;
 
 pub use versions::{VersionGuard, Versions};
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use std::fmt;
 use std::sync::Arc;
 
@@ -50,6 +50,37 @@ impl<T: Default> Default for Published<T> {
 impl<T: fmt::Debug> fmt::Debug for Published<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Published").field(&*self.load()).finish()
+    }
+}
+
+/// A value that may be absent, replaced by one thread and read by many.
+pub struct PublishedOption<T>(ArcSwapOption<T>);
+
+impl<T> Default for PublishedOption<T> {
+    fn default() -> Self {
+        PublishedOption::empty()
+    }
+}
+
+impl<T> PublishedOption<T> {
+    /// No value.
+    pub fn empty() -> Self {
+        PublishedOption(ArcSwapOption::empty())
+    }
+
+    /// The present value.
+    pub fn get(&self) -> Option<Arc<T>> {
+        self.0.load_full()
+    }
+
+    /// Whether there is no value.
+    pub fn is_empty(&self) -> bool {
+        self.0.load().is_none()
+    }
+
+    /// Replaces the value.
+    pub fn set(&self, value: Option<Arc<T>>) {
+        self.0.store(value);
     }
 }
 

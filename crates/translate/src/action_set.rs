@@ -72,7 +72,8 @@ mod tests {
     #[test]
     fn order_and_replacement() {
         let output = |port| Action::Output { port: OfPort(port), max_len: 0 };
-        let set = [output(1), Action::SetQueue(5), Action::PushVlan(0x8100), Action::StripVlan { pop: true }, output(2)];
+        let set =
+            [output(1), Action::SetQueue(5), Action::PushVlan(0x8100), Action::StripVlan { pop: true }, output(2)];
         let expect = [Action::StripVlan { pop: true }, Action::PushVlan(0x8100), Action::SetQueue(5), output(2)];
         assert_eq!(in_order(&set), expect);
         assert_eq!(in_order(&set[1..4]), []);

@@ -37,7 +37,8 @@ impl Xlator<'_> {
             let final_one = last && i + 1 == actions.len();
             self.action(action, final_one);
             if self.exit && self.freezing {
-                let again = matches!(action, Action::Group(_)) && self.paused.is_none() && self.frozen_actions.is_empty();
+                let again =
+                    matches!(action, Action::Group(_)) && self.paused.is_none() && self.frozen_actions.is_empty();
                 self.keep_rest(&actions[if again { i } else { i + 1 }..]);
                 return;
             }
@@ -171,7 +172,9 @@ impl Xlator<'_> {
     fn header_action(&mut self, action: &Action) {
         match action {
             Action::SetVlanVid { vid, push_if_needed, .. } => self.set_vlan(*vid, 0x0fff, *push_if_needed),
-            Action::SetVlanPcp { pcp, push_if_needed, .. } => self.set_vlan(u16::from(*pcp) << 13, 0xe000, *push_if_needed),
+            Action::SetVlanPcp { pcp, push_if_needed, .. } => {
+                self.set_vlan(u16::from(*pcp) << 13, 0xe000, *push_if_needed)
+            }
             Action::StripVlan { .. } => {
                 self.wc.set_vlan_tci(0, self.wc.vlan_tci(0) | VLAN_CFI);
                 fields::pop_vlan(&mut self.key, &mut self.wc);
@@ -409,7 +412,9 @@ impl Xlator<'_> {
         if depth == 0 {
             self.commit();
         } else if depth >= flow::key::MAX_MPLS {
-            self.problem(|| "MPLS push action can't be performed as it would have more MPLS LSEs than the 3 supported.".into());
+            self.problem(|| {
+                "MPLS push action can't be performed as it would have more MPLS LSEs than the 3 supported.".into()
+            });
             self.fail(XlateError::TooManyMplsLabels);
             return;
         }
@@ -475,7 +480,9 @@ impl Xlator<'_> {
                 let ty = self.key.packet_type().ethertype();
                 self.key.set_packet_type(PacketType::ETHERNET);
                 self.key.set_eth_type(ty);
-                self.out.actions.push(DpAction::PushEth(datapath::action::EthHeader { src: EthAddr::ZERO, dst: EthAddr::ZERO }));
+                self.out
+                    .actions
+                    .push(DpAction::PushEth(datapath::action::EthHeader { src: EthAddr::ZERO, dst: EthAddr::ZERO }));
                 self.key.set_eth_src(EthAddr::ZERO);
                 self.key.set_eth_dst(EthAddr::ZERO);
                 self.base = self.key;

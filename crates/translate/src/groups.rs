@@ -30,7 +30,8 @@ pub fn hash_table(weights: &[u32]) -> Vec<usize> {
             let mut best = 0;
             for i in 1..weights.len() {
                 // Quotient w / (2g + 1), compared crosswise.
-                let (a, b) = (u64::from(weights[i]) * (2 * given[best] + 1), u64::from(weights[best]) * (2 * given[i] + 1));
+                let (a, b) =
+                    (u64::from(weights[i]) * (2 * given[best] + 1), u64::from(weights[best]) * (2 * given[i] + 1));
                 if a > b {
                     best = i;
                 }
@@ -57,15 +58,13 @@ impl Xlator<'_> {
                     self.bucket(group, i, last && i + 1 == n);
                 }
             }
-            GroupType::FastFailover => {
-                match (0..group.buckets.len()).find(|&i| self.is_live(&group.buckets[i], 0)) {
-                    Some(i) => {
-                        self.out.credits.push(Credit::Group(group.clone(), None));
-                        self.bucket(group, i, last);
-                    }
-                    None => self.detail(|| "no live bucket".into()),
+            GroupType::FastFailover => match (0..group.buckets.len()).find(|&i| self.is_live(&group.buckets[i], 0)) {
+                Some(i) => {
+                    self.out.credits.push(Credit::Group(group.clone(), None));
+                    self.bucket(group, i, last);
                 }
-            }
+                None => self.detail(|| "no live bucket".into()),
+            },
             GroupType::Select => self.select(group, last),
         }
     }
@@ -81,7 +80,13 @@ impl Xlator<'_> {
         port_live
             || group != GroupId::ANY
                 && depth < 64
-                && self.here.bridge.groups.load().get(&group).is_some_and(|g| g.buckets.iter().any(|b| self.is_live(b, depth + 1)))
+                && self
+                    .here
+                    .bridge
+                    .groups
+                    .load()
+                    .get(&group)
+                    .is_some_and(|g| g.buckets.iter().any(|b| self.is_live(b, depth + 1)))
     }
 
     fn select(&mut self, group: &Arc<Group>, last: bool) {
@@ -109,14 +114,21 @@ impl Xlator<'_> {
     fn selection_hash(&mut self, group: &Group) -> u64 {
         let basis = group.props.selection_param;
         if group.props.fields.is_empty() {
-            return crate::hash::fields(&self.key, &mut self.wc, openflow::action::HashFields::SymmetricL4, basis as u32).into();
+            return crate::hash::fields(
+                &self.key,
+                &mut self.wc,
+                openflow::action::HashFields::SymmetricL4,
+                basis as u32,
+            )
+            .into();
         }
         let mut hash = basis;
         for (field, mask) in &group.props.fields {
             if crate::fields::has_prerequisites(&self.key, &mut self.wc, *field) {
                 crate::fields::look_bits(&mut self.wc, *field, mask.low());
                 let value = self.key.get(*field) & mask.low();
-                hash = flow::mini::mix(flow::mini::mix(hash, (value >> 64) as u64), value as u64 ^ field.index() as u64);
+                hash =
+                    flow::mini::mix(flow::mini::mix(hash, (value >> 64) as u64), value as u64 ^ field.index() as u64);
             }
         }
         hash
@@ -153,7 +165,9 @@ mod tests {
 
     #[test]
     fn shares_follow_weights() {
-        for (weights, expect) in [(vec![1, 1], vec![8, 8]), (vec![1, 3], vec![4, 12]), (vec![1], vec![16]), (vec![0, 2], vec![0, 16])] {
+        for (weights, expect) in
+            [(vec![1, 1], vec![8, 8]), (vec![1, 3], vec![4, 12]), (vec![1], vec![16]), (vec![0, 2], vec![0, 16])]
+        {
             let table = hash_table(&weights);
             let shares: Vec<usize> = (0..weights.len()).map(|i| table.iter().filter(|&&b| b == i).count()).collect();
             assert_eq!(shares, expect, "{weights:?}");

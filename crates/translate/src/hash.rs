@@ -84,10 +84,8 @@ fn ports(key: &FlowKey, wc: &mut FlowMask, hash: u64, udp: bool) -> u64 {
 pub(crate) fn link(algorithm: MultipathAlgorithm, hash: u32, n: u32, arg: u32) -> u32 {
     match algorithm {
         MultipathAlgorithm::ModuloN => hash % n.max(1),
-        MultipathAlgorithm::HashThreshold => (u64::from(hash) * u64::from(n) >> 32) as u32,
-        MultipathAlgorithm::Hrw => {
-            (0..n).max_by_key(|&i| finish_hash(mix(hash.into(), i.into()))).unwrap_or(0)
-        }
+        MultipathAlgorithm::HashThreshold => ((u64::from(hash) * u64::from(n)) >> 32) as u32,
+        MultipathAlgorithm::Hrw => (0..n).max_by_key(|&i| finish_hash(mix(hash.into(), i.into()))).unwrap_or(0),
         MultipathAlgorithm::IterHash => {
             // Hash again until a link comes out that exists; `arg` is the size that the links were planned for.
             let modulus = arg.max(n).max(1).next_power_of_two();

@@ -197,7 +197,9 @@ impl Xlator<'_> {
                 let ok = input.trunks(vid);
                 if !ok {
                     self.problem(|| {
-                        format!("dropping VLAN {vid} packet received on port {name} not configured for trunking VLAN {vid}")
+                        format!(
+                            "dropping VLAN {vid} packet received on port {name} not configured for trunking VLAN {vid}"
+                        )
                     });
                 }
                 ok
@@ -206,7 +208,9 @@ impl Xlator<'_> {
                 let ok = input.allows_customer(vid);
                 if !ok {
                     self.problem(|| {
-                        format!("dropping VLAN {vid} packet received on dot1q-tunnel port {name} that excludes this VLAN")
+                        format!(
+                            "dropping VLAN {vid} packet received on dot1q-tunnel port {name} that excludes this VLAN"
+                        )
                     });
                 }
                 ok

@@ -281,7 +281,8 @@ impl Xlator<'_> {
             self.freeze();
             return;
         }
-        let reason = if self.is_miss_rule() && c.reason == PacketInReason::Action { PacketInReason::NoMatch } else { c.reason };
+        let reason =
+            if self.is_miss_rule() && c.reason == PacketInReason::Action { PacketInReason::NoMatch } else { c.reason };
         if c.meter_id != 0 {
             self.out.actions.push(DpAction::Meter(c.meter_id));
         }
@@ -289,9 +290,17 @@ impl Xlator<'_> {
     }
 
     /// Sends the packet as it is now to the controllers; particulars wait in a frozen state.
-    pub(crate) fn to_controller(&mut self, max_len: u16, reason: PacketInReason, id: u16, userdata: &[u8], pause: bool) {
+    pub(crate) fn to_controller(
+        &mut self,
+        max_len: u16,
+        reason: PacketInReason,
+        id: u16,
+        userdata: &[u8],
+        pause: bool,
+    ) {
         self.commit();
-        let state = FrozenState { userdata: userdata.to_vec(), paused: pause, ..self.state(Some(self.table), Vec::new()) };
+        let state =
+            FrozenState { userdata: userdata.to_vec(), paused: pause, ..self.state(Some(self.table), Vec::new()) };
         let state = FrozenState { stack: Vec::new(), action_set: Vec::new(), ..state };
         let recirc = self.freeze_id(state);
         self.put_controller(recirc, max_len, reason, id, pause);

@@ -126,10 +126,7 @@ fn changed_fields_are_set_before_output() {
         ],
         "set(eth(dst=00:00:00:00:00:09)),set(ipv4(dst=1.2.3.4,ttl=63)),12,13",
     );
-    check(
-        vec![set(Field::ETH_DST, 5, 0xff), output(2)],
-        "set(eth(dst=00:00:00:00:00:05/00:00:00:00:00:ff)),12",
-    );
+    check(vec![set(Field::ETH_DST, 5, 0xff), output(2)], "set(eth(dst=00:00:00:00:00:05/00:00:00:00:00:ff)),12");
     let mv = Move { src: Subfield::whole(Field::IP_SRC), dst: Subfield::whole(Field::IP_DST), copy_field: false };
     check(vec![Action::Move(Box::new(mv)), output(2)], "set(ipv4(dst=10.0.0.1)),12");
     check(vec![Action::SetL4Dst { port: 81, ip_proto: 6 }, output(2)], "set(tcp(dst=81)),12");
@@ -142,11 +139,19 @@ fn tags() {
     check(vec![vid(5), output(2)], "push_vlan(vid=5,pcp=0),12");
     check(vec![vid(5), Action::StripVlan { pop: false }, output(2)], "12");
     check(
-        vec![Action::PushVlan(0x8100), set(Field::VLAN_VID, 0x1009, 0x1fff), output(2), Action::StripVlan { pop: true }, output(3)],
+        vec![
+            Action::PushVlan(0x8100),
+            set(Field::VLAN_VID, 0x1009, 0x1fff),
+            output(2),
+            Action::StripVlan { pop: true },
+            output(3),
+        ],
         "push_vlan(vid=9,pcp=0),12,pop_vlan,13",
     );
-    check(vec![Action::PushVlan(0x88a8), vid(7), Action::PushVlan(0x8100), output(2)],
-        "push_vlan(tpid=0x88a8,vid=7,pcp=0),push_vlan(vid=7,pcp=0),12");
+    check(
+        vec![Action::PushVlan(0x88a8), vid(7), Action::PushVlan(0x8100), output(2)],
+        "push_vlan(tpid=0x88a8,vid=7,pcp=0),push_vlan(vid=7,pcp=0),12",
+    );
 }
 
 #[test]
@@ -294,10 +299,15 @@ fn packet_out_runs_its_actions() {
 fn patch_ports_join_bridges() {
     let mut net = network(|c| {
         let peer = Some((BridgeId(2), OfPort(1)));
-        c.ports.insert(OfPort(5), Port { of: OfPort(5), name: "patch".into(), bundle: BundleId(5), up: true, peer, ..Port::default() });
+        c.ports.insert(
+            OfPort(5),
+            Port { of: OfPort(5), name: "patch".into(), bundle: BundleId(5), up: true, peer, ..Port::default() },
+        );
     });
     let mut other = BridgeConfig { id: BridgeId(2), name: "br1".into(), ..BridgeConfig::default() };
-    other.ports.insert(OfPort(1), Port { of: OfPort(1), up: true, peer: Some((BridgeId(1), OfPort(5))), ..Port::default() });
+    other
+        .ports
+        .insert(OfPort(1), Port { of: OfPort(1), up: true, peer: Some((BridgeId(1), OfPort(5))), ..Port::default() });
     other.ports.insert(OfPort(2), Port { of: OfPort(2), dp: Some(DpPort(22)), up: true, ..Port::default() });
     net.bridges.insert(BridgeId(2), Arc::new(Bridge::new(other)));
     add(&net, 0, 1, &Match::any(), vec![Action::SetEthDst(EthAddr::from_u64(9)), output(5), output(2)]);
@@ -409,8 +419,17 @@ fn arbitrary_match() -> impl Strategy<Value = Match> {
 }
 
 fn arbitrary_key() -> impl Strategy<Value = FlowKey> {
-    (1u32..4, 0u64..4, 0u64..4, 0usize..3, 0u16..3, prop_oneof![Just(6u8), Just(17)], 0u32..4, (0u32..4, 0u16..3, 0u8..3)).prop_map(
-        |(in_port, src, dst, tags, vid, proto, nw_src, (nw_dst, port, ttl))| {
+    (
+        1u32..4,
+        0u64..4,
+        0u64..4,
+        0usize..3,
+        0u16..3,
+        prop_oneof![Just(6u8), Just(17)],
+        0u32..4,
+        (0u32..4, 0u16..3, 0u8..3),
+    )
+        .prop_map(|(in_port, src, dst, tags, vid, proto, nw_src, (nw_dst, port, ttl))| {
             let mut key = tcp(in_port);
             key.set_eth_src(EthAddr::from_u64(src * 2 + 8));
             key.set_eth_dst(EthAddr::from_u64(dst));
@@ -424,8 +443,7 @@ fn arbitrary_key() -> impl Strategy<Value = FlowKey> {
             key.set_tp_dst(port);
             key.set_nw_ttl([1, 63, 64][usize::from(ttl)]);
             key
-        },
-    )
+        })
 }
 
 /// Packets that a datapath flow for `key` under `mask` also takes: those that agree on the mask and on how many tags

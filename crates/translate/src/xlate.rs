@@ -16,7 +16,7 @@ use crate::fields::is_ip;
 use crate::frozen::FrozenState;
 use crate::request::{Credit, Effect, Request, Start, Xlate, XlateError};
 use crate::trace::{NodeKind, Recorder};
-use crate::view::{Bridge, BridgeConfig, BundleId, FragHandling, Network, Rule, TableMiss};
+use crate::view::{Bridge, BridgeConfig, FragHandling, Network, Rule, TableMiss};
 
 /// Levels of resubmission, groups, clones and patch ports that one packet may go down.
 pub const MAX_DEPTH: u32 = 64;
@@ -75,7 +75,6 @@ pub(crate) struct Xlator<'a> {
     pub conntracked: bool,
     pub was_mpls: bool,
     pub mirrors: u32,
-    pub mirror_snaplen: u16,
     pub normal: NormalOutput,
     /// `dp_hash` that a recirculated packet carries was asked for by a group.
     pub orig_in_port: OfPort,
@@ -142,13 +141,20 @@ impl<'a> Xlator<'a> {
 
     fn new(net: &'a Network, req: &'a Request<'a>, here: Here) -> Self {
         let mut key = req.key;
+        for n in 0..flow::key::MAX_VLANS {
+            // A key made from text may have a tag whose Ethernet type nobody said.
+            if key.vlan_tci(n) & VLAN_CFI != 0 && key.vlan_tpid(n) == 0 {
+                key.set_vlan_tpid(n, ethertype::VLAN);
+            }
+        }
+        let base = key;
         key.set_actset_output(OfPort::UNSET);
         Xlator {
             net,
             req,
             here,
             key,
-            base: req.key,
+            base,
             wc: FlowMask::ZERO,
             out: Xlate::default(),
             recorder: req.trace.map(Recorder::new),
@@ -169,7 +175,6 @@ impl<'a> Xlator<'a> {
             conntracked: false,
             was_mpls: false,
             mirrors: 0,
-            mirror_snaplen: 0,
             normal: NormalOutput::Drop,
             orig_in_port: req.key.in_port(),
             orig_skb_priority: req.key.skb_priority(),
@@ -351,11 +356,6 @@ impl<'a> Xlator<'a> {
         self.note(NodeKind::Error, text);
     }
 
-    /// Name of a port in reports.
-    pub(crate) fn bundle_name(&self, id: BundleId) -> String {
-        self.here.config.bundles.get(&id).map_or_else(String::new, |b| b.name.clone())
-    }
-
     pub(crate) fn fail(&mut self, error: XlateError) {
         self.out.error.get_or_insert(error);
         self.exit = true;
@@ -365,7 +365,7 @@ impl<'a> Xlator<'a> {
 
     /// Whether another level is allowed.
     fn room_for_lookup(&mut self) -> bool {
-        if self.depth >= MAX_DEPTH {
+        if self.depth > MAX_DEPTH {
             self.problem(|| format!("over max translation depth {MAX_DEPTH}"));
             self.fail(XlateError::RecursionTooDeep);
         } else if self.resubmits >= MAX_RESUBMITS {
@@ -679,7 +679,10 @@ impl<'a> Xlator<'a> {
         }
         wc.set_actset_output_raw(0);
         wc.set_conj_id(0);
-        if matches!((orig.eth_type(), orig.nw_proto()), (ethertype::IPV4, ip_proto::ICMP) | (ethertype::IPV6, ip_proto::ICMPV6)) {
+        if matches!(
+            (orig.eth_type(), orig.nw_proto()),
+            (ethertype::IPV4, ip_proto::ICMP) | (ethertype::IPV6, ip_proto::ICMPV6)
+        ) {
             wc.set_tp_src(if wc.tp_src() & 0xff != 0 { wc.tp_src() & 0xff } else { 0 });
             wc.set_tp_dst(wc.tp_dst() & 0xff);
         }
