@@ -24,6 +24,12 @@ pub const PROGRAMS: &[Program] = &[
         linked: true,
     },
     Program {
+        name: "ovs-vsctl",
+        summary: "configure the switch through its database",
+        main: tools::ovs_vsctl::main,
+        linked: true,
+    },
+    Program {
         name: "ovsdb-tool",
         summary: "make, inspect and change database files",
         main: tools::ovsdb_tool::main,

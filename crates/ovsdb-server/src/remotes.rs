@@ -118,11 +118,11 @@ impl Remotes {
             ids.into_iter().for_each(|id| core.close(id));
         }
         for (name, settings) in wanted {
-            if !self.running.contains_key(&name) {
+            if let std::collections::btree_map::Entry::Vacant(vacant) = self.running.entry(name.clone()) {
                 let status = Rc::new(RefCell::new(Status { state: "VOID", ..Status::default() }));
                 let task =
                     tokio::task::spawn_local(run(shared.clone(), name.clone(), settings.clone(), status.clone()));
-                self.running.insert(name, Running { settings, status, task });
+                vacant.insert(Running { settings, status, task });
             }
         }
     }

@@ -2,8 +2,8 @@
 //! by one as they are parsed.
 
 use crate::database::Database;
-use crate::packed::{self, PackedRow};
 use crate::log_file::{LogReader, Magic};
+use crate::packed::{self, PackedRow};
 use crate::transaction::Transaction;
 use crate::{commit, table};
 use ovsdb_data::schema::TableSchema;

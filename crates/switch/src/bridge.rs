@@ -181,7 +181,7 @@ impl Bridge {
                 priority: rule.priority as u16,
                 reason,
                 table: d.table,
-                duration: now.since(d.created).into(),
+                duration: crate::stats::age(d.created, now),
                 idle_timeout: d.timeouts.idle.load(std::sync::atomic::Ordering::Relaxed),
                 hard_timeout: d.timeouts.hard.load(std::sync::atomic::Ordering::Relaxed),
                 packets,

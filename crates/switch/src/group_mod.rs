@@ -192,7 +192,7 @@ pub fn stats(shared: &Shared, id: GroupId, references: &HashMap<GroupId, u32>, n
             ref_count: references.get(&g.id).copied().unwrap_or(0),
             packets,
             bytes,
-            duration: Some(now.since(g.created).into()),
+            duration: Some(crate::stats::age(g.created, now)),
             buckets: g.buckets.iter().map(|b| b.stats.read()).collect(),
         }
     };

@@ -168,7 +168,7 @@ fn flow_stats(rule: &Arc<Rule>, r: &FlowStatsRequest, now: Instant) -> FlowStats
         cookie: d.cookie,
         table: d.table,
         priority: rule.priority as u16,
-        duration: now.since(d.created).into(),
+        duration: age(d.created, now),
         idle_timeout: d.timeouts.idle.load(Relaxed),
         hard_timeout: d.timeouts.hard.load(Relaxed),
         idle_age: Some(idle_age(rule, now)),
@@ -180,6 +180,12 @@ fn flow_stats(rule: &Arc<Rule>, r: &FlowStatsRequest, now: Instant) -> FlowStats
         actions: d.actions.to_vec(),
         nicira: r.nicira,
     }
+}
+
+/// Age in whole milliseconds: more digits than that would be noise.
+pub(crate) fn age(since: Instant, now: Instant) -> openflow::message::Span {
+    let millis = u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX);
+    std::time::Duration::from_millis(millis).into()
 }
 
 fn group_features() -> GroupFeatures {

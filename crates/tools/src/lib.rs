@@ -1,4 +1,7 @@
 //! The command-line tools.
 
+pub mod ctl;
 pub mod ovs_appctl;
+pub mod ovs_vsctl;
 pub mod ovsdb_tool;
+pub mod table;

@@ -269,8 +269,7 @@ fn create(_: &Tool, args: &[String]) -> Outcome {
     let text = json::to_string(&schema.to_json());
     let exists = std::fs::symlink_metadata(&file).is_ok();
     let _lock = if exists { None } else { lock(&file).ok() };
-    LogFile::create(Path::new(&file), text.as_bytes())
-        .map_err(|e| io_error(&file, "create failed", &e).to_string())?;
+    LogFile::create(Path::new(&file), text.as_bytes()).map_err(|e| io_error(&file, "create failed", &e).to_string())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -52,7 +52,8 @@ pub fn effective_type(wanted: &str, dummy: Dummy) -> Result<&'static str, String
     }
 }
 
-static NEXT_DUMMY: AtomicU32 = AtomicU32::new(0);
+/// Numbers dummies, for their addresses; 0 would be the datapath's own device.
+static NEXT_DUMMY: AtomicU32 = AtomicU32::new(1);
 
 /// Opens a network device. May block in the kernel.
 pub fn open_device(name: &str, kind: &str, backer: &str, dummy: Dummy) -> io::Result<Arc<dyn Device>> {
