@@ -127,10 +127,12 @@ impl Xlator<'_> {
             }
             Action::WriteActions(set) => {
                 self.action_set.extend(set.iter().cloned());
+                self.note_set_output();
                 self.report_action_set();
             }
             Action::ClearActions => {
                 self.action_set.clear();
+                self.note_set_output();
                 self.report_action_set();
             }
             Action::WriteMetadata(m) => {
@@ -229,7 +231,10 @@ impl Xlator<'_> {
                 self.key.set_tun_flags(self.key.tun_flags() | flow::key::TUN_F_KEY);
             }
             Action::SetQueue(queue) => self.set_queue(*queue),
-            Action::PopQueue => self.key.set_skb_priority(self.orig_skb_priority),
+            Action::PopQueue => {
+                self.wc.set_skb_priority(u32::MAX);
+                self.key.set_skb_priority(self.orig_skb_priority);
+            }
             Action::DecTtl { ids, .. } => self.dec_ttl(ids),
             _ => self.label_action(action),
         }
@@ -249,6 +254,16 @@ impl Xlator<'_> {
             Action::Decap(ty) => self.decap(*ty),
             _ => {}
         }
+    }
+
+    /// Where the action set would send the packet, as a field (OpenFlow 1.5 §7.2.3.7).
+    fn note_set_output(&mut self) {
+        let group = self.action_set.iter().any(|a| matches!(a, Action::Group(_)));
+        let port = self.action_set.iter().rev().find_map(|a| match a {
+            Action::Output { port, .. } => Some(*port),
+            _ => None,
+        });
+        self.key.set_actset_output(port.filter(|_| !group).unwrap_or(OfPort::UNSET));
     }
 
     fn report_action_set(&mut self) {
