@@ -65,6 +65,8 @@ pub fn commands(program: &str, app: &Rc<App>) -> Commands {
         app.clock.stop();
         Ok("".into())
     });
+    crate::dpctl::add(&mut c, app);
+    crate::probe::add(&mut c, app);
     add(&mut c, app, "time/warp", "[large_msecs] msecs", 1, 2, |app, call| warp(app, call));
     c
 }

@@ -221,7 +221,8 @@ impl Printer<'_, '_> {
         if m == f.exact_mask() {
             number::put_dec(self.out, v as u64);
         } else {
-            number::put_alt_hex(self.out, v);
+            self.out.push_str("0x");
+            number::put_hex_digits(self.out, v, 1);
             self.out.push('/');
             number::put_alt_hex(self.out, m);
         }
