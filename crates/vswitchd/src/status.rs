@@ -147,7 +147,9 @@ fn report(
     let patch = i.device.is_none();
     let stats = if patch && stats.is_none() {
         let [rx, rx_bytes, tx, tx_bytes] = switch::packet_in::patch_counters(entry.bridge.shared.id, i.of);
-        Some([("rx_packets", rx), ("rx_bytes", rx_bytes), ("tx_packets", tx), ("tx_bytes", tx_bytes)].map(pair).to_vec())
+        Some(
+            [("rx_packets", rx), ("rx_bytes", rx_bytes), ("tx_packets", tx), ("tx_bytes", tx_bytes)].map(pair).to_vec(),
+        )
     } else {
         stats.map(|s| statistics(&s))
     };
