@@ -31,7 +31,7 @@ impl Xlator<'_> {
                     () if self.is_miss_rule() => PacketInReason::NoMatch,
                     () => PacketInReason::Action,
                 };
-                self.to_controller(max_len, reason, 0, &[], false);
+                self.send_to_controller(max_len, reason, 0, &[], false);
             }
             OfPort::NONE => {}
             _ if port == self.key.in_port() => self.detail(|| "skipping output to input port".into()),
@@ -86,10 +86,8 @@ impl Xlator<'_> {
             return;
         };
         let priority = self.key.skb_priority();
-        if let Some(tunnel) = &port.tunnel {
-            if !self.set_tunnel(tunnel) {
-                return;
-            }
+        if port.tunnel.as_ref().is_some_and(|tunnel| !self.set_tunnel(tunnel)) {
+            return;
         }
         self.commit();
         if let Some(len) = self.truncate {
@@ -286,11 +284,11 @@ impl Xlator<'_> {
         if c.meter_id != 0 {
             self.out.actions.push(DpAction::Meter(c.meter_id));
         }
-        self.to_controller(c.max_len, reason, c.controller_id, &c.userdata, false);
+        self.send_to_controller(c.max_len, reason, c.controller_id, &c.userdata, false);
     }
 
     /// Sends the packet as it is now to the controllers; particulars wait in a frozen state.
-    pub(crate) fn to_controller(
+    pub(crate) fn send_to_controller(
         &mut self,
         max_len: u16,
         reason: PacketInReason,
