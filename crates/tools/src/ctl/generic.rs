@@ -188,7 +188,7 @@ fn list(context: &mut Context<'_>) -> Result<(), String> {
     let mut rows = Vec::new();
     if context.call.args.len() > 1 {
         let call = context.call;
-    for name in &call.args[1..] {
+        for name in &call.args[1..] {
             rows.extend(record_of(context, &table.name, name)?);
         }
     } else {

@@ -66,7 +66,9 @@ pub(super) fn dump(client: &mut Client, args: &[String]) -> Result<(), String> {
             }
             sorted.push(datums);
         }
-        sorted.sort();
+        // By contents; the row's name only where contents are the same.
+        let named = columns.first() == Some(&UUID_COLUMN);
+        sorted.sort_by(|a, b| a[usize::from(named)..].cmp(&b[usize::from(named)..]).then_with(|| a.cmp(b)));
         for row in sorted {
             let cells = row.into_iter().zip(&columns);
             out.rows.push(cells.map(|(d, n)| Cell::Datum(d, table.columns[*n].column_type.clone())).collect());

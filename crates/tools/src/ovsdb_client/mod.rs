@@ -185,16 +185,8 @@ fn run(invocation: &Invocation) -> Result<ExitCode, String> {
         let what = if io::Remote::parse(&remote, 0).is_ok() { "connect" } else { "connect or listen" };
         format!("failed to {what} to \"{remote}\" ({reason})")
     })?;
-    let mut client = Client {
-        rpc,
-        remote,
-        database: String::new(),
-        style,
-        timestamp,
-        force,
-        first_table: true,
-        daemon: None,
-    };
+    let mut client =
+        Client { rpc, remote, database: String::new(), style, timestamp, force, first_table: true, daemon: None };
     if command.wants == Wants::Database {
         args = client.choose_database(command.name, command.min, args)?;
     }
@@ -313,8 +305,7 @@ fn list_columns(client: &mut Client, args: &[String]) -> Result<(), String> {
     };
     for (name, columns) in schema.tables.iter().filter(|(name, _)| only.is_none_or(|only| only == *name)) {
         for column in &columns.columns {
-            let mut row =
-                vec![Cell::Text(column.name.clone()), Cell::Json(column.column_type.to_json())];
+            let mut row = vec![Cell::Text(column.name.clone()), Cell::Json(column.column_type.to_json())];
             if only.is_none() {
                 row.insert(0, Cell::Text(name.clone()));
             }
@@ -354,7 +345,7 @@ fn query(client: &mut Client, args: &[String]) -> Result<(), String> {
     let mut result = reply.map_err(|error| format!("transaction returned error: {}", json::to_string(&error)))?;
     if let Some(results) = result.as_array_mut() {
         let aborted = results.get(operations).and_then(|r| r.get("error")).is_some_and(|e| e == "aborted");
-        if aborted || results.get(operations).is_some_and(Value::is_null) {
+        if aborted {
             results.truncate(operations);
         }
     }
