@@ -41,5 +41,6 @@ pub const PROGRAMS: &[Program] = &[
         main: tools::ovsdb_tool::main,
         linked: true,
     },
+    Program { name: "ovs-vswitchd", summary: "the switch daemon", main: vswitchd::main, linked: true },
     Program { name: "ovsdb-server", summary: "the database server", main: ovsdb_server::main, linked: true },
 ];

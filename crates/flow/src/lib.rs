@@ -11,6 +11,7 @@ pub mod field;
 pub mod key;
 pub mod matching;
 pub mod mini;
+mod normalize;
 pub mod packet_type;
 pub mod port;
 pub mod table;
@@ -22,6 +23,7 @@ pub use field::{Field, FieldDef, FieldValue, Fixed, Format, MaskRule, Number, Pr
 pub use key::{FlowKey, FlowMask, WORDS};
 pub use matching::Match;
 pub use mini::{MiniKey, MiniMatch, WordMap};
+pub use normalize::normalize;
 pub use packet_type::PacketType;
 pub use port::{DpPort, OfPort};
 pub use tunnel::{TunAlloc, TunSlot};

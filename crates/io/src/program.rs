@@ -83,3 +83,15 @@ pub fn timeout_seconds(option: Option<&str>) -> Result<Option<u64>, String> {
         (None, Err(_)) => Ok(None),
     }
 }
+
+/// Keeps the whole process in memory, now and in future (`--mlockall`).
+///
+/// # Errors
+/// The reason, if the system refuses.
+pub fn lock_memory() -> Result<(), String> {
+    // SAFETY: mlockall(2) takes flags only.
+    match unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) } {
+        0 => Ok(()),
+        _ => Err(format!("mlockall failed: {}", strerror(&std::io::Error::last_os_error()))),
+    }
+}

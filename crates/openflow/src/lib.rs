@@ -5,9 +5,25 @@ pub mod codec;
 pub mod error;
 mod error_table;
 pub mod message;
+pub mod protocol;
+pub mod text;
 pub mod version;
 
 pub use action::Action;
 pub use error::{Error, ErrorMsg};
 pub use message::Message;
+pub use protocol::Protocols;
 pub use version::{GroupId, MeterId, TableId, Version, Xid};
+
+/// Reads one whole message; see [`Message::decode`].
+pub fn decode(data: &[u8]) -> Result<(Version, Xid, Message), Error> {
+    Message::decode(data)
+}
+
+/// The name of a raw message, such as `OFPT_FLOW_MOD`.
+pub fn message_name(data: &[u8]) -> String {
+    match codec::types::name_of(data) {
+        Some(name) => name.to_string(),
+        None => format!("OFPT_{}", data.get(1).copied().unwrap_or(0)),
+    }
+}

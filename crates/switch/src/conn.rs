@@ -3,9 +3,7 @@
 //! Bytes go in with [`Conn::input`], requests come out; answers and events go in with [`Conn::send`] and friends, bytes come
 //! out with [`Conn::take_output`].
 
-use openflow::message::{
-    AsyncConfig, AsyncForm, AsyncKind, ControllerRole, Hello, PacketIn, PacketInFormat,
-};
+use openflow::message::{AsyncConfig, AsyncForm, AsyncKind, ControllerRole, Hello, PacketIn, PacketInFormat};
 use openflow::{Error, ErrorMsg, Message, Version, Xid};
 use session::Framer;
 
@@ -139,7 +137,8 @@ impl Conn {
             Some(v) => self.version = Some(v),
             None => {
                 let names = |bits: u32| {
-                    let list: Vec<String> = (1..32).filter(|b| bits & 1 << b != 0).map(|b| format!("{b:#04x}")).collect();
+                    let list: Vec<String> =
+                        (1..32).filter(|b| bits & 1 << b != 0).map(|b| format!("{b:#04x}")).collect();
                     list.join(", ")
                 };
                 let text = format!(
@@ -148,7 +147,8 @@ impl Conn {
                     names(hello.versions)
                 );
                 let theirs = Version::from_wire(raw[0]).unwrap_or(Version::V10);
-                let error = ErrorMsg { error: Some(Error::OFPHFC_INCOMPATIBLE), raw: (0, 0, 0), data: text.clone().into() };
+                let error =
+                    ErrorMsg { error: Some(Error::HelloFailedIncompatible), raw: (0, 0, 0), data: text.clone().into() };
                 self.output.extend(Message::Error(error).encode(theirs, 0));
                 self.closing = Some(format!("version negotiation failed ({text})"));
             }
@@ -162,7 +162,7 @@ impl Conn {
             if raw[1] == 0 {
                 return None;
             }
-            self.send_error(Error::OFPBRC_BAD_VERSION, &raw);
+            self.send_error(Error::BadRequestBadVersion, &raw);
             return None;
         }
         let message = match openflow::decode(&raw) {

@@ -164,7 +164,7 @@ fn map(row: &Row<'_>, column: &str) -> BTreeMap<String, String> {
 }
 
 fn bridge(name: &str, row: &Row<'_>, problems: &mut Vec<String>) -> BridgeConfig {
-    let option = |key| row.option("other_config", key);
+    let option = |key: &str| row.option("other_config", key);
     let number = |key: &str, default: u64| option(key).and_then(|s| s.parse().ok()).unwrap_or(default);
     let mut protocols: Vec<Version> = row.strs("protocols").filter_map(Version::from_name).collect();
     if protocols.is_empty() {

@@ -6,7 +6,7 @@ pub struct KeyValues<'a> {
     rest: &'a str,
 }
 
-/// Splits a list at commas and white space outside parentheses and brackets.
+/// Splits a list at commas and white space outside parentheses.
 pub fn split_key_values(s: &str) -> KeyValues<'_> {
     KeyValues { rest: s }
 }
@@ -77,8 +77,8 @@ fn value_end(bytes: &[u8], from: usize) -> usize {
     let mut level = 0u32;
     for (i, b) in bytes.iter().enumerate().skip(from) {
         match b {
-            b'(' | b'[' => level += 1,
-            b')' | b']' => level = level.saturating_sub(1),
+            b'(' => level += 1,
+            b')' => level = level.saturating_sub(1),
             b if level == 0 && is_separator(*b) => return i,
             _ => {}
         }

@@ -302,6 +302,10 @@ impl Printer<'_, '_> {
             }
             return 0;
         }
+        // A flow of the datapath (they alone match on the recirculation id) says that it is Ethernet.
+        if self.mask.packet_type_raw() != 0 && self.mask.recirc_id() != 0 {
+            self.word("eth");
+        }
         if self.mask.eth_type() == 0 {
             return 0;
         }
@@ -324,11 +328,15 @@ impl Printer<'_, '_> {
             (proto::ETH_MPLS_MCAST, _) => "mplsm",
             _ => return eth_type,
         };
+        self.word(word);
+        eth_type
+    }
+
+    fn word(&mut self, word: &str) {
         self.out.push_str(&self.style.colors.value);
         self.out.push_str(word);
         self.out.push_str(&self.style.colors.end);
         self.comma();
-        eth_type
     }
 
     fn nw_proto(&mut self) {

@@ -3,6 +3,19 @@
 //! Instructions stand in the same list as actions, in the order of execution: meter, (applied) actions,
 //! clear_actions, write_actions, write_metadata, goto_table.
 
+pub mod check;
+pub mod control;
+pub mod ct;
+pub mod encap;
+pub mod fields;
+pub mod frame;
+pub mod header;
+pub mod instruction;
+pub mod learn;
+pub mod output;
+pub mod subfield;
+pub mod text;
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use flow::{Field, FieldValue, OfPort, PacketType, Subfield};
@@ -550,3 +563,16 @@ pub struct Encap {
 }
 
 const _: () = assert!(std::mem::size_of::<Action>() <= 24);
+
+/// Checks actions against the match of their flow: ports, prerequisites, tables. Whether groups and meters exist is
+/// not looked at. OpenFlow 1.0 lets pass what later versions call inconsistent.
+pub fn check(
+    actions: &[Action],
+    matching: &flow::MiniMatch,
+    table: TableId,
+    version: crate::Version,
+) -> Result<(), crate::Error> {
+    check::verify(actions, text::Place::Flow).map_err(|e| e.0)?;
+    let mut list = actions.to_vec();
+    check::check_for_version(&mut list, &matching.expand(), table, version)
+}

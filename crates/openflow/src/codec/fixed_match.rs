@@ -230,7 +230,7 @@ pub fn take_of11(r: &mut Reader<'_>) -> Result<Match, Error> {
     r.skip(1)?;
     vlan_from_of11(&mut m, exact(W11_DL_VLAN), exact(W11_DL_VLAN_PCP), vlan, pcp)?;
     let eth_type = r.u16()?;
-    let mut set = |m: &mut Match, cond: bool, f: Field, v: u128| {
+    let set = |m: &mut Match, cond: bool, f: Field, v: u128| {
         if cond {
             let _ = m.set_value(f, &FieldValue::Int(v), &FieldValue::Int(u128::MAX));
         }

@@ -95,7 +95,7 @@ impl FieldSet {
 /// What actions write to: applied actions or the action set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ActionFeatures {
-    /// Action kinds: bits in the order of [`crate::action::kind`].
+    /// Bit N for action type N of OpenFlow 1.1 and later.
     pub actions: u64,
     /// Fields that set_field writes.
     pub set_fields: FieldSet,

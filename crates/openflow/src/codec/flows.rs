@@ -1,0 +1,654 @@
+//! Flow messages on the wire.
+
+use flow::{Match, MiniMatch, OfPort};
+
+use super::bytes::{Put, Reader, round8};
+use super::fixed_match;
+use super::frame::{Frame, Stat, take_entries};
+use super::oxm::Numbering;
+use super::oxm_match::{self, Strictness};
+use crate::action::frame::DecodeContext;
+use crate::action::{check, instruction};
+use crate::error::Error;
+use crate::message::*;
+use crate::version::{GroupId, TableId, Version};
+
+type Result<T> = std::result::Result<T, Error>;
+
+/// What a connection says about reading flow_mod messages.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// OpenFlow 1.0: the high byte of a command is a table (NXT_FLOW_MOD_TABLE_ID).
+    pub table_id: bool,
+    /// Actions for tests are allowed.
+    pub debug_actions: bool,
+}
+
+impl FlowModCommand {
+    /// From the number of the wire.
+    pub const fn from_wire(n: u8) -> Option<FlowModCommand> {
+        Some(match n {
+            0 => FlowModCommand::Add,
+            1 => FlowModCommand::Modify,
+            2 => FlowModCommand::ModifyStrict,
+            3 => FlowModCommand::Delete,
+            4 => FlowModCommand::DeleteStrict,
+            _ => return None,
+        })
+    }
+}
+
+impl FlowRemovedReason {
+    /// From the number of the wire.
+    pub const fn from_wire(n: u8) -> Option<FlowRemovedReason> {
+        Some(match n {
+            0 => FlowRemovedReason::IdleTimeout,
+            1 => FlowRemovedReason::HardTimeout,
+            2 => FlowRemovedReason::Delete,
+            3 => FlowRemovedReason::GroupDelete,
+            4 => FlowRemovedReason::MeterDelete,
+            5 => FlowRemovedReason::Eviction,
+            _ => return None,
+        })
+    }
+}
+
+/// Reads a match block of 1.1 or later.
+pub fn take_match(r: &mut Reader<'_>, v: Version, strictness: Strictness) -> Result<Match> {
+    if v == Version::V11 && r.rest().get(..2) == Some(&[0, 0]) {
+        return fixed_match::take_of11(r);
+    }
+    if v == Version::V11 {
+        return Err(Error::BadMatchBadType);
+    }
+    if r.rest().get(..2) == Some(&[0, 0]) {
+        return fixed_match::take_of11(r);
+    }
+    oxm_match::take_block(r, strictness)
+}
+
+/// Appends a match block of 1.1 or later.
+pub fn put_match(out: &mut Vec<u8>, m: &Match, v: Version) {
+    if v == Version::V11 { fixed_match::put_of11(out, m) } else { oxm_match::put_block(out, m, v) }
+}
+
+/// Reads an NXM match of `len` bytes with its padding.
+fn take_nxm(r: &mut Reader<'_>, len: usize, strictness: Strictness, cookie: Option<&mut (u64, u64)>) -> Result<Match> {
+    if round8(len) > r.len() {
+        return Err(Error::BadMatchBadLen);
+    }
+    let block = r.take(round8(len))?;
+    oxm_match::take_entries(block.get(..len).unwrap_or(&[]), strictness, cookie)
+}
+
+fn put_nxm(out: &mut Vec<u8>, m: &Match, cookie: Option<(u64, u64)>) -> usize {
+    let start = out.len();
+    oxm_match::put_entries(out, m, Numbering::Nxm, cookie);
+    let len = out.len() - start;
+    out.pad8(start);
+    len
+}
+
+fn split_command(raw: u16, o: Options) -> Result<(FlowModCommand, TableId)> {
+    let (command, table) = if o.table_id { (raw & 0xff, (raw >> 8) as u8) } else { (raw, 0xff) };
+    let command = u8::try_from(command).ok().and_then(FlowModCommand::from_wire);
+    Ok((command.ok_or(Error::FlowModFailedBadCommand)?, TableId(table)))
+}
+
+fn flags_from(raw: u16, v: Version) -> Result<u16> {
+    let allowed = match v {
+        Version::V10 => 7,
+        Version::V11 => 3,
+        Version::V12 => 7,
+        _ => 31,
+    };
+    if raw & !allowed != 0 {
+        return Err(Error::FlowModFailedBadFlags);
+    }
+    if v == Version::V10 && raw & 4 != 0 {
+        return Ok(raw & 3 | FF_EMERG);
+    }
+    Ok(raw)
+}
+
+fn flags_to(flags: u16, v: Version) -> u16 {
+    match v {
+        Version::V10 | Version::V11 => flags & 3,
+        Version::V12 => flags & 7,
+        _ => flags & 31,
+    }
+}
+
+fn context(v: Version, o: Options) -> DecodeContext {
+    DecodeContext { debug_actions: o.debug_actions, ..DecodeContext::new(v) }
+}
+
+/// Reads OFPT_FLOW_MOD.
+pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowMod> {
+    let mut fm = FlowMod::default();
+    if v == Version::V10 {
+        let m = fixed_match::take_of10(r)?;
+        fm.new_cookie = r.u64()?;
+        (fm.command, fm.table) = split_command(r.u16()?, o)?;
+        fm.idle_timeout = r.u16()?;
+        fm.hard_timeout = r.u16()?;
+        fm.priority = r.u16()?;
+        fm.buffer_id = r.u32()?;
+        fm.out_port = OfPort(u32::from(r.u16()?));
+        fm.flags = flags_from(r.u16()?, v)?;
+        fm.modify_cookie = fm.new_cookie != u64::MAX;
+        fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
+        let mut m = m;
+        flow::normalize(&mut m);
+        fm.matching = MiniMatch::new(&m);
+        check::check_for_version(&mut fm.actions, &m, fm.table, v)?;
+        return Ok(fm);
+    }
+    let (cookie, cookie_mask) = (r.u64()?, r.u64()?);
+    fm.table = TableId(r.u8()?);
+    fm.command = FlowModCommand::from_wire(r.u8()?).ok_or(Error::FlowModFailedBadCommand)?;
+    fm.idle_timeout = r.u16()?;
+    fm.hard_timeout = r.u16()?;
+    fm.priority = r.u16()?;
+    fm.buffer_id = r.u32()?;
+    fm.out_port = OfPort::from_of11(r.u32()?).ok_or(Error::BadActionBadOutPort)?;
+    fm.out_group = GroupId(r.u32()?);
+    let (flags, importance) = (r.u16()?, r.u16()?);
+    fm.flags = flags_from(flags, v)?;
+    fm.importance = if v >= Version::V14 { importance } else { 0 };
+    if fm.command == FlowModCommand::Add {
+        fm.new_cookie = cookie;
+    } else {
+        fm.new_cookie = u64::MAX;
+        fm.cookie = cookie;
+        fm.cookie_mask = cookie_mask;
+    }
+    if matches!(fm.command, FlowModCommand::Modify | FlowModCommand::ModifyStrict) && v == Version::V11 {
+        fm.flags &= !FF_RESET_COUNTS;
+    }
+    let m = take_match(r, v, Strictness::Strict)?;
+    fm.matching = MiniMatch::new(&m);
+    fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
+    check::check_for_version(&mut fm.actions, &m, fm.table, v)?;
+    Ok(fm)
+}
+
+/// Reads NXT_FLOW_MOD.
+pub fn take_nx_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowMod> {
+    let mut fm = FlowMod { nicira: true, ..FlowMod::default() };
+    fm.new_cookie = r.u64()?;
+    (fm.command, fm.table) = split_command(r.u16()?, o)?;
+    fm.idle_timeout = r.u16()?;
+    fm.hard_timeout = r.u16()?;
+    fm.priority = r.u16()?;
+    fm.buffer_id = r.u32()?;
+    fm.out_port = OfPort(u32::from(r.u16()?));
+    fm.flags = flags_from(r.u16()?, Version::V10)?;
+    let len = usize::from(r.u16()?);
+    r.skip(6)?;
+    let mut cookie = (0, 0);
+    let m = take_nxm(r, len, Strictness::Strict, Some(&mut cookie))?;
+    (fm.cookie, fm.cookie_mask) = cookie;
+    if fm.command == FlowModCommand::Add && fm.cookie_mask != 0 {
+        return Err(Error::NxBadRequestNxmInvalid);
+    }
+    fm.modify_cookie = fm.new_cookie != u64::MAX;
+    fm.matching = MiniMatch::new(&m);
+    fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
+    check::check_for_version(&mut fm.actions, &m, fm.table, v)?;
+    Ok(fm)
+}
+
+/// Writes a flow_mod: NXT_FLOW_MOD where it says so in 1.0, else OFPT_FLOW_MOD. `table_id`: the connection uses table
+/// ids in 1.0.
+pub fn put_flow_mod(f: Frame, fm: &FlowMod, table_id: bool) -> Vec<u8> {
+    let v = f.version();
+    let m = fm.matching.expand();
+    let command = |on: bool| u16::from(fm.command as u8) | if on { u16::from(fm.table.0) << 8 } else { 0 };
+    if v != Version::V10 {
+        return f.standard(14, |b| {
+            if matches!(fm.command, FlowModCommand::Add) {
+                b.put64(fm.new_cookie);
+                b.put64(0);
+            } else {
+                b.put64(fm.cookie & fm.cookie_mask);
+                b.put64(fm.cookie_mask);
+            }
+            b.put8(if fm.table == TableId::ALL && fm.command == FlowModCommand::Add { 0 } else { fm.table.0 });
+            b.put8(fm.command as u8);
+            b.put16(fm.idle_timeout);
+            b.put16(fm.hard_timeout);
+            b.put16(fm.priority);
+            b.put32(fm.buffer_id);
+            b.put32(fm.out_port.to_of11());
+            b.put32(fm.out_group.0);
+            b.put16(flags_to(fm.flags, v));
+            b.put16(if v >= Version::V14 { fm.importance } else { 0 });
+            put_match(b, &m, v);
+            instruction::encode_flow(b, &fm.actions, v);
+        });
+    }
+    if fm.nicira {
+        return f.nicira(13, |b| {
+            let start = b.len();
+            b.put64(fm.new_cookie);
+            b.put16(command(table_id));
+            b.put16(fm.idle_timeout);
+            b.put16(fm.hard_timeout);
+            b.put16(fm.priority);
+            b.put32(fm.buffer_id);
+            b.put16(fm.out_port.to_of10());
+            b.put16(flags_to(fm.flags, v));
+            b.put16(0);
+            b.zeros(6);
+            let len = put_nxm(b, &m, Some((fm.cookie, fm.cookie_mask)));
+            b.set16(start + 24, len as u16);
+            instruction::encode_flow(b, &fm.actions, v);
+        });
+    }
+    f.standard(14, |b| {
+        fixed_match::put_of10(b, &m);
+        b.put64(fm.new_cookie);
+        b.put16(command(table_id));
+        b.put16(fm.idle_timeout);
+        b.put16(fm.hard_timeout);
+        b.put16(fm.priority);
+        b.put32(fm.buffer_id);
+        b.put16(fm.out_port.to_of10());
+        b.put16(flags_to(fm.flags, v));
+        instruction::encode_flow(b, &fm.actions, v);
+    })
+}
+
+/// Reads OFPT_FLOW_REMOVED.
+pub fn take_flow_removed(r: &mut Reader<'_>, v: Version) -> Result<FlowRemoved> {
+    let reason_of = |n: u8| FlowRemovedReason::from_wire(n).ok_or(Error::NxBadRequestBadReason);
+    let mut fr = empty_removed();
+    if v == Version::V10 {
+        let mut m = fixed_match::take_of10(r)?;
+        flow::normalize(&mut m);
+        fr.matching = MiniMatch::new(&m);
+        (fr.cookie, fr.priority) = (r.u64()?, r.u16()?);
+        fr.reason = reason_of(r.u8()?)?;
+        r.skip(1)?;
+        fr.duration = Span { sec: r.u32()?, nsec: r.u32()? };
+        fr.idle_timeout = r.u16()?;
+        r.skip(2)?;
+        (fr.packets, fr.bytes) = (r.u64()?, r.u64()?);
+        return Ok(fr);
+    }
+    if v == Version::V15 {
+        fr.table = TableId(r.u8()?);
+        fr.reason = reason_of(r.u8()?)?;
+        (fr.priority, fr.idle_timeout, fr.hard_timeout, fr.cookie) = (r.u16()?, r.u16()?, r.u16()?, r.u64()?);
+        fr.matching = MiniMatch::new(&take_match(r, v, Strictness::Strict)?);
+        let s = super::oxs::take(r)?;
+        (fr.duration, fr.packets, fr.bytes) = (s.duration.unwrap_or_default(), s.packets, s.bytes);
+        return Ok(fr);
+    }
+    (fr.cookie, fr.priority) = (r.u64()?, r.u16()?);
+    fr.reason = reason_of(r.u8()?)?;
+    fr.table = TableId(r.u8()?);
+    fr.duration = Span { sec: r.u32()?, nsec: r.u32()? };
+    (fr.idle_timeout, fr.hard_timeout) = (r.u16()?, r.u16()?);
+    (fr.packets, fr.bytes) = (r.u64()?, r.u64()?);
+    fr.matching = MiniMatch::new(&take_match(r, v, Strictness::Strict)?);
+    Ok(fr)
+}
+
+fn empty_removed() -> FlowRemoved {
+    FlowRemoved {
+        matching: MiniMatch::default(),
+        cookie: 0,
+        priority: 0,
+        reason: FlowRemovedReason::Delete,
+        table: TableId::ALL,
+        duration: Span::default(),
+        idle_timeout: 0,
+        hard_timeout: 0,
+        packets: u64::MAX,
+        bytes: u64::MAX,
+        nicira: false,
+    }
+}
+
+/// Reads NXT_FLOW_REMOVED.
+pub fn take_nx_flow_removed(r: &mut Reader<'_>) -> Result<FlowRemoved> {
+    let mut fr = FlowRemoved { nicira: true, ..empty_removed() };
+    (fr.cookie, fr.priority) = (r.u64()?, r.u16()?);
+    fr.reason = FlowRemovedReason::from_wire(r.u8()?).ok_or(Error::NxBadRequestBadReason)?;
+    let table = r.u8()?;
+    fr.table = if table == 0 { TableId::ALL } else { TableId(table - 1) };
+    fr.duration = Span { sec: r.u32()?, nsec: r.u32()? };
+    fr.idle_timeout = r.u16()?;
+    let len = usize::from(r.u16()?);
+    (fr.packets, fr.bytes) = (r.u64()?, r.u64()?);
+    fr.matching = MiniMatch::new(&take_nxm(r, len, Strictness::Strict, None)?);
+    Ok(fr)
+}
+
+/// Writes a flow removed message.
+pub fn put_flow_removed(f: Frame, fr: &FlowRemoved) -> Vec<u8> {
+    let v = f.version();
+    let m = fr.matching.expand();
+    let reason = match fr.reason {
+        FlowRemovedReason::MeterDelete | FlowRemovedReason::Eviction if v < Version::V14 => FlowRemovedReason::Delete,
+        r => r,
+    } as u8;
+    let span = |b: &mut Vec<u8>| {
+        b.put32(fr.duration.sec);
+        b.put32(fr.duration.nsec);
+    };
+    match v {
+        Version::V10 if fr.nicira => f.nicira(14, |b| {
+            let start = b.len();
+            b.put64(fr.cookie);
+            b.put16(fr.priority);
+            b.put8(reason);
+            b.put8(if fr.table == TableId::ALL { 0 } else { fr.table.0 + 1 });
+            span(b);
+            b.put16(fr.idle_timeout);
+            b.put16(0);
+            b.put64(fr.packets);
+            b.put64(fr.bytes);
+            let len = put_nxm(b, &m, None);
+            b.set16(start + 22, len as u16);
+        }),
+        Version::V10 => f.standard(11, |b| {
+            fixed_match::put_of10(b, &m);
+            b.put64(fr.cookie);
+            b.put16(fr.priority);
+            b.put8(reason);
+            b.put8(0);
+            span(b);
+            b.put16(fr.idle_timeout);
+            b.zeros(2);
+            b.put64(known_or_zero(fr.packets));
+            b.put64(known_or_zero(fr.bytes));
+        }),
+        Version::V15 => f.standard(11, |b| {
+            b.put8(fr.table.0);
+            b.put8(reason);
+            b.put16(fr.priority);
+            b.put16(fr.idle_timeout);
+            b.put16(fr.hard_timeout);
+            b.put64(fr.cookie);
+            put_match(b, &m, v);
+            super::oxs::put(
+                b,
+                &super::oxs::Stats {
+                    duration: Some(fr.duration),
+                    packets: fr.packets,
+                    bytes: fr.bytes,
+                    ..super::oxs::Stats::default()
+                },
+            );
+        }),
+        _ => f.standard(11, |b| {
+            b.put64(fr.cookie);
+            b.put16(fr.priority);
+            b.put8(reason);
+            b.put8(fr.table.0);
+            span(b);
+            b.put16(fr.idle_timeout);
+            b.put16(fr.hard_timeout);
+            b.put64(fr.packets);
+            b.put64(fr.bytes);
+            put_match(b, &m, v);
+        }),
+    }
+}
+
+/// OpenFlow 1.0 has no value for an unknown counter.
+fn known_or_zero(n: u64) -> u64 {
+    if n == u64::MAX { 0 } else { n }
+}
+
+/// Reads a flow or aggregate statistics request of the standard form.
+pub fn take_stats_request(r: &mut Reader<'_>, v: Version) -> Result<FlowStatsRequest> {
+    let mut q = FlowStatsRequest::default();
+    if v == Version::V10 {
+        let mut m = fixed_match::take_of10(r)?;
+        flow::normalize(&mut m);
+        q.matching = MiniMatch::new(&m);
+        q.table = TableId(r.u8()?);
+        r.skip(1)?;
+        q.out_port = OfPort(u32::from(r.u16()?));
+        return Ok(q);
+    }
+    q.table = TableId(r.u8()?);
+    r.skip(3)?;
+    q.out_port = OfPort::from_of11(r.u32()?).ok_or(Error::BadActionBadOutPort)?;
+    q.out_group = GroupId(r.u32()?);
+    r.skip(4)?;
+    (q.cookie, q.cookie_mask) = (r.u64()?, r.u64()?);
+    q.matching = MiniMatch::new(&take_match(r, v, Strictness::Strict)?);
+    Ok(q)
+}
+
+/// Reads a flow or aggregate statistics request of the Nicira form.
+pub fn take_nx_stats_request(r: &mut Reader<'_>) -> Result<FlowStatsRequest> {
+    let mut q = FlowStatsRequest { nicira: true, ..FlowStatsRequest::default() };
+    q.out_port = OfPort(u32::from(r.u16()?));
+    let len = usize::from(r.u16()?);
+    q.table = TableId(r.u8()?);
+    r.skip(3)?;
+    let mut cookie = (0, 0);
+    q.matching = MiniMatch::new(&take_nxm(r, len, Strictness::Strict, Some(&mut cookie))?);
+    (q.cookie, q.cookie_mask) = cookie;
+    if !r.is_empty() {
+        return Err(Error::BadRequestBadLen);
+    }
+    Ok(q)
+}
+
+/// Writes a flow (`stat` 1) or aggregate (2) statistics request.
+pub fn put_stats_request(f: Frame, stat: u16, q: &FlowStatsRequest) -> Vec<u8> {
+    let v = f.version();
+    let m = q.matching.expand();
+    if v != Version::V10 {
+        return f.stat(Stat::request(stat), |b| {
+            b.put8(q.table.0);
+            b.zeros(3);
+            b.put32(q.out_port.to_of11());
+            b.put32(q.out_group.0);
+            b.zeros(4);
+            b.put64(q.cookie);
+            b.put64(q.cookie_mask);
+            put_match(b, &m, v);
+        });
+    }
+    if q.nicira {
+        return f.stat(Stat::nicira(u32::from(stat) - 1, false), |b| {
+            let start = b.len();
+            b.put16(q.out_port.to_of10());
+            b.put16(0);
+            b.put8(q.table.0);
+            b.zeros(3);
+            let len = put_nxm(b, &m, Some((q.cookie, q.cookie_mask)));
+            b.set16(start + 2, len as u16);
+        });
+    }
+    f.stat(Stat::request(stat), |b| {
+        fixed_match::put_of10(b, &m);
+        b.put8(q.table.0);
+        b.put8(0);
+        b.put16(q.out_port.to_of10());
+    })
+}
+
+fn age(n: u16) -> Option<u16> {
+    n.checked_sub(1)
+}
+
+/// Reads one flow.
+fn take_flow(r: &mut Reader<'_>, v: Version, nicira: bool, o: Options) -> Result<FlowStats> {
+    let len = usize::from(u16::from_be_bytes(r.rest().first_chunk::<2>().copied().unwrap_or_default()));
+    if len < 24 || len > r.len() {
+        return Err(Error::BadRequestBadLen);
+    }
+    let mut e = r.sub(len)?;
+    e.skip(2)?;
+    let mut fs = FlowStats { nicira, ..FlowStats::default() };
+    if v == Version::V15 {
+        e.skip(2)?;
+        fs.table = TableId(e.u8()?);
+        e.skip(1)?;
+        (fs.priority, fs.idle_timeout, fs.hard_timeout) = (e.u16()?, e.u16()?, e.u16()?);
+        (fs.flags, fs.importance, fs.cookie) = (e.u16()?, e.u16()?, e.u64()?);
+        fs.matching = MiniMatch::new(&take_match(&mut e, v, Strictness::Strict)?);
+        let s = super::oxs::take(&mut e)?;
+        fs.duration = s.duration.unwrap_or_default();
+        fs.idle_age = s.idle.map(|i| u16::try_from(i.sec).unwrap_or(u16::MAX));
+        (fs.packets, fs.bytes) = (s.packets, s.bytes);
+        fs.actions = instruction::decode_flow(context(v, o), e.rest())?;
+        return Ok(fs);
+    }
+    fs.table = TableId(e.u8()?);
+    e.skip(1)?;
+    if v == Version::V10 && !nicira {
+        let mut m = fixed_match::take_of10(&mut e)?;
+        flow::normalize(&mut m);
+        fs.matching = MiniMatch::new(&m);
+    }
+    fs.duration = Span { sec: e.u32()?, nsec: e.u32()? };
+    (fs.priority, fs.idle_timeout, fs.hard_timeout) = (e.u16()?, e.u16()?, e.u16()?);
+    if v == Version::V10 && !nicira {
+        e.skip(6)?;
+        (fs.cookie, fs.packets, fs.bytes) = (e.u64()?, e.u64()?, e.u64()?);
+    } else if nicira {
+        let match_len = usize::from(e.u16()?);
+        (fs.idle_age, fs.hard_age) = (age(e.u16()?), age(e.u16()?));
+        (fs.cookie, fs.packets, fs.bytes) = (e.u64()?, e.u64()?, e.u64()?);
+        fs.matching = MiniMatch::new(&take_nxm(&mut e, match_len, Strictness::Strict, None)?);
+    } else {
+        let (flags, importance) = (e.u16()?, e.u16()?);
+        fs.flags = if v >= Version::V13 { flags_from(flags, v)? } else { 0 };
+        fs.importance = if v >= Version::V14 { importance } else { 0 };
+        e.skip(2)?;
+        (fs.cookie, fs.packets, fs.bytes) = (e.u64()?, e.u64()?, e.u64()?);
+        fs.matching = MiniMatch::new(&take_match(&mut e, v, Strictness::Strict)?);
+    }
+    fs.actions = instruction::decode_flow(context(v, o), e.rest())?;
+    Ok(fs)
+}
+
+/// Reads flows of a reply.
+pub fn take_flow_stats(
+    r: &mut Reader<'_>,
+    v: Version,
+    more: bool,
+    nicira: bool,
+    o: Options,
+) -> Result<Multipart<FlowStats>> {
+    take_entries(more, r, |r| take_flow(r, v, nicira, o))
+}
+
+fn put_flow(b: &mut Vec<u8>, fs: &FlowStats, v: Version, nicira: bool) {
+    let start = b.len();
+    let m = fs.matching.expand();
+    let span = |b: &mut Vec<u8>| {
+        b.put32(fs.duration.sec);
+        b.put32(fs.duration.nsec);
+    };
+    let timeouts = |b: &mut Vec<u8>| {
+        b.put16(fs.priority);
+        b.put16(fs.idle_timeout);
+        b.put16(fs.hard_timeout);
+    };
+    let counts = |b: &mut Vec<u8>, known: fn(u64) -> u64| {
+        b.put64(fs.cookie);
+        b.put64(known(fs.packets));
+        b.put64(known(fs.bytes));
+    };
+    b.put16(0);
+    if v == Version::V15 {
+        b.zeros(2);
+        b.put8(fs.table.0);
+        b.put8(0);
+        timeouts(b);
+        b.put16(flags_to(fs.flags, v));
+        b.put16(fs.importance);
+        b.put64(fs.cookie);
+        put_match(b, &m, v);
+        let idle = fs.idle_age.map(|sec| Span { sec: u32::from(sec), nsec: 0 });
+        super::oxs::put(
+            b,
+            &super::oxs::Stats { duration: Some(fs.duration), idle, packets: fs.packets, bytes: fs.bytes, flows: None },
+        );
+    } else {
+        b.put8(fs.table.0);
+        b.put8(0);
+        if v == Version::V10 && !nicira {
+            fixed_match::put_of10(b, &m);
+            span(b);
+            timeouts(b);
+            b.zeros(6);
+            counts(b, known_or_zero);
+        } else if nicira {
+            span(b);
+            timeouts(b);
+            b.put16(0);
+            let age = |a: Option<u16>| a.map_or(0, |n| n.saturating_add(1));
+            b.put16(age(fs.idle_age));
+            b.put16(age(fs.hard_age));
+            counts(b, |n| n);
+            let len = put_nxm(b, &m, None);
+            b.set16(start + 18, len as u16);
+        } else {
+            span(b);
+            timeouts(b);
+            b.put16(if v >= Version::V13 { flags_to(fs.flags, v) } else { 0 });
+            b.put16(if v >= Version::V14 { fs.importance } else { 0 });
+            b.zeros(2);
+            counts(b, |n| n);
+            put_match(b, &m, v);
+        }
+    }
+    instruction::encode_flow(b, &fs.actions, v);
+    let len = b.len() - start;
+    b.set16(start, len as u16);
+}
+
+/// Writes flows of a reply, in as many messages as they need.
+pub fn put_flow_stats(f: Frame, m: &Multipart<FlowStats>) -> Vec<u8> {
+    let v = f.version();
+    let nicira = v == Version::V10 && m.entries.first().is_some_and(|e| e.nicira);
+    let id = if nicira { Stat::nicira(0, true) } else { Stat::reply(1) };
+    f.entries(id, m, |b, fs| put_flow(b, fs, v, nicira))
+}
+
+/// Reads aggregate statistics.
+pub fn take_aggregate(r: &mut Reader<'_>, v: Version, nicira: bool) -> Result<AggregateStats> {
+    if v == Version::V15 {
+        let s = super::oxs::take(r)?;
+        return Ok(AggregateStats { packets: s.packets, bytes: s.bytes, flows: s.flows.unwrap_or(0), nicira });
+    }
+    let (packets, bytes, flows) = (r.u64()?, r.u64()?, r.u32()?);
+    r.skip(4)?;
+    Ok(AggregateStats { packets, bytes, flows, nicira })
+}
+
+/// Writes aggregate statistics.
+pub fn put_aggregate(f: Frame, a: &AggregateStats) -> Vec<u8> {
+    let v = f.version();
+    let id = if v == Version::V10 && a.nicira { Stat::nicira(1, true) } else { Stat::reply(2) };
+    f.stat(id, |b| {
+        if v == Version::V15 {
+            super::oxs::put(
+                b,
+                &super::oxs::Stats {
+                    packets: a.packets,
+                    bytes: a.bytes,
+                    flows: Some(a.flows),
+                    ..super::oxs::Stats::default()
+                },
+            );
+        } else {
+            b.put64(a.packets);
+            b.put64(a.bytes);
+            b.put32(a.flows);
+            b.zeros(4);
+        }
+    })
+}

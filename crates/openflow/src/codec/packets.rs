@@ -1,0 +1,354 @@
+//! Packet-in and packet-out on the wire.
+
+use flow::{Match, MiniMatch, OfPort};
+
+use super::bytes::{Put, Reader, round8};
+use super::flows::Options;
+use super::frame::Frame;
+use super::oxm::Numbering;
+use super::oxm_match::{self, Strictness};
+use super::property;
+use crate::action::frame::{self, DecodeContext};
+use crate::action::text::Place;
+use crate::action::{PacketInReason, check};
+use crate::error::Error;
+use crate::message::{Continuation, PacketIn, PacketInFormat, PacketOut};
+use crate::version::{TableId, Version};
+
+type Result<T> = std::result::Result<T, Error>;
+
+fn empty(format: PacketInFormat) -> PacketIn {
+    PacketIn {
+        buffer_id: u32::MAX,
+        total_len: 0,
+        reason: PacketInReason::NoMatch,
+        table: TableId(0),
+        cookie: u64::MAX,
+        metadata: MiniMatch::default(),
+        packet: Vec::new(),
+        userdata: Vec::new(),
+        continuation: None,
+        format,
+    }
+}
+
+fn reason(n: u8) -> Result<PacketInReason> {
+    PacketInReason::from_wire(n).ok_or(Error::NxBadRequestBadReason)
+}
+
+fn port_only(port: OfPort) -> MiniMatch {
+    let mut m = Match::any();
+    m.set_in_port(port);
+    MiniMatch::new(&m)
+}
+
+/// Reads OFPT_PACKET_IN.
+pub fn take_packet_in(r: &mut Reader<'_>, v: Version) -> Result<PacketIn> {
+    let mut p = empty(PacketInFormat::Standard);
+    match v {
+        Version::V10 => {
+            p.buffer_id = r.u32()?;
+            p.total_len = u32::from(r.u16()?);
+            p.metadata = port_only(OfPort(u32::from(r.u16()?)));
+            p.reason = reason(r.u8()?)?;
+            r.skip(1)?;
+        }
+        Version::V11 => {
+            p.buffer_id = r.u32()?;
+            p.metadata = port_only(OfPort::from_of11(r.u32()?).ok_or(Error::BadActionBadOutPort)?);
+            r.skip(4)?;
+            p.total_len = u32::from(r.u16()?);
+            p.reason = reason(r.u8()?)?;
+            p.table = TableId(r.u8()?);
+        }
+        _ => {
+            p.buffer_id = r.u32()?;
+            p.total_len = u32::from(r.u16()?);
+            p.reason = reason(r.u8()?)?;
+            p.table = TableId(r.u8()?);
+            if v >= Version::V13 {
+                p.cookie = r.u64()?;
+            }
+            p.metadata = MiniMatch::new(&oxm_match::take_block(r, Strictness::Loose)?);
+            r.skip(2)?;
+        }
+    }
+    p.packet = r.rest().to_vec();
+    Ok(p)
+}
+
+/// Reads NXT_PACKET_IN.
+pub fn take_nx_packet_in(r: &mut Reader<'_>) -> Result<PacketIn> {
+    let mut p = empty(PacketInFormat::Nxt);
+    p.buffer_id = r.u32()?;
+    p.total_len = u32::from(r.u16()?);
+    p.reason = reason(r.u8()?)?;
+    p.table = TableId(r.u8()?);
+    p.cookie = r.u64()?;
+    let len = usize::from(r.u16()?);
+    r.skip(6)?;
+    let block = r.take(round8(len))?;
+    p.metadata = MiniMatch::new(&oxm_match::take_entries(block.get(..len).unwrap_or(&[]), Strictness::Loose, None)?);
+    r.skip(2)?;
+    p.packet = r.rest().to_vec();
+    Ok(p)
+}
+
+/// Reads the properties of NXT_PACKET_IN2 and NXT_RESUME.
+pub fn take_packet_in2(r: &mut Reader<'_>, resume: bool) -> Result<PacketIn> {
+    let mut p = empty(PacketInFormat::Nxt2);
+    let mut full_len = None;
+    let mut has_packet = false;
+    while !r.is_empty() {
+        let prop = property::take_from(r, u16::MAX)?;
+        match prop.ty {
+            0 => {
+                p.packet = prop.payload.to_vec();
+                has_packet = true;
+            }
+            1 => full_len = Some(prop.u32()?),
+            2 => p.buffer_id = prop.u32()?,
+            3 => p.table = TableId(prop.u8()?),
+            4 => p.cookie = prop.u64()?,
+            5 => p.reason = reason(prop.u8()?)?,
+            6 => p.metadata = MiniMatch::new(&oxm_match::take_entries(prop.payload, Strictness::Loose, None)?),
+            7 => p.userdata = prop.payload.to_vec(),
+            8 => p.continuation = Some(prop.payload.get(4..).unwrap_or(&[]).to_vec()),
+            _ if resume => return Err(prop.unknown()),
+            _ => {}
+        }
+    }
+    if !has_packet {
+        return Err(Error::BadRequestBadLen);
+    }
+    p.total_len = full_len.unwrap_or(p.packet.len() as u32);
+    if (p.total_len as usize) < p.packet.len() {
+        return Err(Error::BadRequestBadLen);
+    }
+    Ok(p)
+}
+
+/// Writes a packet-in in its form.
+pub fn put_packet_in(f: Frame, p: &PacketIn, resume: bool) -> Vec<u8> {
+    match p.format {
+        _ if resume => f.nicira(28, |b| put_properties(b, p, true)),
+        PacketInFormat::Nxt2 => f.nicira(30, |b| put_properties(b, p, false)),
+        PacketInFormat::Nxt => f.nicira(17, |b| put_nxt(b, p)),
+        PacketInFormat::Standard => put_standard(f, p),
+    }
+}
+
+fn wire_reason(reason: PacketInReason, v: Version) -> u8 {
+    match reason {
+        PacketInReason::ExplicitMiss | PacketInReason::ImplicitMiss => 0,
+        PacketInReason::ActionSet | PacketInReason::Group | PacketInReason::PacketOut if v < Version::V14 => 1,
+        r => r as u8,
+    }
+}
+
+fn put_standard(f: Frame, p: &PacketIn) -> Vec<u8> {
+    let v = f.version();
+    let m = p.metadata.expand();
+    let total = u16::try_from(p.total_len).unwrap_or(u16::MAX);
+    f.standard(10, |b| {
+        b.put32(p.buffer_id);
+        match v {
+            Version::V10 => {
+                b.put16(total);
+                b.put16(m.key.in_port().to_of10());
+                b.put8(wire_reason(p.reason, v));
+                b.put8(0);
+            }
+            Version::V11 => {
+                b.put32(m.key.in_port().to_of11());
+                b.put32(m.key.in_port().to_of11());
+                b.put16(total);
+                b.put8(wire_reason(p.reason, v));
+                b.put8(p.table.0);
+            }
+            _ => {
+                b.put16(total);
+                b.put8(wire_reason(p.reason, v));
+                b.put8(p.table.0);
+                if v >= Version::V13 {
+                    b.put64(p.cookie);
+                }
+                oxm_match::put_block(b, &m, v);
+                b.zeros(2);
+            }
+        }
+        b.put(&p.packet);
+    })
+}
+
+fn put_nxt(b: &mut Vec<u8>, p: &PacketIn) {
+    let start = b.len();
+    b.put32(p.buffer_id);
+    b.put16(u16::try_from(p.total_len).unwrap_or(u16::MAX));
+    b.put8(wire_reason(p.reason, Version::V10));
+    b.put8(p.table.0);
+    b.put64(p.cookie);
+    b.put16(0);
+    b.zeros(6);
+    let at = b.len();
+    oxm_match::put_entries(b, &p.metadata.expand(), Numbering::Nxm, None);
+    let len = b.len() - at;
+    b.set16(start + 16, len as u16);
+    b.pad8(at);
+    b.zeros(2);
+    b.put(&p.packet);
+}
+
+fn put_properties(b: &mut Vec<u8>, p: &PacketIn, resume: bool) {
+    property::put(b, 0, |b| b.put(&p.packet));
+    if p.total_len as usize != p.packet.len() {
+        property::put_u32(b, 1, p.total_len);
+    }
+    property::put_u8(b, 3, p.table.0);
+    if p.cookie != u64::MAX {
+        property::put_u64(b, 4, p.cookie);
+    }
+    property::put_u8(b, 5, wire_reason(p.reason, Version::V15));
+    property::put(b, 6, |b| oxm_match::put_entries(b, &p.metadata.expand(), Numbering::Oxm(Version::V13), None));
+    if let Some(c) = &p.continuation {
+        property::put_nested(b, 8, |b| b.put(c));
+    }
+    if !resume && !p.userdata.is_empty() {
+        property::put(b, 7, |b| b.put(&p.userdata));
+    }
+}
+
+impl Continuation {
+    /// Reads the properties of a continuation.
+    pub fn decode(data: &[u8], v: Version) -> Result<Continuation> {
+        let mut c = Continuation::default();
+        let mut r = Reader::with_error(data, Error::BadPropertyBadLen);
+        let cx = DecodeContext::new(v);
+        while !r.is_empty() {
+            let p = property::take_from(&mut r, u16::MAX)?;
+            match p.ty {
+                0x8000 => c.bridge = p.u128()?.to_be_bytes(),
+                0x8001 => c.stack.insert(0, p.payload.to_vec()),
+                0x8002 => c.mirrors = p.u32()?,
+                0x8003 => c.conntracked = true,
+                0x8004 => c.table = Some(TableId(p.u8()?)),
+                0x8005 => c.cookie = Some(p.u64()?),
+                0x8006 => c.actions = frame::decode_list(cx, p.payload.get(4..).unwrap_or(&[]))?,
+                0x8007 => c.action_set = frame::decode_list(cx, p.payload.get(4..).unwrap_or(&[]))?,
+                0x8008 => c.odp_port = Some(p.u32()?),
+                _ => return Err(p.unknown()),
+            }
+        }
+        Ok(c)
+    }
+
+    /// Writes the properties of a continuation.
+    pub fn encode(&self, v: Version) -> Vec<u8> {
+        let mut b = Vec::new();
+        property::put(&mut b, 0x8000, |b| b.put(&self.bridge));
+        for value in self.stack.iter().rev() {
+            property::put(&mut b, 0x8001, |b| b.put(value));
+        }
+        if self.mirrors != 0 {
+            property::put_u32(&mut b, 0x8002, self.mirrors);
+        }
+        if self.conntracked {
+            property::put_flag(&mut b, 0x8003);
+        }
+        if let Some(t) = self.table {
+            property::put_u8(&mut b, 0x8004, t.0);
+        }
+        if let Some(cookie) = self.cookie {
+            property::put_u64(&mut b, 0x8005, cookie);
+        }
+        if !self.actions.is_empty() {
+            property::put_nested(&mut b, 0x8006, |b| frame::encode_list(b, &self.actions, v));
+        }
+        if !self.action_set.is_empty() {
+            property::put_nested(&mut b, 0x8007, |b| frame::encode_list(b, &self.action_set, v));
+        }
+        if let Some(p) = self.odp_port {
+            property::put_u32(&mut b, 0x8008, p);
+        }
+        b
+    }
+}
+
+/// Reads OFPT_PACKET_OUT.
+pub fn take_packet_out(r: &mut Reader<'_>, v: Version, o: Options) -> Result<PacketOut> {
+    let buffer_id = r.u32()?;
+    let (metadata, len) = match v {
+        Version::V10 => {
+            let port = OfPort(u32::from(r.u16()?));
+            (port_only(port), usize::from(r.u16()?))
+        }
+        Version::V15 => {
+            let len = usize::from(r.u16()?);
+            r.skip(2)?;
+            let m = oxm_match::take_block(r, Strictness::Strict)?;
+            if (39..58).any(|w| m.mask.word(w) != 0) {
+                return Err(Error::BadRequestPipelineFieldsOnly);
+            }
+            (MiniMatch::new(&m), len)
+        }
+        _ => {
+            let port = OfPort::from_of11(r.u32()?).ok_or(Error::BadRequestBadPort)?;
+            let len = usize::from(r.u16()?);
+            r.skip(6)?;
+            (port_only(port), len)
+        }
+    };
+    if len % 8 != 0 {
+        return Err(Error::BadActionBadLen);
+    }
+    let cx = DecodeContext { debug_actions: o.debug_actions, ..DecodeContext::new(v) };
+    if len > r.len() {
+        return Err(Error::BadRequestBadLen);
+    }
+    let actions = frame::decode_list(cx, r.take(len)?)?;
+    check::verify(&actions, Place::Actions).map_err(|e| e.0)?;
+    let out = PacketOut {
+        buffer_id,
+        metadata,
+        actions,
+        packet: if buffer_id == u32::MAX { r.rest().to_vec() } else { Vec::new() },
+    };
+    let port = out.in_port();
+    let allowed = [OfPort::LOCAL, OfPort::NONE, OfPort::CONTROLLER];
+    if port.0 >= OfPort::MAX.0 && !allowed.contains(&port) {
+        return Err(Error::BadRequestBadPort);
+    }
+    Ok(out)
+}
+
+/// Writes OFPT_PACKET_OUT.
+pub fn put_packet_out(f: Frame, p: &PacketOut) -> Vec<u8> {
+    let v = f.version();
+    let m = p.metadata.expand();
+    let mut actions = Vec::new();
+    frame::encode_list(&mut actions, &p.actions, v);
+    let len = actions.len() as u16;
+    f.standard(13, |b| {
+        b.put32(p.buffer_id);
+        match v {
+            Version::V10 => {
+                b.put16(m.key.in_port().to_of10());
+                b.put16(len);
+            }
+            Version::V15 => {
+                b.put16(len);
+                b.zeros(2);
+                oxm_match::put_block(b, &m, v);
+            }
+            _ => {
+                b.put32(m.key.in_port().to_of11());
+                b.put16(len);
+                b.zeros(6);
+            }
+        }
+        b.put(&actions);
+        if p.buffer_id == u32::MAX {
+            b.put(&p.packet);
+        }
+    })
+}
