@@ -32,11 +32,10 @@ pub async fn apply(app: &Rc<App>, config: &Config) {
     Counter::BridgeReconfigure.hit();
     remove_bridges(app, config).await;
     for (name, wanted) in &config.bridges {
-        if !app.state.borrow().bridges.contains_key(name) {
-            if let Err(e) = add_bridge(app, name, wanted).await {
-                vlog_err!(Module::Bridge, "failed to create bridge {name}: {e}");
-                continue;
-            }
+        let exists = app.state.borrow().bridges.contains_key(name);
+        if !exists && let Err(e) = add_bridge(app, name, wanted).await {
+            vlog_err!(Module::Bridge, "failed to create bridge {name}: {e}");
+            continue;
         }
         remove_interfaces(app, name, wanted).await;
     }
