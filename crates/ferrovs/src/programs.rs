@@ -30,6 +30,12 @@ pub const PROGRAMS: &[Program] = &[
         linked: true,
     },
     Program {
+        name: "ovsdb-client",
+        summary: "talk to a database server",
+        main: tools::ovsdb_client::main,
+        linked: true,
+    },
+    Program {
         name: "ovsdb-tool",
         summary: "make, inspect and change database files",
         main: tools::ovsdb_tool::main,

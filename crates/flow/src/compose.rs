@@ -87,9 +87,8 @@ fn nsh(key: &FlowKey, payload: &[u8], out: &mut Vec<u8>) {
 }
 
 fn ipv4(key: &FlowKey, payload: &[u8], out: &mut Vec<u8>) {
-    let pseudo = |len: usize| {
-        checksum::pseudo_ipv4(key.nw_src().to_bits(), key.nw_dst().to_bits(), key.nw_proto(), len as u32)
-    };
+    let pseudo =
+        |len: usize| checksum::pseudo_ipv4(key.nw_src().to_bits(), key.nw_dst().to_bits(), key.nw_proto(), len as u32);
     let body = transport(key, payload, &pseudo);
     // More fragments, and an offset for those that are not the first.
     let fragment: u16 = match key.nw_frag() {

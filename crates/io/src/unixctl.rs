@@ -225,7 +225,7 @@ pub async fn bind(path: &Path) -> Result<Option<Listener>, String> {
     }
     match Listener::bind(&Remote::PassiveUnix(path.to_path_buf())).await {
         Ok(l) => Ok(Some(l)),
-        Err(e) => Err(format!("could not initialize control socket {}: {}", path.display(), program::strerror(&e))),
+        Err(e) => Err(format!("{}: could not initialize control socket ({})", path.display(), program::strerror(&e))),
     }
 }
 

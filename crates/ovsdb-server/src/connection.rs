@@ -13,8 +13,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
 use tokio::time::Instant;
 
-/// Least time between two writes of updates to one client: updates of busy moments travel together.
-const UPDATE_INTERVAL: Duration = Duration::from_millis(1);
+/// Least time between two writes of updates to one client: updates of busy moments travel together. It grows with the
+/// number of clients, so that telling them takes a bounded share of the time.
+fn update_interval(n_sessions: usize) -> Duration {
+    Duration::from_micros(1000 + 100 * n_sessions.min(50) as u64)
+}
+
 /// Requests that one connection may run before others get their turn.
 const BATCH: usize = 64;
 /// Bytes read at once.
@@ -91,14 +95,15 @@ impl Connection {
         let Some(wake) = self.shared.borrow().sessions.get(&self.session).map(|session| session.wake.clone()) else {
             return End::Asked;
         };
-        let mut last_write = Instant::now() - UPDATE_INTERVAL;
+        let mut interval = update_interval(0);
+        let mut last_write = Instant::now() - interval;
         let mut last_read = Instant::now();
         let mut probed = false;
         let mut more = false;
         loop {
             let (out, urgent, closing) = match self.shared.borrow_mut().sessions.get_mut(&self.session) {
                 Some(session) => {
-                    let due = session.urgent || last_write.elapsed() >= UPDATE_INTERVAL;
+                    let due = session.urgent || last_write.elapsed() >= interval;
                     let out = if due { std::mem::take(&mut session.out) } else { Vec::new() };
                     let waiting = !session.out.is_empty();
                     session.urgent &= waiting;
@@ -114,6 +119,7 @@ impl Connection {
                     return end;
                 }
                 last_write = Instant::now();
+                interval = update_interval(self.shared.borrow().sessions.len());
                 // A large buffer is given back; a small one is used again.
                 if out.capacity() <= 1 << 20
                     && let Some(session) = self.shared.borrow_mut().sessions.get_mut(&self.session)
@@ -133,7 +139,7 @@ impl Connection {
             }
             let held_back = async {
                 match urgent {
-                    true => tokio::time::sleep_until(last_write + UPDATE_INTERVAL).await,
+                    true => tokio::time::sleep_until(last_write + interval).await,
                     false => std::future::pending().await,
                 }
             };

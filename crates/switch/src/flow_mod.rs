@@ -15,7 +15,7 @@ use openflow::message::flows::{
 use openflow::{Error, GroupId, TableId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use translate::view::{Counters, Timeouts};
+use translate::view::Timeouts;
 use translate::{Bridge as Shared, Rule as FlowRule, RuleData};
 
 /// Rules that left the tables, with why, for whoever wants to be told.
@@ -336,11 +336,6 @@ pub fn last_used(rule: &FlowRule) -> Instant {
 /// Whether the rule's controller wants to hear of its end.
 pub fn wants_flow_removed(rule: &FlowRule) -> bool {
     rule.data.flags & FF_SEND_FLOW_REM != 0 && !rule.data.hidden
-}
-
-/// Packets and bytes of a rule.
-pub fn counters(stats: &Counters) -> (u64, u64) {
-    stats.read()
 }
 
 #[cfg(test)]

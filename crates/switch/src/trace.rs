@@ -78,7 +78,8 @@ fn shown(key: &FlowKey) -> FlowMask {
     }
     for half in [26, 27] {
         let word = key.word(half);
-        let keep = if word >> 32 != 0 { 0xffff_ffff_0000_0000 } else { 0 } | if word as u32 != 0 { 0xffff_ffff } else { 0 };
+        let keep =
+            if word >> 32 != 0 { 0xffff_ffff_0000_0000 } else { 0 } | if word as u32 != 0 { 0xffff_ffff } else { 0 };
         mask.set_word(half, keep);
     }
     mask.set_dp_hash(if key.dp_hash() == 0 { 0 } else { u32::MAX });
@@ -87,7 +88,8 @@ fn shown(key: &FlowKey) -> FlowMask {
     mask.set_word(29, fields.iter().filter(|f| ct & **f != 0).sum());
     for i in 10..26 {
         let word = key.word(i);
-        let keep = if word >> 32 != 0 { 0xffff_ffff_0000_0000 } else { 0 } | if word as u32 != 0 { 0xffff_ffff } else { 0 };
+        let keep =
+            if word >> 32 != 0 { 0xffff_ffff_0000_0000 } else { 0 } | if word as u32 != 0 { 0xffff_ffff } else { 0 };
         mask.set_word(i, keep);
     }
     mask.set_in_port_raw(u32::MAX);

@@ -3,5 +3,6 @@
 pub mod ctl;
 pub mod ovs_appctl;
 pub mod ovs_vsctl;
+pub mod ovsdb_client;
 pub mod ovsdb_tool;
 pub mod table;

@@ -135,7 +135,7 @@ impl Table {
             out.push('\n');
             return out;
         }
-        if !first {
+        if !first && style.format != Format::Html {
             out.push('\n');
         }
         if let Some(timestamp) = &self.timestamp {
@@ -259,13 +259,20 @@ fn html_text(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// A UUID in the `_uuid` column is a link's target, one elsewhere a link.
+/// UUIDs are links: targets in the `_uuid` column, references elsewhere.
 fn html_cell(cell: &str, heading: &str) -> String {
-    if ovsdb_data::Uuid::parse(cell).is_some() {
-        let attribute = if heading == "_uuid" { format!("name=\"{cell}\"") } else { format!("href=\"#{cell}\"") };
-        return format!("<a {attribute}>{}</a>", &cell[..8]);
+    let mut out = String::new();
+    let mut rest = cell;
+    while let Some(at) =
+        (0..rest.len()).find(|&at| rest.get(at..at + 36).is_some_and(|t| ovsdb_data::Uuid::parse(t).is_some()))
+    {
+        let (before, uuid, after) = (&rest[..at], &rest[at..at + 36], &rest[at + 36..]);
+        let attribute = if heading == "_uuid" { format!("name=\"{uuid}\"") } else { format!("href=\"#{uuid}\"") };
+        out.push_str(&format!("{}<a {attribute}>{}</a>", html_text(before), &uuid[..8]));
+        rest = after;
     }
-    html_text(cell)
+    out.push_str(&html_text(rest));
+    out
 }
 
 /// JSON with an item on each line, closed on the last item's line.

@@ -143,6 +143,13 @@ impl App {
         }
     }
 
+    /// Asks the peer of a connection whether it is there.
+    pub fn probe(&self, bridge: &str, id: ConnId) {
+        if let Some(entry) = self.state.borrow_mut().bridges.get_mut(bridge) {
+            entry.bridge.probe(id);
+        }
+    }
+
     /// Gives received bytes to a bridge.
     pub fn input(self: &Rc<Self>, bridge: &str, id: ConnId, bytes: &[u8]) {
         let now = self.clock.now();

@@ -130,8 +130,9 @@ fn get(context: &mut Context<'_>) -> Result<(), String> {
         }
     }
     let row = context.store.row(&table.name, uuid).cloned().unwrap_or_default();
-    for argument in context.call.args[2..].to_vec() {
-        let parsed = values::parse(&table, &argument, None)?;
+    let call = context.call;
+    for argument in &call.args[2..] {
+        let parsed = values::parse(&table, argument, None)?;
         let column = &table.columns[parsed.column];
         let Some(key) = &parsed.key else {
             let text = text::datum_to_string(&row[parsed.column], &column.column_type);
@@ -186,8 +187,9 @@ fn list(context: &mut Context<'_>) -> Result<(), String> {
     let table = table_of(context)?;
     let mut rows = Vec::new();
     if context.call.args.len() > 1 {
-        for name in context.call.args[1..].to_vec() {
-            rows.extend(record_of(context, &table.name, &name)?);
+        let call = context.call;
+        for name in &call.args[1..] {
+            rows.extend(record_of(context, &table.name, name)?);
         }
     } else {
         rows = sorted(context, &table, context.store.rows(&table.name).map(|(uuid, _)| uuid).collect());
@@ -259,8 +261,9 @@ fn set(context: &mut Context<'_>) -> Result<(), String> {
     let table = table_of(context)?;
     let name = context.arg(1).to_string();
     let Some(uuid) = record_of(context, &table.name, &name)? else { return Ok(()) };
-    for argument in context.call.args[2..].to_vec() {
-        set_column(context, &table, uuid, &argument)?;
+    let call = context.call;
+    for argument in &call.args[2..] {
+        set_column(context, &table, uuid, argument)?;
     }
     Ok(())
 }
@@ -292,8 +295,9 @@ fn add(context: &mut Context<'_>) -> Result<(), String> {
     writable(&table, number, false)?;
     let relaxed = table.columns[number].column_type.relaxed();
     let mut datum = context.store.row(&table.name, uuid).map_or(Datum::EMPTY, |row| row[number].clone());
-    for argument in context.call.args[3..].to_vec() {
-        let more = text::datum_from_str(&relaxed, &argument, Some(context.store))?;
+    let call = context.call;
+    for argument in &call.args[3..] {
+        let more = text::datum_from_str(&relaxed, argument, Some(context.store))?;
         context.store.note_references(&table.name, number, &more);
         datum.union(&more, false);
     }
@@ -311,10 +315,11 @@ fn remove(context: &mut Context<'_>) -> Result<(), String> {
     let relaxed = table.columns[number].column_type.relaxed();
     let keys = ColumnType { value: None, ..relaxed.clone() };
     let mut datum = context.store.row(&table.name, uuid).map_or(Datum::EMPTY, |row| row[number].clone());
-    for argument in context.call.args[3..].to_vec() {
-        let pairs = text::datum_from_str(&relaxed, &argument, Some(context.store));
+    let call = context.call;
+    for argument in &call.args[3..] {
+        let pairs = text::datum_from_str(&relaxed, argument, Some(context.store));
         let gone = match pairs {
-            Err(_) if relaxed.is_map() => text::datum_from_str(&keys, &argument, Some(context.store))?,
+            Err(_) if relaxed.is_map() => text::datum_from_str(&keys, argument, Some(context.store))?,
             other => other?,
         };
         datum.subtract(&gone);
@@ -328,8 +333,9 @@ fn clear(context: &mut Context<'_>) -> Result<(), String> {
     let table = table_of(context)?;
     let name = context.arg(1).to_string();
     let Some(uuid) = record_of(context, &table.name, &name)? else { return Ok(()) };
-    for argument in context.call.args[2..].to_vec() {
-        let number = names::column(&table, &argument)?;
+    let call = context.call;
+    for argument in &call.args[2..] {
+        let number = names::column(&table, argument)?;
         writable(&table, number, false)?;
         let column = &table.columns[number];
         if column.column_type.n_min > 0 {
@@ -358,8 +364,9 @@ fn create(context: &mut Context<'_>) -> Result<(), String> {
         _ => {}
     }
     let uuid = context.store.insert(&table.name, id.as_deref());
-    for argument in context.call.args[1..].to_vec() {
-        set_column(context, &table, uuid, &argument)?;
+    let call = context.call;
+    for argument in &call.args[1..] {
+        set_column(context, &table, uuid, argument)?;
     }
     context.line(uuid.to_string());
     Ok(())
@@ -381,8 +388,9 @@ fn destroy(context: &mut Context<'_>) -> Result<(), String> {
     if context.call.args.len() == 1 {
         return Err("either --all or records argument should be specified".into());
     }
-    for name in context.call.args[1..].to_vec() {
-        if let Some(uuid) = record_of(context, &table.name, &name)? {
+    let call = context.call;
+    for name in &call.args[1..] {
+        if let Some(uuid) = record_of(context, &table.name, name)? {
             context.store.delete(&table.name, uuid);
         }
     }
@@ -397,8 +405,9 @@ fn wait_until(context: &mut Context<'_>) -> Result<(), String> {
         return Ok(());
     };
     let row = context.store.row(&table.name, uuid).cloned().unwrap_or_default();
-    for argument in context.call.args[2..].to_vec() {
-        if !values::holds(context.store, &table, &row, &argument)? {
+    let call = context.call;
+    for argument in &call.args[2..] {
+        if !values::holds(context.store, &table, &row, argument)? {
             context.wait = true;
             return Ok(());
         }
