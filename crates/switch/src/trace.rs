@@ -2,7 +2,7 @@
 
 use clock::Instant;
 use datapath::action_text::format_actions;
-use datapath::key_text::NoNames;
+use datapath::key_text::PortNames;
 use datapath::{DpAction, SlowReason};
 use flow::key::{CS_NEW, CS_TRK, FRAG_LATER};
 use flow::text::{Names, ParseContext, Style, format_match, parse_field, set_protocol_keyword, split_key_values};
@@ -11,7 +11,7 @@ use openflow::action::{self, Action};
 use serde_json::{Value, json};
 use translate::trace::{Describe, Node};
 use translate::view::BridgeConfig;
-use translate::{BridgeId, Network, Request, Rule, Start, Xlate, translate};
+use translate::{BridgeId, Effect, Network, Request, Rule, Start, Xlate, translate};
 use wire::layers::{ethertype, ip_proto, is_mpls};
 
 /// A question.
@@ -28,8 +28,10 @@ pub struct Question<'a> {
     pub actions: Option<Vec<Action>>,
     /// Connection states of packets that come back from connection tracking, in order; `trk|new` when they run out.
     pub ct_next: Vec<u16>,
-    /// Names for ports, if they are wanted.
+    /// Names for OpenFlow ports, if they are wanted.
     pub names: Option<&'a Names>,
+    /// Names for datapath ports.
+    pub dp_names: &'a dyn PortNames,
     /// Now.
     pub now: Instant,
 }
@@ -202,9 +204,27 @@ struct Pass {
     answer: Xlate,
 }
 
+/// A packet that is given with its bytes really passes, as far as learning goes.
+fn learn(q: &Question<'_>, answer: &Xlate) {
+    for effect in &answer.effects {
+        if let Effect::LearnMac { bridge, vlan, mac, bundle, .. } = effect
+            && let Some(bridge) = q.network.bridges.get(bridge)
+        {
+            bridge.macs().learn(q.now, *vlan, *mac, *bundle);
+        }
+    }
+}
+
 fn passes(q: &Question<'_>, words: &Words<'_>) -> Vec<Pass> {
     let mut out = Vec::new();
-    let mut todo = vec![(None, q.key)];
+    let mut start_key = q.key;
+    for n in 0..flow::key::MAX_VLANS {
+        // Text says that there is a tag, not of which kind.
+        if start_key.vlan_tci(n) & flow::key::VLAN_CFI != 0 && start_key.vlan_tpid(n) == 0 {
+            start_key.set_vlan_tpid(n, ethertype::VLAN);
+        }
+    }
+    let mut todo = vec![(None, start_key)];
     let mut states = q.ct_next.iter();
     while let Some((title, key)) = todo.pop() {
         let first = title.is_none();
@@ -219,6 +239,7 @@ fn passes(q: &Question<'_>, words: &Words<'_>) -> Vec<Pass> {
             ..Request::packet(q.bridge, key, q.packet.as_deref(), q.now)
         };
         let answer = translate(q.network, &request);
+        learn(q, &answer);
         let mut next: Vec<_> = recirculations(&answer.actions)
             .into_iter()
             .map(|id| {
@@ -260,12 +281,12 @@ pub fn text(q: &Question<'_>) -> String {
             let bar = "=".repeat(79);
             out.push_str(&format!("\n{bar}\n{title}\n{bar}\n\n"));
         }
-        pass_text(&mut out, &words, &pass);
+        pass_text(&mut out, q, &words, &pass);
     }
     out
 }
 
-fn pass_text(out: &mut String, words: &Words<'_>, pass: &Pass) {
+fn pass_text(out: &mut String, q: &Question<'_>, words: &Words<'_>, pass: &Pass) {
     let full = |key: &FlowKey| words.matching(&Match::new(key, &shown(key)));
     out.push_str(&format!("Flow: {}\n", full(&pass.key)));
     let x = &pass.answer;
@@ -274,7 +295,7 @@ fn pass_text(out: &mut String, words: &Words<'_>, pass: &Pass) {
     }
     out.push_str(&format!("\nFinal flow: {}\n", final_text(pass, &full)));
     out.push_str(&format!("Megaflow: {}\n", words.matching(&Match::new(&pass.key, &x.mask))));
-    out.push_str(&format!("Datapath actions: {}\n", format_actions(&x.actions, &NoNames)));
+    out.push_str(&format!("Datapath actions: {}\n", format_actions(&x.actions, q.dp_names)));
     if let Some(e) = x.error {
         out.push_str(&format!("Translation failed ({}), packet is dropped.\n", e.text()));
     } else if !x.slow.is_empty() {
@@ -319,7 +340,7 @@ pub fn json(q: &Question<'_>) -> Value {
             "steps": x.trace.iter().flat_map(|t| &t.nodes).map(node_json).collect::<Vec<_>>(),
             "final_flow": final_text(&pass, &full),
             "megaflow": words.matching(&Match::new(&pass.key, &x.mask)),
-            "datapath_actions": format_actions(&x.actions, &NoNames),
+            "datapath_actions": format_actions(&x.actions, q.dp_names),
             "error": x.error.map(|e| e.text()),
             "slow_path": SlowReason::TABLE.iter().filter(|(b, ..)| x.slow.0 & b != 0).map(|(_, n, _)| *n).collect::<Vec<_>>(),
         })

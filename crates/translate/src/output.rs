@@ -3,6 +3,7 @@
 use datapath::DpAction;
 use flow::OfPort;
 use openflow::action::{Action, Controller, PacketInReason};
+use openflow::message::groups::GroupType;
 use openflow::message::ports::{PC_NO_FLOOD, PC_NO_FWD, PC_PORT_DOWN};
 
 use crate::frozen::FrozenState;
@@ -339,7 +340,9 @@ impl Xlator<'_> {
             self.problem(|| "over max translation depth 64".into());
             return self.fail(XlateError::RecursionTooDeep);
         }
-        self.detail(|| format!("using bucket {}", bucket.desc.id));
+        if matches!(group.ty, GroupType::Select | GroupType::FastFailover) {
+            self.detail(|| format!("using bucket {}", bucket.desc.id));
+        }
         self.enter(NodeKind::Bucket, || format!("bucket {}", bucket.desc.id));
         self.out.credits.push(Credit::Group(group.clone(), Some(index)));
         let list: Vec<Action> = crate::action_set::in_order(&bucket.desc.actions);

@@ -339,7 +339,13 @@ impl State {
             view.bundles.insert(id, bundle(id, port_name, numbers, port));
             view.flood_order.push(id);
         }
-        view.flood_order.sort_by_key(|id| view.bundles.get(id).and_then(|b| b.ports.first().copied()));
+        let place = |id: &BundleId| {
+            let first = view.bundles.get(id).and_then(|b| b.ports.first().copied());
+            (first != Some(OfPort::LOCAL), first)
+        };
+        let mut order = std::mem::take(&mut view.flood_order);
+        order.sort_by_key(place);
+        view.flood_order = order;
         entry.bridge.shared.config.publish(view.into());
     }
 }

@@ -64,9 +64,7 @@ fn with_backer<T>(app: &App, name: Option<&str>, f: impl FnOnce(&Backer) -> Resu
         return match (all.next(), all.next()) {
             (None, _) => Err(format!("{SELF}: no datapaths exist\n{SELF}: datapath not found (Invalid argument)")),
             (Some(only), None) => f(only),
-            _ => Err(format!(
-                "{SELF}: multiple datapaths, specify one\n{SELF}: datapath not found (Invalid argument)"
-            )),
+            _ => Err(format!("{SELF}: multiple datapaths, specify one\n{SELF}: datapath not found (Invalid argument)")),
         };
     };
     let found = state.backers.values().find(|b| b.full_name() == name || b.datapath().name() == name);
@@ -305,8 +303,9 @@ fn del_flow(app: &App, call: &Call) -> Answer {
         let ufid = match explicit_ufid(&args[0]) {
             Some(ufid) => Some(ufid),
             None => {
-                let (key, mask) = parse_key(&args[0], &names)
-                    .map_err(|_| format!("{SELF}: parsing flow key (syntax error at {}) (Invalid argument)", args[0]))?;
+                let (key, mask) = parse_key(&args[0], &names).map_err(|_| {
+                    format!("{SELF}: parsing flow key (syntax error at {}) (Invalid argument)", args[0])
+                })?;
                 let mask = with_basics(mask);
                 let same = |f: &FlowDump| f.mask == mask && f.key.equal_masked(&key, &mask);
                 datapath.flow_dump().into_iter().find(same).map(|f| f.ufid)
@@ -330,7 +329,7 @@ fn del_flows(app: &App, call: &Call) -> Answer {
 fn get_flow(app: &App, call: &Call) -> Answer {
     let (dp, args) = split_args(call, 1);
     with_backer(app, dp, |b| {
-        let ufid = explicit_ufid(&args[0]).ok_or_else(|| format!("{SELF}: parsing flow ufid"))?;
+        let Some(ufid) = explicit_ufid(&args[0]) else { return Ok(format!("{SELF}: parsing flow ufid\n").into()) };
         let flow = b.datapath().flow_get(ufid).map_err(|e| failed("getting flow", &e))?;
         let style = KeyStyle { verbose: false, names: &NoNames };
         Ok(format!("{}\n", format_flow(&flow, app.clock.now(), style)).into())
@@ -340,8 +339,8 @@ fn get_flow(app: &App, call: &Call) -> Answer {
 fn reparse(_: &App, call: &Call) -> Answer {
     let mut out = String::new();
     for text in &call.args {
-        let actions = parse_actions(text, &NoNames)
-            .map_err(|_| format!("{SELF}: odp_actions_from_string (Invalid argument)"))?;
+        let actions =
+            parse_actions(text, &NoNames).map_err(|_| format!("{SELF}: odp_actions_from_string (Invalid argument)"))?;
         out.push_str(&format_actions(&actions, &NoNames));
         out.push('\n');
     }

@@ -2,7 +2,7 @@
 
 use crate::app::{App, BridgeEntry};
 use crate::dpctl::{self, DpNames};
-use datapath::key_text::parse_key;
+use datapath::key_text::{NoNames, parse_key};
 use flow::text::{Names, ParseContext};
 use flow::{FlowKey, Metadata};
 use io::unixctl::{ANY_NUMBER, Answer, Call, Commands, Format, Output};
@@ -105,11 +105,8 @@ fn entry(app: &App, args: &[&str]) -> Result<(Entry, usize), String> {
         state.backers.iter().find(|(_, b)| b.full_name() == full_name).ok_or("Cannot find the datapath")?;
     let port = key.dp_in_port();
     let network = backer.upcalls.network();
-    let (bridge, of) = network
-        .dp_ports
-        .get(&port)
-        .copied()
-        .ok_or_else(|| format!("no OpenFlow port for datapath port {}", port.0))?;
+    let (bridge, of) =
+        network.dp_ports.get(&port).copied().ok_or_else(|| format!("no OpenFlow port for datapath port {}", port.0))?;
     key.set_in_port(of);
     let name = state.bridges.iter().find(|(_, e)| e.bridge.shared.id == bridge).map_or("", |(n, _)| n);
     Ok((Entry { backer: kind.clone(), bridge, bridge_name: name.into(), key }, used))
@@ -139,7 +136,9 @@ fn trace(app: &App, call: &Call, packet_out: bool) -> Answer {
     let state = app.state.borrow();
     let backer = state.backers.get(&at.backer).ok_or("Cannot find the datapath")?;
     let names = state.bridges.get(&at.bridge_name).map(names_of).unwrap_or_default();
+    let dp_names = DpNames::of(&*backer.datapath());
     let question = Question {
+        dp_names: if args.names { &dp_names } else { &NoNames },
         network: &backer.upcalls.network(),
         bridge: at.bridge,
         key: at.key,
@@ -177,7 +176,7 @@ fn packet_of(text: &str, len: Option<usize>) -> Result<Vec<u8>, String> {
     if !text.contains('(') {
         return from_hex(text).ok_or_else(|| format!("syntax error at {text}"));
     }
-    let (key, _) = parse_key(text, &datapath::key_text::NoNames).map_err(|_| format!("syntax error at {text}"))?;
+    let (key, _) = parse_key(text, &NoNames).map_err(|_| format!("syntax error at {text}"))?;
     if key.eth_type() == 0 && key.eth_src().is_zero() && key.eth_dst().is_zero() {
         return Err(format!("syntax error at {text}"));
     }
