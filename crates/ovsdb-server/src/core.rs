@@ -74,6 +74,14 @@ struct Trigger {
     timeout_ms: Option<u64>,
 }
 
+/// A reply that waits until its transaction is on the disk.
+#[derive(Debug)]
+pub struct HeldReply {
+    session: SessionId,
+    id: Value,
+    results: Vec<u8>,
+}
+
 /// Everything.
 pub struct Core {
     /// Databases by name.
@@ -84,6 +92,10 @@ pub struct Core {
     /// For each lock, the owner and those who wait.
     locks: HashMap<String, VecDeque<SessionId>>,
     triggers: Vec<Trigger>,
+    /// Replies of durable transactions, by database.
+    held: HashMap<String, Vec<HeldReply>>,
+    /// Wakes the task that syncs files.
+    pub sync_wanted: Rc<Notify>,
     /// Wakes the task that gives up on triggers.
     pub triggers_changed: Rc<Notify>,
     /// Wakes the task that follows remotes and managers in tables.
@@ -113,6 +125,8 @@ impl Core {
             next_session: 0,
             locks: HashMap::new(),
             triggers: Vec::new(),
+            held: HashMap::new(),
+            sync_wanted: Rc::new(Notify::new()),
             triggers_changed: Rc::new(Notify::new()),
             tables_changed: Rc::new(Notify::new()),
             server_id: uuids.next_uuid(),
@@ -256,13 +270,38 @@ impl Core {
                 self.triggers_changed.notify_one();
                 None
             }
-            Execution::Done { results, changes, .. } => {
+            Execution::Done { results, changes, durable } => {
                 let changed = changes.is_some();
+                let hold = durable && changed && hosted.disk.log.is_some();
                 if let Some(changes) = changes {
                     self.committed(&trigger.database, &changes);
                 }
-                self.reply(trigger.session, &trigger.id, &results);
+                if hold {
+                    let held = HeldReply { session: trigger.session, id: trigger.id, results };
+                    self.held.entry(trigger.database).or_default().push(held);
+                    self.sync_wanted.notify_one();
+                } else {
+                    self.reply(trigger.session, &trigger.id, &results);
+                }
                 Some(changed)
+            }
+        }
+    }
+
+    /// Databases whose durable transactions wait for the disk, with the replies.
+    pub fn take_held(&mut self) -> HashMap<String, Vec<HeldReply>> {
+        std::mem::take(&mut self.held)
+    }
+
+    /// Sends replies that were held back; with an error if the disk failed.
+    pub fn release_held(&mut self, held: Vec<HeldReply>, failure: Option<&OvsdbError>) {
+        for reply in held {
+            match failure {
+                None => self.reply(reply.session, &reply.id, &reply.results),
+                Some(error) => {
+                    let results = json::to_string(&Value::from(vec![error.to_json()]));
+                    self.reply(reply.session, &reply.id, results.as_bytes());
+                }
             }
         }
     }

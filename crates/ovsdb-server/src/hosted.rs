@@ -58,14 +58,13 @@ pub struct Disk {
     pub tail: Option<Vec<u8>>,
     /// The latest error; `None` after a success.
     pub last_error: Option<String>,
-    /// Records appended since a durable one was asked for and synced.
-    pub unsynced: bool,
 }
 
 impl Storage for Disk {
-    fn append(&mut self, record: &[u8], durable: bool) -> Result<(), OvsdbError> {
+    /// Durable records are synced by a task, which holds their replies back: nobody else waits for the disk.
+    fn append(&mut self, record: &[u8], _durable: bool) -> Result<(), OvsdbError> {
         let Some(log) = &mut self.log else { return Ok(()) };
-        let result = log.append(record, durable);
+        let result = log.append(record, false);
         match &result {
             Ok(()) => {
                 self.last_error = None;

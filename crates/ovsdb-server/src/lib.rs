@@ -91,6 +91,7 @@ impl Server {
         tasks.spawn_local(remotes::follow(shared.clone(), remotes.clone()));
         tasks.spawn_local(give_up_on_waiting(shared.clone()));
         tasks.spawn_local(compaction::watch(shared.clone()));
+        tasks.spawn_local(sync_files(shared.clone()));
         tasks.spawn_local(report_memory(shared.clone()));
         if let Some(control) = self.control.take() {
             let commands = control::commands(&self.program, &shared, &remotes, &self.exit);
@@ -116,6 +117,31 @@ async fn give_up_on_waiting(shared: Shared) {
                 }
             }
             None => changed.notified().await,
+        }
+    }
+}
+
+/// Syncs the files that durable transactions were written to, many transactions at once, and lets their replies go.
+async fn sync_files(shared: Shared) {
+    let wanted = shared.borrow().sync_wanted.clone();
+    loop {
+        wanted.notified().await;
+        let held = shared.borrow_mut().take_held();
+        for (database, replies) in held {
+            let file = match shared.borrow().dbs.get(&database).and_then(|hosted| hosted.disk.log.as_ref()) {
+                Some(log) => log.handle(),
+                None => continue,
+            };
+            let synced = match file {
+                Ok(file) => tokio::task::spawn_blocking(move || file.sync_data()).await,
+                Err(error) => Ok(Err(error)),
+            };
+            let failure = match synced {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(ovsdb::log_file::io_error(&database, "fsync failed", &error)),
+                Err(_) => Some(ovsdb_data::OvsdbError::new("I/O error", format!("{database}: fsync failed"))),
+            };
+            shared.borrow_mut().release_held(replies, failure.as_ref());
         }
     }
 }
