@@ -2,6 +2,7 @@
 
 use crate::hosted::{Hosted, Member};
 use crate::server_db;
+use crate::upstream::{Forwards, State};
 use io::vlog::Module;
 use io::{vlog_dbg, vlog_info, vlog_warn};
 use ovsdb::ChangeSet;
@@ -110,6 +111,10 @@ pub struct Core {
     pub logged_tables: HashSet<(String, String)>,
     /// `memory-trim-on-compaction`.
     pub trim_memory: bool,
+    /// What followers of other servers are doing, by database.
+    pub upstream_states: HashMap<String, State>,
+    /// Transactions that relays pass on, by database.
+    pub forwards: HashMap<String, Forwards>,
     uuids: UuidSource,
 }
 
@@ -134,6 +139,8 @@ impl Core {
             whole_columns: false,
             logged_tables: HashSet::new(),
             trim_memory: false,
+            upstream_states: HashMap::new(),
+            forwards: HashMap::new(),
             uuids,
         }
     }

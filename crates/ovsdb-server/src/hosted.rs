@@ -1,6 +1,7 @@
 //! A database that the server offers: the engine's database, the file under it, and who watches it.
 
 use crate::core::SessionId;
+use crate::upstream::Follower;
 use ovsdb::log_file::{LogFile, Magic, io_error};
 use ovsdb::monitor::MonitorSet;
 use ovsdb::{Database, Storage, load, lock_file::FileLock};
@@ -46,6 +47,8 @@ pub struct Hosted {
     pub snapshot_len: u64,
     /// Why the file could not be read to its end.
     pub damage: Option<OvsdbError>,
+    /// Keeps a relay up to date.
+    pub follower: Option<Follower>,
     _lock: Option<FileLock>,
 }
 
@@ -116,6 +119,7 @@ impl Hosted {
             path: None,
             snapshot_len: 0,
             damage: None,
+            follower: None,
             _lock: None,
         }
     }

@@ -11,6 +11,7 @@ pub mod hosted;
 mod methods;
 mod remotes;
 mod server_db;
+mod upstream;
 
 use io::daemon::{self, Daemon, DaemonOpt, Started};
 use io::getopt::{self, Opt, Order, Takes, long};
@@ -24,6 +25,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
+use upstream::Replication;
 
 pub use crate::core::Core;
 
@@ -41,12 +43,19 @@ pub struct Config {
     pub unixctl: Option<PathBuf>,
     /// True to write whole columns instead of differences to files.
     pub whole_columns: bool,
+    /// An active server, of which this one is the backup.
+    pub sync_from: Option<String>,
+    /// Tables that are not replicated, as `DB:TABLE,…`.
+    pub sync_exclude: Option<String>,
+    /// True to start in the active role all the same.
+    pub start_active: bool,
 }
 
 /// A server whose databases are open and whose remotes are on their way up.
 pub struct Server {
     shared: Shared,
     remotes: SharedRemotes,
+    replication: control::SharedReplication,
     exit: Rc<Notify>,
     control: Option<io::Listener>,
     program: String,
@@ -67,6 +76,15 @@ impl Server {
             }
         }
         remotes.reconcile(&shared);
+        let mut replication = Replication::default();
+        replication.active.clone_from(&config.sync_from);
+        if let Some(exclude) = &config.sync_exclude {
+            replication.set_exclude(Some(&shared.borrow()), exclude)?;
+        }
+        if config.sync_from.is_some() && !config.start_active {
+            replication.connect(&shared)?;
+        }
+        let replication = Rc::new(RefCell::new(replication));
         let control = match &config.unixctl {
             Some(path) => unixctl::bind(path).await?,
             None => None,
@@ -76,7 +94,7 @@ impl Server {
             tokio::task::yield_now().await;
         }
         let remotes = Rc::new(RefCell::new(remotes));
-        Ok(Server { shared, remotes, exit: Rc::new(Notify::new()), control, program: program.to_string() })
+        Ok(Server { shared, remotes, replication, exit: Rc::new(Notify::new()), control, program: program.to_string() })
     }
 
     /// Notify this to end [`Server::run`].
@@ -94,7 +112,7 @@ impl Server {
         tasks.spawn_local(sync_files(shared.clone()));
         tasks.spawn_local(report_memory(shared.clone()));
         if let Some(control) = self.control.take() {
-            let commands = control::commands(&self.program, &shared, &remotes, &self.exit);
+            let commands = control::commands(&self.program, &shared, &remotes, &self.replication, &self.exit);
             tasks.spawn_local(unixctl::serve(control, Rc::new(commands)));
         }
         let exit = self.exit.clone();
@@ -162,6 +180,10 @@ enum Choice {
     NoDbs,
     DisableFileColumnDiff,
     Run,
+    SyncFrom,
+    SyncExclude,
+    Active,
+    Tls,
 }
 
 fn table() -> Vec<Opt<Choice>> {
@@ -170,6 +192,16 @@ fn table() -> Vec<Opt<Choice>> {
     table.push(long("no-dbs", Takes::Nothing, Choice::NoDbs));
     table.push(long("disable-file-column-diff", Takes::Nothing, Choice::DisableFileColumnDiff));
     table.push(long("run", Takes::Value, Choice::Run));
+    table.push(long("sync-from", Takes::Value, Choice::SyncFrom));
+    table.push(long("sync-exclude-tables", Takes::Value, Choice::SyncExclude));
+    table.push(long("active", Takes::Nothing, Choice::Active));
+    table.push(getopt::both("private-key", 'p', Takes::Value, Choice::Tls));
+    table.push(getopt::both("certificate", 'c', Takes::Value, Choice::Tls));
+    table.push(getopt::both("ca-cert", 'C', Takes::Value, Choice::Tls));
+    for name in ["bootstrap-ca-cert", "peer-ca-cert", "ssl-protocols", "ssl-ciphers", "ssl-ciphersuites"] {
+        table.push(long(name, Takes::Value, Choice::Tls));
+    }
+    table.push(long("ssl-server-name", Takes::Value, Choice::Tls));
     table
 }
 
@@ -195,6 +227,11 @@ fn start(invocation: &Invocation) -> Result<ExitCode, String> {
             Choice::NoDbs => no_dbs = true,
             Choice::DisableFileColumnDiff => config.whole_columns = true,
             Choice::Run => command = value,
+            Choice::SyncFrom => config.sync_from = value,
+            Choice::SyncExclude => config.sync_exclude = value,
+            Choice::Active => config.start_active = true,
+            // Keys may be given, even as `db:…`, where no remote uses TLS.
+            Choice::Tls => {}
         }
     }
     if settings.help {
