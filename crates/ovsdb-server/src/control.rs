@@ -2,15 +2,25 @@
 
 use crate::hosted::Hosted;
 use crate::remotes::SharedRemotes;
+use crate::upstream::{self, Follower, Kind, Replication, Source};
 use crate::{Shared, compaction, server_db};
 use io::unixctl::{Answer, Commands, Output};
 use io::vlog::Module;
 use io::{vlog_info, vlog_warn};
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::rc::Rc;
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// The commands of the server.
-pub fn commands(program: &str, shared: &Shared, remotes: &SharedRemotes, exit: &Rc<Notify>) -> Commands {
+pub fn commands(
+    program: &str,
+    shared: &Shared,
+    remotes: &SharedRemotes,
+    replication: &SharedReplication,
+    exit: &Rc<Notify>,
+) -> Commands {
     let mut commands = Commands::new(program);
     let notify = exit.clone();
     commands.add("exit", "", 0, 1, move |_| {
@@ -21,7 +31,71 @@ pub fn commands(program: &str, shared: &Shared, remotes: &SharedRemotes, exit: &
     remote_commands(&mut commands, shared, remotes);
     observation(&mut commands, shared);
     settings(&mut commands, shared);
+    roles(&mut commands, shared, replication);
     commands
+}
+
+/// Replication shared between the commands.
+pub type SharedReplication = Rc<RefCell<Replication>>;
+
+fn roles(commands: &mut Commands, shared: &Shared, replication: &SharedReplication) {
+    let (core, all) = (shared.clone(), replication.clone());
+    commands.add("ovsdb-server/set-active-ovsdb-server", "", 1, 1, move |call| {
+        let mut all = all.borrow_mut();
+        all.active = Some(call.args[0].clone());
+        if all.is_backup {
+            all.connect(&core)?;
+        }
+        Ok("".into())
+    });
+    let all = replication.clone();
+    commands.add("ovsdb-server/get-active-ovsdb-server", "", 0, 0, move |_| {
+        Ok(all.borrow().active.clone().unwrap_or_default().into())
+    });
+    let (core, all) = (shared.clone(), replication.clone());
+    commands.add("ovsdb-server/connect-active-ovsdb-server", "", 0, 0, move |_| {
+        if let Err(reason) = all.borrow_mut().connect(&core) {
+            return Ok(reason.into());
+        }
+        core.borrow_mut().reconnect_unaware("becoming backup");
+        Ok("".into())
+    });
+    let (core, all) = (shared.clone(), replication.clone());
+    commands.add("ovsdb-server/disconnect-active-ovsdb-server", "", 0, 0, move |_| {
+        all.borrow_mut().disconnect(&core);
+        core.borrow_mut().reconnect_unaware("becoming active");
+        Ok("".into())
+    });
+    let (core, all) = (shared.clone(), replication.clone());
+    commands.add("ovsdb-server/set-active-ovsdb-server-probe-interval", "", 1, 1, move |call| {
+        let ms: u64 = call.args[0].parse().map_err(|_| "Invalid probe interval, integer value expected".to_string())?;
+        let mut all = all.borrow_mut();
+        all.probe = Some((ms > 0).then(|| Duration::from_millis(ms)));
+        if all.is_backup {
+            all.connect(&core)?;
+        }
+        Ok("".into())
+    });
+    commands.add("ovsdb-server/set-relay-source-probe-interval", "", 1, 1, |call| {
+        let _: u64 = call.args[0].parse().map_err(|_| "Invalid probe interval, integer value expected".to_string())?;
+        Ok("".into())
+    });
+    let (core, all) = (shared.clone(), replication.clone());
+    commands.add("ovsdb-server/set-sync-exclude-tables", "", 0, 1, move |call| {
+        let mut all = all.borrow_mut();
+        let text = call.args.first().map_or("", String::as_str);
+        all.set_exclude(Some(&core.borrow()), text)?;
+        if all.is_backup {
+            all.connect(&core)?;
+        }
+        Ok("".into())
+    });
+    let all = replication.clone();
+    commands.add("ovsdb-server/get-sync-exclude-tables", "", 0, 0, move |_| Ok(all.borrow().exclude_text().into()));
+    let (core, all) = (shared.clone(), replication.clone());
+    commands.add("ovsdb-server/sync-status", "", 0, 0, move |_| Ok(all.borrow().status(&core.borrow()).into()));
+    commands
+        .add("ovsdb-server/reload", "", 0, 0, |_| Err("Configuration file was not specified on command line".into()));
 }
 
 fn databases(commands: &mut Commands, shared: &Shared, remotes: &SharedRemotes) {
@@ -65,6 +139,9 @@ fn databases(commands: &mut Commands, shared: &Shared, remotes: &SharedRemotes) 
 
 /// Opens a database file and offers it.
 pub fn add_database(shared: &Shared, file: &str) -> Result<(), String> {
+    if file.starts_with("relay:") {
+        return add_relay(shared, file);
+    }
     let path = std::path::absolute(file).ok();
     {
         let core = shared.borrow();
@@ -80,6 +157,36 @@ pub fn add_database(shared: &Shared, file: &str) -> Result<(), String> {
     if shared.borrow().dbs.contains_key(&name) {
         return Err(format!("ovsdb error: {file}: duplicate database name"));
     }
+    shared.borrow_mut().add_database(hosted);
+    Ok(())
+}
+
+/// Offers a database of another server: `relay:DATABASE:REMOTE[,REMOTE]...`.
+fn add_relay(shared: &Shared, text: &str) -> Result<(), String> {
+    let mut parts = text.splitn(3, ':').skip(1);
+    let (Some(name), Some(remotes)) = (parts.next(), parts.next()) else {
+        return Err(format!("ovsdb error: {text}: invalid syntax"));
+    };
+    if shared.borrow().dbs.contains_key(name) {
+        return Err(format!("ovsdb error: {text}: already open"));
+    }
+    let schema = ovsdb_data::DatabaseSchema {
+        name: name.to_string(),
+        version: String::new(),
+        cksum: String::new(),
+        tables: Default::default(),
+    };
+    let mut hosted = Hosted::in_memory(schema, "relay");
+    hosted.connected = false;
+    let source = Source {
+        database: name.to_string(),
+        remotes: remotes.split(',').map(str::to_string).collect(),
+        kind: Kind::Relay,
+        exclude: HashSet::new(),
+        probe: Some(upstream::PROBE),
+    };
+    let follower: Follower = upstream::start(shared, source);
+    hosted.follower = Some(follower);
     shared.borrow_mut().add_database(hosted);
     Ok(())
 }
@@ -144,7 +251,6 @@ fn observation(commands: &mut Commands, shared: &Shared) {
     commands.add("ovsdb-server/tlog-set", "DB:TABLE on|off", 2, 2, move |call| tlog_set(&core, &call.args));
     let core = shared.clone();
     commands.add("ovsdb-server/tlog-list", "", 0, 0, move |_| Ok(tlog_list(&core).into()));
-    commands.add("ovsdb-server/sync-status", "", 0, 0, |_| Ok("state: active\n".into()));
 }
 
 /// `atoms`, `cells` and the like, in one line.

@@ -2,6 +2,7 @@
 
 use crate::hosted::{Hosted, Member};
 use crate::server_db;
+use crate::upstream::{Forwards, State};
 use io::vlog::Module;
 use io::{vlog_dbg, vlog_info, vlog_warn};
 use ovsdb::ChangeSet;
@@ -74,6 +75,14 @@ struct Trigger {
     timeout_ms: Option<u64>,
 }
 
+/// A reply that waits until its transaction is on the disk.
+#[derive(Debug)]
+pub struct HeldReply {
+    session: SessionId,
+    id: Value,
+    results: Vec<u8>,
+}
+
 /// Everything.
 pub struct Core {
     /// Databases by name.
@@ -84,6 +93,10 @@ pub struct Core {
     /// For each lock, the owner and those who wait.
     locks: HashMap<String, VecDeque<SessionId>>,
     triggers: Vec<Trigger>,
+    /// Replies of durable transactions, by database.
+    held: HashMap<String, Vec<HeldReply>>,
+    /// Wakes the task that syncs files.
+    pub sync_wanted: Rc<Notify>,
     /// Wakes the task that gives up on triggers.
     pub triggers_changed: Rc<Notify>,
     /// Wakes the task that follows remotes and managers in tables.
@@ -98,6 +111,10 @@ pub struct Core {
     pub logged_tables: HashSet<(String, String)>,
     /// `memory-trim-on-compaction`.
     pub trim_memory: bool,
+    /// What followers of other servers are doing, by database.
+    pub upstream_states: HashMap<String, State>,
+    /// Transactions that relays pass on, by database.
+    pub forwards: HashMap<String, Forwards>,
     uuids: UuidSource,
 }
 
@@ -113,6 +130,8 @@ impl Core {
             next_session: 0,
             locks: HashMap::new(),
             triggers: Vec::new(),
+            held: HashMap::new(),
+            sync_wanted: Rc::new(Notify::new()),
             triggers_changed: Rc::new(Notify::new()),
             tables_changed: Rc::new(Notify::new()),
             server_id: uuids.next_uuid(),
@@ -120,6 +139,8 @@ impl Core {
             whole_columns: false,
             logged_tables: HashSet::new(),
             trim_memory: false,
+            upstream_states: HashMap::new(),
+            forwards: HashMap::new(),
             uuids,
         }
     }
@@ -256,13 +277,38 @@ impl Core {
                 self.triggers_changed.notify_one();
                 None
             }
-            Execution::Done { results, changes, .. } => {
+            Execution::Done { results, changes, durable } => {
                 let changed = changes.is_some();
+                let hold = durable && changed && hosted.disk.log.is_some();
                 if let Some(changes) = changes {
                     self.committed(&trigger.database, &changes);
                 }
-                self.reply(trigger.session, &trigger.id, &results);
+                if hold {
+                    let held = HeldReply { session: trigger.session, id: trigger.id, results };
+                    self.held.entry(trigger.database).or_default().push(held);
+                    self.sync_wanted.notify_one();
+                } else {
+                    self.reply(trigger.session, &trigger.id, &results);
+                }
                 Some(changed)
+            }
+        }
+    }
+
+    /// Databases whose durable transactions wait for the disk, with the replies.
+    pub fn take_held(&mut self) -> HashMap<String, Vec<HeldReply>> {
+        std::mem::take(&mut self.held)
+    }
+
+    /// Sends replies that were held back; with an error if the disk failed.
+    pub fn release_held(&mut self, held: Vec<HeldReply>, failure: Option<&OvsdbError>) {
+        for reply in held {
+            match failure {
+                None => self.reply(reply.session, &reply.id, &reply.results),
+                Some(error) => {
+                    let results = json::to_string(&Value::from(vec![error.to_json()]));
+                    self.reply(reply.session, &reply.id, results.as_bytes());
+                }
             }
         }
     }

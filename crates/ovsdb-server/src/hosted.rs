@@ -1,6 +1,7 @@
 //! A database that the server offers: the engine's database, the file under it, and who watches it.
 
 use crate::core::SessionId;
+use crate::upstream::Follower;
 use ovsdb::log_file::{LogFile, Magic, io_error};
 use ovsdb::monitor::MonitorSet;
 use ovsdb::{Database, Storage, load, lock_file::FileLock};
@@ -46,6 +47,8 @@ pub struct Hosted {
     pub snapshot_len: u64,
     /// Why the file could not be read to its end.
     pub damage: Option<OvsdbError>,
+    /// Keeps a relay up to date.
+    pub follower: Option<Follower>,
     _lock: Option<FileLock>,
 }
 
@@ -58,14 +61,13 @@ pub struct Disk {
     pub tail: Option<Vec<u8>>,
     /// The latest error; `None` after a success.
     pub last_error: Option<String>,
-    /// Records appended since a durable one was asked for and synced.
-    pub unsynced: bool,
 }
 
 impl Storage for Disk {
-    fn append(&mut self, record: &[u8], durable: bool) -> Result<(), OvsdbError> {
+    /// Durable records are synced by a task, which holds their replies back: nobody else waits for the disk.
+    fn append(&mut self, record: &[u8], _durable: bool) -> Result<(), OvsdbError> {
         let Some(log) = &mut self.log else { return Ok(()) };
-        let result = log.append(record, durable);
+        let result = log.append(record, false);
         match &result {
             Ok(()) => {
                 self.last_error = None;
@@ -117,6 +119,7 @@ impl Hosted {
             path: None,
             snapshot_len: 0,
             damage: None,
+            follower: None,
             _lock: None,
         }
     }

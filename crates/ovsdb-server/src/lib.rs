@@ -11,6 +11,7 @@ pub mod hosted;
 mod methods;
 mod remotes;
 mod server_db;
+mod upstream;
 
 use io::daemon::{self, Daemon, DaemonOpt, Started};
 use io::getopt::{self, Opt, Order, Takes, long};
@@ -24,6 +25,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
+use upstream::Replication;
 
 pub use crate::core::Core;
 
@@ -41,12 +43,19 @@ pub struct Config {
     pub unixctl: Option<PathBuf>,
     /// True to write whole columns instead of differences to files.
     pub whole_columns: bool,
+    /// An active server, of which this one is the backup.
+    pub sync_from: Option<String>,
+    /// Tables that are not replicated, as `DB:TABLE,…`.
+    pub sync_exclude: Option<String>,
+    /// True to start in the active role all the same.
+    pub start_active: bool,
 }
 
 /// A server whose databases are open and whose remotes are on their way up.
 pub struct Server {
     shared: Shared,
     remotes: SharedRemotes,
+    replication: control::SharedReplication,
     exit: Rc<Notify>,
     control: Option<io::Listener>,
     program: String,
@@ -67,6 +76,15 @@ impl Server {
             }
         }
         remotes.reconcile(&shared);
+        let mut replication = Replication::default();
+        replication.active.clone_from(&config.sync_from);
+        if let Some(exclude) = &config.sync_exclude {
+            replication.set_exclude(Some(&shared.borrow()), exclude)?;
+        }
+        if config.sync_from.is_some() && !config.start_active {
+            replication.connect(&shared)?;
+        }
+        let replication = Rc::new(RefCell::new(replication));
         let control = match &config.unixctl {
             Some(path) => unixctl::bind(path).await?,
             None => None,
@@ -76,7 +94,7 @@ impl Server {
             tokio::task::yield_now().await;
         }
         let remotes = Rc::new(RefCell::new(remotes));
-        Ok(Server { shared, remotes, exit: Rc::new(Notify::new()), control, program: program.to_string() })
+        Ok(Server { shared, remotes, replication, exit: Rc::new(Notify::new()), control, program: program.to_string() })
     }
 
     /// Notify this to end [`Server::run`].
@@ -91,9 +109,10 @@ impl Server {
         tasks.spawn_local(remotes::follow(shared.clone(), remotes.clone()));
         tasks.spawn_local(give_up_on_waiting(shared.clone()));
         tasks.spawn_local(compaction::watch(shared.clone()));
+        tasks.spawn_local(sync_files(shared.clone()));
         tasks.spawn_local(report_memory(shared.clone()));
         if let Some(control) = self.control.take() {
-            let commands = control::commands(&self.program, &shared, &remotes, &self.exit);
+            let commands = control::commands(&self.program, &shared, &remotes, &self.replication, &self.exit);
             tasks.spawn_local(unixctl::serve(control, Rc::new(commands)));
         }
         let exit = self.exit.clone();
@@ -120,6 +139,31 @@ async fn give_up_on_waiting(shared: Shared) {
     }
 }
 
+/// Syncs the files that durable transactions were written to, many transactions at once, and lets their replies go.
+async fn sync_files(shared: Shared) {
+    let wanted = shared.borrow().sync_wanted.clone();
+    loop {
+        wanted.notified().await;
+        let held = shared.borrow_mut().take_held();
+        for (database, replies) in held {
+            let file = match shared.borrow().dbs.get(&database).and_then(|hosted| hosted.disk.log.as_ref()) {
+                Some(log) => log.handle(),
+                None => continue,
+            };
+            let synced = match file {
+                Ok(file) => tokio::task::spawn_blocking(move || file.sync_data()).await,
+                Err(error) => Ok(Err(error)),
+            };
+            let failure = match synced {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(ovsdb::log_file::io_error(&database, "fsync failed", &error)),
+                Err(_) => Some(ovsdb_data::OvsdbError::new("I/O error", format!("{database}: fsync failed"))),
+            };
+            shared.borrow_mut().release_held(replies, failure.as_ref());
+        }
+    }
+}
+
 async fn report_memory(shared: Shared) {
     tokio::time::sleep(Duration::from_secs(10)).await;
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -136,6 +180,10 @@ enum Choice {
     NoDbs,
     DisableFileColumnDiff,
     Run,
+    SyncFrom,
+    SyncExclude,
+    Active,
+    Tls,
 }
 
 fn table() -> Vec<Opt<Choice>> {
@@ -144,6 +192,16 @@ fn table() -> Vec<Opt<Choice>> {
     table.push(long("no-dbs", Takes::Nothing, Choice::NoDbs));
     table.push(long("disable-file-column-diff", Takes::Nothing, Choice::DisableFileColumnDiff));
     table.push(long("run", Takes::Value, Choice::Run));
+    table.push(long("sync-from", Takes::Value, Choice::SyncFrom));
+    table.push(long("sync-exclude-tables", Takes::Value, Choice::SyncExclude));
+    table.push(long("active", Takes::Nothing, Choice::Active));
+    table.push(getopt::both("private-key", 'p', Takes::Value, Choice::Tls));
+    table.push(getopt::both("certificate", 'c', Takes::Value, Choice::Tls));
+    table.push(getopt::both("ca-cert", 'C', Takes::Value, Choice::Tls));
+    for name in ["bootstrap-ca-cert", "peer-ca-cert", "ssl-protocols", "ssl-ciphers", "ssl-ciphersuites"] {
+        table.push(long(name, Takes::Value, Choice::Tls));
+    }
+    table.push(long("ssl-server-name", Takes::Value, Choice::Tls));
     table
 }
 
@@ -169,6 +227,11 @@ fn start(invocation: &Invocation) -> Result<ExitCode, String> {
             Choice::NoDbs => no_dbs = true,
             Choice::DisableFileColumnDiff => config.whole_columns = true,
             Choice::Run => command = value,
+            Choice::SyncFrom => config.sync_from = value,
+            Choice::SyncExclude => config.sync_exclude = value,
+            Choice::Active => config.start_active = true,
+            // Keys may be given, even as `db:…`, where no remote uses TLS.
+            Choice::Tls => {}
         }
     }
     if settings.help {

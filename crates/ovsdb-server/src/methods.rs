@@ -12,6 +12,9 @@ impl Core {
     pub fn request(&mut self, session: SessionId, id: Value, method: &str, mut params: Value) {
         if method == "transact" {
             match self.database_param(&params, "transact") {
+                Ok(name) if self.dbs[&name].model == "relay" && writes(&params) => {
+                    self.forwards.entry(name).or_default().push(session, id, params);
+                }
                 Ok(name) => {
                     let mut operations = params.as_array_mut().map(std::mem::take).unwrap_or_default();
                     operations.remove(0);
@@ -225,6 +228,15 @@ impl Core {
         server_db::refresh(self);
         Ok(())
     }
+}
+
+/// True if a transaction has to be executed by the source of a relay.
+fn writes(params: &Value) -> bool {
+    let reads = |operation: &Value| {
+        let op = operation.get("op").and_then(Value::as_str).unwrap_or_default();
+        matches!(op, "select" | "wait" | "comment" | "abort")
+    };
+    !params.as_array().into_iter().flatten().skip(1).all(reads)
 }
 
 fn lock_name<'a>(params: &'a Value, method: &str) -> Result<&'a str, OvsdbError> {

@@ -44,7 +44,8 @@ pub fn refresh(core: &mut Core) {
             Some(schema) => json!(json::to_string(&schema.to_json())),
             None => json!(["set", []]),
         };
-        let row = json!({"name": name, "model": hosted.model, "connected": hosted.connected, "leader": true,
+        let row = json!({"name": name, "model": hosted.model, "connected": hosted.connected,
+            "leader": hosted.model != "relay",
             "schema": schema});
         operations.push(match exists(core, name) {
             true => json!({"op": "update", "table": "Database", "where": [["name", "==", name]], "row": row}),

@@ -20,6 +20,9 @@ use std::time::Duration;
 const SHOW: Command =
     Command { name: "show", min: 0, max: 0, usage: "", options: &[], needs: show::needs, run: show::run };
 
+/// Exit code when the daemon could not set up what a run made.
+const TROUBLE: u8 = 65;
+
 /// Why a run ended early.
 pub enum Stop {
     /// With this exit code, everything having been said.
@@ -517,7 +520,9 @@ impl<'a> Session<'a> {
         self.print(outputs, &names);
         if let Some(generation) = generation {
             self.await_generation(generation)?;
-            self.complain(&mut store, &names);
+            if self.complain(&mut store, &names) {
+                return Err(Stop::Code(ExitCode::from(TROUBLE)));
+            }
         }
         Ok(())
     }
@@ -571,8 +576,9 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Reads the rows that this run touched once more, and prints what the daemon says is wrong with them.
-    fn complain(&mut self, store: &mut Store, names: &HashMap<Uuid, Uuid>) {
+    /// Reads the rows that this run touched once more, and prints what the daemon says is wrong with them. True if
+    /// something is wrong with a row that is new.
+    fn complain(&mut self, store: &mut Store, names: &HashMap<Uuid, Uuid>) -> bool {
         let mut touched: BTreeMap<String, BTreeSet<Uuid>> = BTreeMap::new();
         for table in self.schema.tables.keys() {
             let uuids: BTreeSet<Uuid> =
@@ -600,6 +606,9 @@ impl<'a> Session<'a> {
         for complaint in (self.product.complain)(&touched, &now) {
             eprintln!("{}: {complaint}", self.invocation.name);
         }
+        let new: BTreeSet<Uuid> = names.values().copied().collect();
+        touched.values_mut().for_each(|uuids| uuids.retain(|uuid| new.contains(uuid)));
+        !(self.product.complain)(&touched, &now).is_empty()
     }
 }
 
