@@ -293,9 +293,7 @@ impl Bridge {
             {
                 continue;
             }
-            let miss = wire_reason == PacketInReason::NoMatch as u8;
-            let max_len = if miss { c.miss_send_len } else { to.what.max_len };
-            c.packet_in(message.clone(), max_len);
+            c.packet_in(message.clone());
             self.events.push_back(Event::Output(*id));
         }
     }

@@ -1,5 +1,6 @@
 //! OpenFlow ports of a bridge.
 
+use clock::Instant;
 use flow::{DpPort, OfPort};
 use openflow::message::ports::{PC_PORT_DOWN, PS_LINK_DOWN, PS_LIVE, PortDesc, feature};
 use std::collections::BTreeSet;
@@ -33,6 +34,8 @@ pub struct Port {
     pub bundle: BundleId,
     /// Name of the peer of a patch port.
     pub peer: Option<String>,
+    /// When the port was made.
+    pub created: Instant,
 }
 
 impl Port {

@@ -240,6 +240,7 @@ async fn add_interface(app: &Rc<App>, bridge: &str, name: &str, wanted: &Interfa
         dp,
         device,
         peer,
+        created: app.clock.now(),
         wanted_mac: wanted.mac,
         wanted_mtu: wanted.mtu_request,
     };
@@ -264,7 +265,12 @@ pub async fn device_facts(device: Option<Arc<dyn Device>>) -> Facts {
         let link = netdev::LinkState { up: true, carrier: true, ..Default::default() };
         return Facts { link, ..Facts::default() };
     };
-    let read = elsewhere(move || Facts { link: device.state().unwrap_or_default(), speed: device.speed() });
+    let read = elsewhere(move || {
+        let mut link = device.state().unwrap_or_default();
+        // What is switched off has no link.
+        link.carrier &= link.up;
+        Facts { link, speed: device.speed() }
+    });
     read.await.unwrap_or_default()
 }
 
@@ -286,6 +292,7 @@ pub fn port_of(name: &str, i: &Interface, facts: &Facts, config: u32) -> Port {
         config,
         bundle: translate::BundleId::default(),
         peer: i.peer.clone(),
+        created: i.created,
     }
 }
 
