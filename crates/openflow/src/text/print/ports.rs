@@ -267,7 +267,7 @@ fn put_custom(out: &mut String, list: &[(String, u64)]) {
 
 fn put_rfc2819(out: &mut String, r: &Rfc2819) {
     let sizes = ["1_to_64", "65_to_127", "128_to_255", "256_to_511", "512_to_1023", "1024_to_1522", "1523_to_max"];
-    let mut section = |out: &mut String, title: &str, list: &[(String, u64)]| {
+    let section = |out: &mut String, title: &str, list: &[(String, u64)]| {
         let known: Vec<&(String, u64)> = list.iter().filter(|x| x.1 != u64::MAX).collect();
         if known.is_empty() {
             return;

@@ -1,0 +1,229 @@
+//! Watching a connection: monitor and snoop.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use flow::text::{Names, ParseContext, parse_field, set_protocol_keyword, split_key_values};
+use flow::{Field, Match, MiniMatch, OfPort};
+use openflow::message::*;
+use openflow::protocol::Protocols;
+use openflow::text::print::put_message;
+use openflow::{GroupId, Message, TableId, Version};
+
+use super::Settings;
+use super::client::{Result, Socket, Vconn, open_for_flow_mod};
+
+/// Where messages go: standard error, or a file that `ofctl/set-output-file` names.
+struct Output {
+    file: Option<std::fs::File>,
+}
+
+impl Output {
+    fn put(&mut self, text: &str) {
+        use std::io::Write;
+        let _ = match &mut self.file {
+            Some(f) => f.write_all(text.as_bytes()),
+            None => std::io::stderr().write_all(text.as_bytes()),
+        };
+    }
+}
+
+/// `snoop SWITCH`.
+pub async fn snoop(s: &Settings, switch: &str) -> Result<u8> {
+    // The switch sends what it says and hears in whatever version its controllers speak.
+    let all = Version::ALL.iter().fold(0, |a, v| a | 1 << v.to_wire());
+    let v = Vconn::open_with(s, switch, Socket::Snoop, all).await?;
+    follow(s, v, false, None).await
+}
+
+/// `monitor SWITCH [MISSLEN] [invalid_ttl] [watch:SPEC]`.
+pub async fn monitor(s: &Settings, args: &[String]) -> Result<u8> {
+    let switch = &args[0];
+    let names = s.names_to_accept(switch).await;
+    let mut usable = Protocols::ANY;
+    let mut watches = Vec::new();
+    let (mut miss_len, mut invalid_ttl) = (None, false);
+    for a in &args[1..] {
+        if a.bytes().all(|b| b.is_ascii_digit()) && !a.is_empty() {
+            let n: u32 = a.parse().map_err(|_| format!("{a}: bad miss_send_len"))?;
+            miss_len = Some(n.min(65535) as u16);
+        } else if a == "invalid_ttl" {
+            invalid_ttl = true;
+        } else if let Some(spec) = a.strip_prefix("watch:") {
+            let (q, u) = parse_watch(names.as_ref(), spec, watches.len() as u32)?;
+            usable = usable.and(u);
+            watches.push(q);
+        } else {
+            return Err(format!("{a}: unsupported \"monitor\" argument"));
+        }
+    }
+    let mut v = if watches.is_empty() {
+        Vconn::open(s, switch, Socket::Management).await?
+    } else {
+        open_for_flow_mod(s, switch, usable).await?
+    };
+    if miss_len.is_some() || invalid_ttl {
+        let data = v.transact(&Message::GetConfigRequest).await?;
+        let mut c = match openflow::Message::decode_with(&data, v.options()) {
+            Ok((_, _, Message::GetConfigReply(c))) => c,
+            _ => return Err(format!("{switch}: bad reply to config request")),
+        };
+        if let Some(n) = miss_len {
+            c.miss_send_len = n;
+        }
+        if invalid_ttl {
+            c.flags |= 4;
+        }
+        v.transact_noreply(&[Message::SetConfig(c)]).await?;
+    }
+    if !watches.is_empty() {
+        let data = v.transact(&Message::FlowMonitorRequest(watches)).await?;
+        print_one(s, &mut Output { file: None }, names.as_ref(), &data);
+    }
+    choose_packet_in_format(s, &mut v).await?;
+    follow(s, v, true, names).await
+}
+
+async fn choose_packet_in_format(s: &Settings, v: &mut Vconn) -> Result<()> {
+    if let Some(format) = s.packet_in_format {
+        if v.transact_noreply(&[Message::SetPacketInFormat(format)]).await?.is_some() {
+            return Err(format!("failed to set packet in format to {format:?}"));
+        }
+        return Ok(());
+    }
+    // Versions whose own packet-in says little get the richest form that the switch has.
+    if v.version == Version::V10 {
+        for format in [PacketInFormat::Nxt2, PacketInFormat::Nxt] {
+            if v.transact_noreply(&[Message::SetPacketInFormat(format)]).await?.is_none() {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `!initial,table=5,tcp,…`.
+fn parse_watch(names: Option<&Names>, spec: &str, id: u32) -> Result<(FlowMonitorRequest, Protocols)> {
+    let mut cx = ParseContext::new(names);
+    let mut usable = Protocols::ANY;
+    let mut flags = FM_INITIAL | FM_ADD | FM_DELETE | FM_MODIFY | FM_ACTIONS;
+    let mut own = true;
+    let mut m = Match::any();
+    let mut q = FlowMonitorRequest {
+        id,
+        command: 0,
+        flags: 0,
+        out_port: OfPort::ANY,
+        out_group: GroupId::ANY,
+        table: TableId::ALL,
+        matching: MiniMatch::default(),
+    };
+    for (key, value) in split_key_values(spec) {
+        match key {
+            "!initial" => flags &= !FM_INITIAL,
+            "!add" => flags &= !FM_ADD,
+            "!delete" => flags &= !FM_DELETE,
+            "!modify" => flags &= !FM_MODIFY,
+            "!actions" => flags &= !FM_ACTIONS,
+            "!own" => own = false,
+            "table" => q.table = TableId(cx.table(value).ok_or_else(|| format!("unknown table \"{value}\""))?),
+            "out_port" => {
+                q.out_port = cx.port(value).ok_or_else(|| format!("{value} is not a valid OpenFlow port"))?;
+            }
+            "out_group" => {
+                q.out_group = GroupId(value.parse().map_err(|_| format!("invalid numeric format {value}"))?);
+                usable = usable.and(Protocols(0x180));
+            }
+            _ if set_protocol_keyword(&mut m, key) => {}
+            _ => {
+                let f = Field::from_name(key).ok_or_else(|| format!("{key} not understood in monitor request"))?;
+                parse_field(&mut cx, f, value, &mut m)?;
+            }
+        }
+    }
+    // Older forms have a bit for full reports of the connection's own changes, which is what `own` asks for.
+    q.flags = if own { flags | FM_ONLY_OWN } else { flags };
+    q.matching = MiniMatch::new(&m);
+    Ok((q, usable))
+}
+
+fn print_one(s: &Settings, out: &mut Output, names: Option<&Names>, data: &[u8]) {
+    let mut text = String::new();
+    if s.timestamp {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        text.push_str(&timestamp(now));
+    }
+    let shown = names.filter(|_| s.shows_names());
+    put_message(&mut text, data, s.verbosity + 2, &s.style(shown));
+    out.put(&text);
+}
+
+/// `2026-01-02 03:04:05.678: `, in universal time.
+fn timestamp(t: std::time::Duration) -> String {
+    let days = t.as_secs() / 86400;
+    let (mut year, mut rest) = (1970u64, days);
+    loop {
+        let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let n = if leap { 366 } else { 365 };
+        if rest < n {
+            break;
+        }
+        rest -= n;
+        year += 1;
+    }
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let months = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let mut month = 1;
+    for n in months {
+        if rest < n {
+            break;
+        }
+        rest -= n;
+        month += 1;
+    }
+    let s = t.as_secs() % 86400;
+    format!(
+        "{year:04}-{month:02}-{:02} {:02}:{:02}:{:02}.{:03}: ",
+        rest + 1,
+        s / 3600,
+        s / 60 % 60,
+        s % 60,
+        t.subsec_millis()
+    )
+}
+
+/// Prints messages until the connection ends or `exit` is called on the control socket.
+async fn follow(s: &Settings, mut v: Vconn, reply: bool, names: Option<Names>) -> Result<u8> {
+    let output = Rc::new(RefCell::new(Output { file: None }));
+    let control = super::unixctl::start(s, output_setter(&output))?;
+    let mut control = control;
+    if let Some(c) = &mut control {
+        c.ready();
+    }
+    loop {
+        tokio::select! {
+            data = v.receive_or_end() => {
+                let Some(data) = data? else {
+                    return Err(format!("{}: connection closed by peer", v.name));
+                };
+                print_one(s, &mut output.borrow_mut(), names.as_ref(), &data);
+                if reply {
+                    v.answer_echo(&data).await?;
+                }
+            }
+            order = super::unixctl::next(&mut control) => match order {
+                super::unixctl::Order::Exit => return Ok(0),
+                super::unixctl::Order::Send(bytes) => v.send_bytes(&bytes).await?,
+            },
+        }
+    }
+}
+
+fn output_setter(output: &Rc<RefCell<Output>>) -> impl Fn(&str) -> std::result::Result<(), String> + 'static {
+    let output = output.clone();
+    move |path: &str| {
+        let file = std::fs::File::create(path).map_err(|e| io::program::strerror(&e))?;
+        output.borrow_mut().file = Some(file);
+        Ok(())
+    }
+}
