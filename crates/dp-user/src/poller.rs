@@ -103,6 +103,8 @@ impl Poller {
             let ready: Vec<u64> = match epoll::wait(&self.epoll, &mut events[..], None::<&Timespec>) {
                 Ok((ready, _)) => ready.iter().map(|e| e.data.u64()).collect(),
                 Err(rustix::io::Errno::INTR) => continue,
+                // The device went down: its packets come again when it is up.
+                Err(e) if is_down(&e) => break,
                 Err(e) => {
                     vlog_rl!((1, 1), Module::DpifNetdev, Level::Err, "epoll failed: {e}");
                     return;
@@ -316,6 +318,13 @@ impl Poller {
             ready.into_iter().for_each(|p| self.pool.give(p));
         }
     }
+}
+
+/// Whether an error says that a device is down, or going away in an orderly manner.
+fn is_down(e: &stdio::Error) -> bool {
+    use rustix::io::Errno;
+    let down = [Errno::NETDOWN, Errno::BADFD, Errno::NXIO, Errno::NODEV];
+    e.raw_os_error().is_some_and(|n| down.iter().any(|d| d.raw_os_error() == n))
 }
 
 /// Counters have one writer, so no locked instruction is needed.

@@ -65,6 +65,7 @@ impl FlowTable {
     /// Adds or changes a flow; gives it and its counters before the change.
     pub fn put(&self, put: FlowPut, limit: usize) -> Result<(Arc<Flow>, FlowStats), DpError> {
         let ufid = put.ufid.unwrap_or_else(|| Ufid::of(&put.key, &put.mask));
+        let mask = with_tag_presence(&put.key, put.mask);
         let _guard = self.lock();
         let known = self.by_ufid.pin().get(&ufid).cloned();
         match known {
@@ -80,7 +81,7 @@ impl FlowTable {
             None if !put.create => Err(DpError::NoSuchFlow),
             None if self.len() >= limit => Err(DpError::Full),
             None => {
-                let flow = Arc::new(new_flow(ufid, &put.key, &put.mask, put.actions));
+                let flow = Arc::new(new_flow(ufid, &put.key, &mask, put.actions));
                 self.flows.insert(flow.clone());
                 self.by_ufid.pin().insert(ufid, flow.clone());
                 Ok((flow, FlowStats::default()))
@@ -114,6 +115,19 @@ impl FlowTable {
     pub fn dump(&self) -> Vec<FlowDump> {
         self.by_ufid.pin().values().map(|f| dump(f)).collect()
     }
+}
+
+/// A flow whose key has no VLAN tag (or no second one) is for packets without: the text and the netlink form of flows
+/// cannot say otherwise, and those who make flows rely on it.
+fn with_tag_presence(key: &FlowKey, mut mask: FlowMask) -> FlowMask {
+    for n in 0..flow::key::MAX_VLANS {
+        if key.vlan_tci(n) & flow::key::VLAN_CFI == 0 {
+            mask.set_vlan_tci(n, 0xffff);
+            break;
+        }
+        mask.set_vlan_tci(n, mask.vlan_tci(n) | flow::key::VLAN_CFI);
+    }
+    mask
 }
 
 fn new_flow(ufid: Ufid, key: &FlowKey, mask: &FlowMask, actions: Vec<DpAction>) -> Flow {
