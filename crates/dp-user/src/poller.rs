@@ -103,8 +103,6 @@ impl Poller {
             let ready: Vec<u64> = match epoll::wait(&self.epoll, &mut events[..], None::<&Timespec>) {
                 Ok((ready, _)) => ready.iter().map(|e| e.data.u64()).collect(),
                 Err(rustix::io::Errno::INTR) => continue,
-                // The device went down: its packets come again when it is up.
-                Err(e) if is_down(&e) => break,
                 Err(e) => {
                     vlog_rl!((1, 1), Module::DpifNetdev, Level::Err, "epoll failed: {e}");
                     return;
@@ -192,13 +190,15 @@ impl Poller {
                 Ok(0) => break,
                 Ok(_) => any = true,
                 Err(e) => {
-                    vlog_rl!(
-                        (5, 5),
-                        Module::DpifNetdev,
-                        Level::Warn,
-                        "error receiving data from port {port}: {}",
-                        io::program::strerror(&e)
-                    );
+                    if !is_gone(&e) {
+                        vlog_rl!(
+                            (5, 5),
+                            Module::DpifNetdev,
+                            Level::Warn,
+                            "error receiving data from port {port}: {}",
+                            io::program::strerror(&e)
+                        );
+                    }
                     // The device is gone or broken; the switch removes the port when it notices. Until then, silence.
                     if let Some(fd) = slot.queue.fd() {
                         // SAFETY: as in `add`.
@@ -320,11 +320,11 @@ impl Poller {
     }
 }
 
-/// Whether an error says that a device is down, or going away in an orderly manner.
-fn is_down(e: &stdio::Error) -> bool {
+/// Whether an error says that a device was taken away, which is nobody's fault.
+fn is_gone(e: &stdio::Error) -> bool {
     use rustix::io::Errno;
-    let down = [Errno::NETDOWN, Errno::BADFD, Errno::NXIO, Errno::NODEV];
-    e.raw_os_error().is_some_and(|n| down.iter().any(|d| d.raw_os_error() == n))
+    let gone = [Errno::NETDOWN, Errno::BADFD, Errno::NXIO, Errno::NODEV];
+    e.raw_os_error().is_some_and(|n| gone.iter().any(|d| d.raw_os_error() == n))
 }
 
 /// Counters have one writer, so no locked instruction is needed.
