@@ -339,14 +339,6 @@ impl Lookup {
             entry.actions = flow.actions();
         }
     }
-
-    pub fn clear(&mut self) {
-        self.entries.clear();
-        self.free.clear();
-        self.by_flow.clear();
-        self.ports.clear();
-        self.signatures.fill(Bucket([0; PLACES]));
-    }
 }
 
 /// Takes an entry, already out of `entries`, out of the list of its hash.

@@ -55,6 +55,8 @@ pub(crate) struct Poller {
     pub(crate) lookup: Lookup,
     /// Keys of the batch in hand; only the words that extraction writes are cleared between packets.
     keys: Vec<FlowKey>,
+    /// Packets of the batch in hand; empty between batches.
+    received: Vec<PacketBuf>,
     /// When the batch in hand came.
     batch_now: Instant,
     /// Ports with packets in `pending`.
@@ -81,6 +83,7 @@ impl Poller {
             slots: BTreeMap::new(),
             lookup: Lookup::new(),
             keys: vec![FlowKey::ZERO; netdev::BATCH],
+            received: Vec::with_capacity(netdev::BATCH),
             batch_now: Instant::ZERO,
             dirty: vec![],
             random: 0x9e37_79b9,
@@ -156,7 +159,7 @@ impl Poller {
         true
     }
 
-    fn add(&mut self, port: DpPort, queue: Box<dyn Queue>, stats: Arc<PortCounters>) {
+    pub(crate) fn add(&mut self, port: DpPort, queue: Box<dyn Queue>, stats: Arc<PortCounters>) {
         if let Some(fd) = queue.fd() {
             // SAFETY: the descriptor belongs to `queue`, which stays open in `slots` until after `remove` has taken the
             // descriptor out of the epoll set; it is borrowed for this call only.
@@ -189,39 +192,48 @@ impl Poller {
         any
     }
 
+    /// Takes packets from a port; whether there were any.
     fn poll_port(&mut self, port: DpPort) -> bool {
         let mut any = false;
         for _ in 0..BATCHES_PER_TURN {
-            let mut batch = Vec::with_capacity(netdev::BATCH);
-            let Some(slot) = self.slots.get_mut(&port) else { return any };
-            match slot.queue.receive(&mut self.pool, &mut batch) {
-                Ok(0) => break,
-                Ok(_) => any = true,
-                Err(e) => {
-                    if !is_gone(&e) {
-                        vlog_rl!(
-                            (5, 5),
-                            Module::DpifNetdev,
-                            Level::Warn,
-                            "error receiving data from port {port}: {}",
-                            io::program::strerror(&e)
-                        );
-                    }
-                    // The device is gone or broken; the switch removes the port when it notices. Until then, silence.
-                    if let Some(fd) = slot.queue.fd() {
-                        // SAFETY: as in `add`.
-                        let _ = epoll::delete(&self.epoll, unsafe { BorrowedFd::borrow_raw(fd) });
-                    }
-                    break;
-                }
+            if self.poll_batch(port) == 0 {
+                break;
             }
-            let bytes: u64 = batch.iter().map(|p| p.len() as u64).sum();
-            add(&slot.stats.rx_packets, batch.len() as u64);
-            add(&slot.stats.rx_bytes, bytes);
-            self.batch(port, batch);
-            self.flush();
+            any = true;
         }
         any
+    }
+
+    /// Takes one batch from a port and handles it; gives its length.
+    pub(crate) fn poll_batch(&mut self, port: DpPort) -> usize {
+        let mut packets = std::mem::take(&mut self.received);
+        let Some(slot) = self.slots.get_mut(&port) else { return 0 };
+        if let Err(e) = slot.queue.receive(&mut self.pool, &mut packets) {
+            if !is_gone(&e) {
+                vlog_rl!(
+                    (5, 5),
+                    Module::DpifNetdev,
+                    Level::Warn,
+                    "error receiving data from port {port}: {}",
+                    io::program::strerror(&e)
+                );
+            }
+            // The device is gone or broken; the switch removes the port when it notices. Until then, silence.
+            if let Some(fd) = slot.queue.fd() {
+                // SAFETY: as in `add`.
+                let _ = epoll::delete(&self.epoll, unsafe { BorrowedFd::borrow_raw(fd) });
+            }
+        }
+        let n = packets.len();
+        if n > 0 {
+            let bytes: u64 = packets.iter().map(|p| p.len() as u64).sum();
+            add(&slot.stats.rx_packets, n as u64);
+            add(&slot.stats.rx_bytes, bytes);
+            self.batch(port, &mut packets);
+            self.flush();
+        }
+        self.received = packets;
+        n
     }
 
     /// Takes over what other threads changed in the flow table.
@@ -236,7 +248,7 @@ impl Poller {
     }
 
     /// Handles the packets that came in by a port, in order.
-    pub(crate) fn batch(&mut self, port: DpPort, packets: Vec<PacketBuf>) {
+    fn batch(&mut self, port: DpPort, packets: &mut Vec<PacketBuf>) {
         self.take_changes();
         self.batch_now = self.now();
         let mut keys = std::mem::take(&mut self.keys);
@@ -258,7 +270,7 @@ impl Poller {
         }
         let now = self.batch_now.as_millis();
         let (mut by_signature, mut by_mask) = (0, 0);
-        for (i, packet) in packets.into_iter().enumerate() {
+        for (i, packet) in packets.drain(..).enumerate() {
             let key = &mut keys[i];
             let hash = hashes.get(i).copied().unwrap_or_else(|| Lookup::hash(key, true));
             let index = match self.lookup.find(key, hash) {
