@@ -7,12 +7,15 @@
 //! The flow table is shared: other threads put, delete and dump flows without the polling thread's help, and the polling
 //! thread looks up without a lock. Ports come and go through a channel.
 
-mod cache;
+mod core;
 mod execute;
 mod header;
+mod lookup;
 mod poller;
 mod port;
 mod table;
+
+pub use crate::core::Core;
 
 use clock::Clock;
 use datapath::{

@@ -1,11 +1,12 @@
 //! The polling thread.
 
 use crate::Shared;
-use crate::cache::ExactCache;
+use crate::lookup::{Found, Lookup};
 use crate::port::PortCounters;
+use crate::table::{Change, Megaflow};
 use clock::Instant;
 use datapath::{DpAction, FlowPut, InstallFlow, Ufid, Upcall, UpcallKind};
-use flow::{DpPort, FlowKey, Metadata};
+use flow::{DpPort, FlowKey};
 use io::vlog::{Level, Module};
 use io::vlog_rl;
 use netdev::{Pool, Queue};
@@ -51,7 +52,13 @@ pub(crate) struct Poller {
     waker: Arc<Waker>,
     epoll: OwnedFd,
     slots: BTreeMap<DpPort, Slot>,
-    cache: ExactCache,
+    pub(crate) lookup: Lookup,
+    /// Keys of the batch in hand; only the words that extraction writes are cleared between packets.
+    keys: Vec<FlowKey>,
+    /// Packets of the batch in hand; empty between batches.
+    received: Vec<PacketBuf>,
+    /// When the batch in hand came.
+    batch_now: Instant,
     /// Ports with packets in `pending`.
     dirty: Vec<DpPort>,
     random: u32,
@@ -74,7 +81,10 @@ impl Poller {
             waker: Arc::new(waker),
             epoll,
             slots: BTreeMap::new(),
-            cache: ExactCache::new(),
+            lookup: Lookup::new(),
+            keys: vec![FlowKey::ZERO; netdev::BATCH],
+            received: Vec::with_capacity(netdev::BATCH),
+            batch_now: Instant::ZERO,
             dirty: vec![],
             random: 0x9e37_79b9,
         })
@@ -134,6 +144,8 @@ impl Poller {
                     let _ = done.send(());
                 }
                 Command::Execute { packet, mut key, actions } => {
+                    self.take_changes();
+                    self.batch_now = self.now();
                     let packet = PacketBuf::from_bytes(&packet);
                     self.actions(&actions, packet, &mut key, 0);
                     self.flush();
@@ -147,7 +159,7 @@ impl Poller {
         true
     }
 
-    fn add(&mut self, port: DpPort, queue: Box<dyn Queue>, stats: Arc<PortCounters>) {
+    pub(crate) fn add(&mut self, port: DpPort, queue: Box<dyn Queue>, stats: Arc<PortCounters>) {
         if let Some(fd) = queue.fd() {
             // SAFETY: the descriptor belongs to `queue`, which stays open in `slots` until after `remove` has taken the
             // descriptor out of the epoll set; it is borrowed for this call only.
@@ -168,7 +180,6 @@ impl Poller {
             let fd = unsafe { BorrowedFd::borrow_raw(fd) };
             let _ = epoll::delete(&self.epoll, fd);
         }
-        self.cache.clear();
     }
 
     /// Takes packets from the ports that epoll knows nothing of; whether there were any.
@@ -181,64 +192,137 @@ impl Poller {
         any
     }
 
+    /// Takes packets from a port; whether there were any.
     fn poll_port(&mut self, port: DpPort) -> bool {
         let mut any = false;
         for _ in 0..BATCHES_PER_TURN {
-            let mut batch = vec![];
-            let Some(slot) = self.slots.get_mut(&port) else { return any };
-            match slot.queue.receive(&mut self.pool, &mut batch) {
-                Ok(0) => break,
-                Ok(_) => any = true,
-                Err(e) => {
-                    vlog_rl!(
-                        (5, 5),
-                        Module::DpifNetdev,
-                        Level::Warn,
-                        "error receiving data from port {port}: {}",
-                        io::program::strerror(&e)
-                    );
-                    // The device is gone or broken; the switch removes the port when it notices. Until then, silence.
-                    if let Some(fd) = slot.queue.fd() {
-                        // SAFETY: as in `add`.
-                        let _ = epoll::delete(&self.epoll, unsafe { BorrowedFd::borrow_raw(fd) });
-                    }
-                    break;
-                }
+            if self.poll_batch(port) == 0 {
+                break;
             }
-            let bytes: u64 = batch.iter().map(|p| p.len() as u64).sum();
-            add(&slot.stats.rx_packets, batch.len() as u64);
-            add(&slot.stats.rx_bytes, bytes);
-            let mut meta = Metadata::default();
-            meta.key.set_in_port_raw(port.0);
-            for packet in batch {
-                let mut key = flow::extract(packet.bytes(), &meta);
-                self.process(packet, &mut key, 0);
-            }
-            self.flush();
+            any = true;
         }
         any
     }
 
+    /// Takes one batch from a port and handles it; gives its length.
+    pub(crate) fn poll_batch(&mut self, port: DpPort) -> usize {
+        let mut packets = std::mem::take(&mut self.received);
+        let Some(slot) = self.slots.get_mut(&port) else { return 0 };
+        if let Err(e) = slot.queue.receive(&mut self.pool, &mut packets) {
+            if !is_gone(&e) {
+                vlog_rl!(
+                    (5, 5),
+                    Module::DpifNetdev,
+                    Level::Warn,
+                    "error receiving data from port {port}: {}",
+                    io::program::strerror(&e)
+                );
+            }
+            // The device is gone or broken; the switch removes the port when it notices. Until then, silence.
+            if let Some(fd) = slot.queue.fd() {
+                // SAFETY: as in `add`.
+                let _ = epoll::delete(&self.epoll, unsafe { BorrowedFd::borrow_raw(fd) });
+            }
+        }
+        let n = packets.len();
+        if n > 0 {
+            let bytes: u64 = packets.iter().map(|p| p.len() as u64).sum();
+            add(&slot.stats.rx_packets, n as u64);
+            add(&slot.stats.rx_bytes, bytes);
+            self.batch(port, &mut packets);
+            self.flush();
+        }
+        self.received = packets;
+        n
+    }
+
+    /// Takes over what other threads changed in the flow table.
+    fn take_changes(&mut self) {
+        for change in self.shared.table.take_changes() {
+            match change {
+                Change::Add(flow) => self.lookup.insert(&flow),
+                Change::Modify(flow) => self.lookup.refresh(&flow),
+                Change::Remove(flow) => self.lookup.remove(&flow),
+            }
+        }
+    }
+
+    /// Handles the packets that came in by a port, in order.
+    fn batch(&mut self, port: DpPort, packets: &mut Vec<PacketBuf>) {
+        self.take_changes();
+        self.batch_now = self.now();
+        let mut keys = std::mem::take(&mut self.keys);
+        if keys.len() < packets.len() {
+            keys.resize(packets.len(), FlowKey::ZERO);
+        }
+        let mut hashes = [0u64; netdev::BATCH];
+        for (i, packet) in packets.iter().enumerate() {
+            let key = &mut keys[i];
+            let words = key.words_mut();
+            words[..39].fill(0);
+            words[39..58].fill(0);
+            key.set_in_port_raw(port.0);
+            flow::extract_into(packet.bytes(), key, flow::key::MAX_VLANS);
+            if let Some(hash) = hashes.get_mut(i) {
+                *hash = Lookup::hash(key, true);
+                self.lookup.prefetch(*hash);
+            }
+        }
+        let now = self.batch_now.as_millis();
+        let (mut by_signature, mut by_mask) = (0, 0);
+        for (i, packet) in packets.drain(..).enumerate() {
+            let key = &mut keys[i];
+            let hash = hashes.get(i).copied().unwrap_or_else(|| Lookup::hash(key, true));
+            let index = match self.lookup.find(key, hash) {
+                Some(Found::Signature(index)) => {
+                    by_signature += 1;
+                    index
+                }
+                Some(Found::Mask(index)) => {
+                    by_mask += 1;
+                    index
+                }
+                None => {
+                    self.miss(packet, key, 0);
+                    key.words_mut().fill(0);
+                    continue;
+                }
+            };
+            let Some(entry) = self.lookup.entry(index) else { continue };
+            entry.flow.counters.add(1, packet.len() as u64, tcp_flags(key), now);
+            match *entry.actions {
+                [DpAction::Output(to)] => self.output(to, packet),
+                [] => self.pool.give(packet),
+                _ => {
+                    let actions = entry.actions.clone();
+                    self.actions(&actions, packet, key, 0);
+                    key.words_mut().fill(0);
+                }
+            }
+        }
+        add(&self.shared.stats.cache_hit, by_signature);
+        add(&self.shared.stats.hit, by_mask);
+        self.keys = keys;
+    }
+
     /// Finds the packet's flow, or asks the switch, and runs the actions.
     pub(crate) fn process(&mut self, packet: PacketBuf, key: &mut FlowKey, depth: u32) {
-        let found = match self.cache.lookup(key) {
-            Some(f) => {
+        let hash = Lookup::hash(key, false);
+        let index = match self.lookup.find(key, hash) {
+            Some(Found::Signature(index)) => {
                 add(&self.shared.stats.cache_hit, 1);
-                Some(f)
+                index
             }
-            None => self.shared.table.lookup(key).inspect(|f| {
+            Some(Found::Mask(index)) => {
                 add(&self.shared.stats.hit, 1);
-                self.cache.insert(key, f.clone());
-            }),
-        };
-        match found {
-            Some(f) => {
-                f.data.counters.add(1, packet.len() as u64, key.tcp_flags(), self.now().as_millis());
-                let actions = f.data.actions();
-                self.actions(&actions, packet, key, depth);
+                index
             }
-            None => self.miss(packet, key, depth),
-        }
+            None => return self.miss(packet, key, depth),
+        };
+        let Some(entry) = self.lookup.entry(index) else { return };
+        entry.flow.counters.add(1, packet.len() as u64, tcp_flags(key), self.batch_now.as_millis());
+        let actions = entry.actions.clone();
+        self.actions(&actions, packet, key, depth);
     }
 
     fn miss(&mut self, mut packet: PacketBuf, key: &mut FlowKey, depth: u32) {
@@ -256,7 +340,10 @@ impl Poller {
         }
         let upcall = Upcall { key, packet: packet.bytes(), ufid: Ufid(0), kind: UpcallKind::Miss, now: self.now() };
         let answer = handler.upcall(&upcall);
-        if let Some(InstallFlow { mask, actions }) = answer.install {
+        if let Some(InstallFlow { mut mask, actions }) = answer.install {
+            if self.lookup.is_mask_too_many(key.in_port_raw(), &mask) {
+                mask = Lookup::exact_mask(key);
+            }
             let put = FlowPut {
                 ufid: None,
                 key: *key,
@@ -268,11 +355,19 @@ impl Poller {
             };
             let limit = self.shared.flow_limit.load(Relaxed);
             match self.shared.table.put(put, limit) {
-                Ok((flow, _)) => handler.installed(flow.data.ufid, key, &mask, &flow.data.actions(), true),
+                Ok((flow, _)) => {
+                    handler.installed(flow.ufid, key, &mask, &flow.actions(), true);
+                    self.install(&flow);
+                }
                 Err(_) => handler.installed(Ufid::of(key, &mask), key, &mask, &Arc::from([]), false),
             }
         }
         self.actions(&answer.actions, packet, key, depth);
+    }
+
+    /// A flow that this thread put into the table itself is good for the next packet.
+    fn install(&mut self, flow: &Arc<Megaflow>) {
+        self.lookup.insert(flow);
     }
 
     /// Queues a packet for a port; a port that is not there drops it.
@@ -296,26 +391,34 @@ impl Poller {
         for port in std::mem::take(&mut self.dirty) {
             let Some(slot) = self.slots.get_mut(&port) else { continue };
             let offloads = slot.queue.offloads();
-            let mut ready = Vec::with_capacity(slot.pending.len());
-            for mut p in std::mem::take(&mut slot.pending) {
-                if p.gso.is_some() && !offloads.segmentation {
-                    ready.extend(wire::gso::segment(p));
-                } else {
-                    if !offloads.checksum {
-                        p.complete_checksum();
-                    }
-                    ready.push(p);
-                }
+            let mut ready = std::mem::take(&mut slot.pending);
+            if !offloads.segmentation && ready.iter().any(|p| p.gso.is_some()) {
+                ready = ready.into_iter().flat_map(wire::gso::segment).collect();
             }
-            for chunk in ready.chunks_mut(netdev::BATCH) {
-                let sent = slot.queue.send(chunk);
-                add(&slot.stats.tx_packets, sent.packets);
-                add(&slot.stats.tx_bytes, sent.bytes);
-                add(&slot.stats.tx_dropped, sent.dropped);
+            if !offloads.checksum {
+                ready.iter_mut().for_each(PacketBuf::complete_checksum);
             }
-            ready.into_iter().for_each(|p| self.pool.give(p));
+            let sent = slot.queue.send(&mut ready);
+            add(&slot.stats.tx_packets, sent.packets);
+            add(&slot.stats.tx_bytes, sent.bytes);
+            add(&slot.stats.tx_dropped, sent.dropped);
+            ready.drain(..).for_each(|p| self.pool.give(p));
+            // The list keeps its room for the next batch.
+            slot.pending = ready;
         }
     }
+}
+
+/// Whether an error says that a device was taken away, which is nobody's fault.
+fn is_gone(e: &stdio::Error) -> bool {
+    use rustix::io::Errno;
+    let gone = [Errno::NETDOWN, Errno::BADFD, Errno::NXIO, Errno::NODEV];
+    e.raw_os_error().is_some_and(|n| gone.iter().any(|d| d.raw_os_error() == n))
+}
+
+/// TCP flags of a packet; other protocols use the place for something else.
+fn tcp_flags(key: &FlowKey) -> u16 {
+    if key.nw_proto() == wire::layers::ip_proto::TCP { key.tcp_flags() } else { 0 }
 }
 
 /// Counters have one writer, so no locked instruction is needed.

@@ -131,3 +131,13 @@ fn damaged_packets_pass_or_drop_but_never_panic() {
     }
     assert_eq!(f.dp.port_stats(DpPort(1)).unwrap().rx_packets, whole.len() as u64);
 }
+
+#[test]
+fn a_flow_of_untagged_packets_does_not_take_tagged_ones() {
+    let f = fixture(2);
+    f.devices[0].push(PacketBuf::from_bytes(&frame(1)));
+    f.dp.settle();
+    f.devices[0].push(PacketBuf::from_bytes(&build::tagged(&frame(1), 0x8100, 10)));
+    f.dp.settle();
+    assert_eq!(f.flood.asked.load(Ordering::Relaxed), 2);
+}
