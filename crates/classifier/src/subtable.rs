@@ -94,7 +94,7 @@ pub(crate) struct Subtable<T> {
     rules: Map<Bucket<T>>,
     /// Length of the mask of each prefix field; 0: not matched, or not a prefix.
     pub prefix_lens: [u32; PREFIX_FIELDS.len()],
-    /// Values of the one transport port that is matched, where exactly one is.
+    /// Values of the transport port that is matched, the source's where both are.
     ports: Option<Ports>,
 }
 
@@ -116,7 +116,8 @@ impl Ports {
         let (src, dst) = ((word >> 48) as u16, (word >> 32) as u16);
         let (shift, mask) = match (src, dst) {
             (0, m) if m != 0 => (32, m),
-            (m, 0) if m != 0 => (48, m),
+            // Of two ports the source comes first; where it tells, the other need not be looked at.
+            (m, _) if m != 0 => (48, m),
             _ => return None,
         };
         Some(Ports { shift, mask, set: PortSet::default(), counts: Default::default() })
@@ -232,7 +233,8 @@ impl<T: Send + Sync + 'static> Subtable<T> {
             let mut looked = m;
             if i == PORT_WORD {
                 let port = ports.mask & (0xffffu32 << (16 - bits)) as u16;
-                looked = m & !(0xffff << ports.shift) | u64::from(port) << ports.shift;
+                let other = if bits < 16 { 0xffff << 32 | 0xffff << 48 } else { 0xffff << ports.shift };
+                looked = m & !other | u64::from(port) << ports.shift;
             }
             wc.set_word(i, wc.word(i) | looked);
         }

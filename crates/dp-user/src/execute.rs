@@ -75,7 +75,7 @@ impl Poller {
                         truncate(&mut copy, len);
                     }
                     copy.complete_checksum();
-                    self.to_userspace(UpcallKind::Action { cookie, actions: &actions[i + 1..] }, copy, key, depth);
+                    self.ask(UpcallKind::Action { cookie, actions: &actions[i + 1..] }, copy, key, depth);
                 }
                 DpAction::Recirc(id) => {
                     let mut again = metadata_of(key);
@@ -131,7 +131,7 @@ impl Poller {
     }
 
     /// Asks the switch about a packet and runs what it answers.
-    fn to_userspace(&mut self, kind: UpcallKind<'_>, packet: PacketBuf, key: &FlowKey, depth: u32) {
+    fn ask(&mut self, kind: UpcallKind<'_>, packet: PacketBuf, key: &FlowKey, depth: u32) {
         let Some(handler) = (**self.shared.handler.load()).clone() else { return };
         let upcall = Upcall { key, packet: packet.bytes(), ufid: datapath::Ufid(0), kind, now: self.now() };
         let answer = handler.upcall(&upcall);

@@ -108,17 +108,17 @@ fn check(actions: &[DpAction], packet: &[u8], expect: &[Vec<u8>]) {
 fn actions() {
     let out = DpAction::Output(DpPort(1));
     let packet = frame(1);
-    check(std::slice::from_ref(&out), &packet, &[packet.clone()]);
+    check(std::slice::from_ref(&out), &packet, std::slice::from_ref(&packet));
     check(&[], &packet, &[]);
     let tagged = build::tagged(&packet, 0x8100, 10);
-    check(&[DpAction::PushVlan { tpid: 0x8100, tci: 0x100a }, out.clone()], &packet, &[tagged.clone()]);
-    check(&[DpAction::PopVlan, out.clone()], &tagged, &[packet.clone()]);
+    check(&[DpAction::PushVlan { tpid: 0x8100, tci: 0x100a }, out.clone()], &packet, std::slice::from_ref(&tagged));
+    check(&[DpAction::PopVlan, out.clone()], &tagged, std::slice::from_ref(&packet));
     check(&[DpAction::Trunc(20), out.clone(), out.clone()], &packet, &[packet[..20].to_vec(), packet.clone()]);
     let inside = DpAction::Clone(Box::new([DpAction::PushVlan { tpid: 0x8100, tci: 0x100a }, out.clone()]));
     check(&[inside, out.clone()], &packet, &[tagged, packet.clone()]);
     check(&[DpAction::Drop(datapath::DropReason::Ok), out.clone()], &packet, &[]);
     let check_len = DpAction::CheckPktLen { len: 20, greater: Box::new([out]), less_equal: Box::new([]) };
-    check(&[check_len], &packet, &[packet.clone()]);
+    check(&[check_len], &packet, std::slice::from_ref(&packet));
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! - [`OfPort`] and [`DpPort`] are the two kinds of port number.
 
 mod accessors;
+pub mod compose;
 pub mod extract;
 pub mod field;
 pub mod key;
@@ -21,7 +22,7 @@ pub mod tunnel;
 pub use extract::{Layers, Metadata, extract, extract_into};
 pub use field::{Field, FieldDef, FieldValue, Fixed, Format, MaskRule, Number, Prereq, Subfield};
 pub use key::{FlowKey, FlowMask, WORDS};
-pub use matching::Match;
+pub use matching::{Match, match_of_packet};
 pub use mini::{MiniKey, MiniMatch, WordMap};
 pub use normalize::normalize;
 pub use packet_type::PacketType;

@@ -74,3 +74,72 @@ impl Match {
         self.mask.is_zero()
     }
 }
+
+/// The match that only packets with the same headers as `key`'s packet meet: every field that the packet has, exactly.
+pub fn match_of_packet(key: &FlowKey) -> Match {
+    use crate::extract::number as proto;
+    let mut mask = FlowMask::ZERO;
+    let exact = |mask: &mut FlowMask, fields: &[Field]| {
+        for f in fields {
+            mask.set(*f, f.exact_mask());
+        }
+    };
+    exact(&mut mask, &[Field::ETH_SRC, Field::ETH_DST, Field::ETH_TYPE]);
+    mask.set_vlan_tci(0, u16::MAX);
+    if key.vlan_tci(0) & VLAN_CFI != 0 {
+        mask.set_vlan_tci(1, u16::MAX);
+        mask.set_vlan_tpid(0, u16::MAX);
+        mask.set_vlan_tpid(1, u16::MAX);
+    }
+    let ip = &[Field::NW_PROTO, Field::NW_TOS, Field::NW_ECN, Field::NW_TTL, Field::IP_FRAG];
+    match key.eth_type() {
+        proto::ETH_IPV4 => {
+            exact(&mut mask, &[Field::IP_SRC, Field::IP_DST]);
+            exact(&mut mask, ip);
+        }
+        proto::ETH_IPV6 => {
+            exact(&mut mask, &[Field::IPV6_SRC, Field::IPV6_DST, Field::IPV6_LABEL]);
+            exact(&mut mask, ip);
+        }
+        proto::ETH_ARP | proto::ETH_RARP => {
+            exact(&mut mask, &[Field::ARP_SPA, Field::ARP_TPA, Field::NW_PROTO, Field::ARP_SHA, Field::ARP_THA]);
+        }
+        proto::ETH_MPLS | proto::ETH_MPLS_MCAST => {
+            for n in 0..crate::key::MAX_MPLS {
+                mask.set_mpls_lse(n, u32::MAX);
+                if key.mpls_lse(n) & 0x100 != 0 {
+                    break;
+                }
+            }
+        }
+        proto::ETH_NSH => {
+            for w in 54..57 {
+                mask.set_word(w, u64::MAX);
+            }
+        }
+        _ => {}
+    }
+    let is_ip = matches!(key.eth_type(), proto::ETH_IPV4 | proto::ETH_IPV6);
+    if is_ip && key.nw_frag() & 2 == 0 {
+        match key.nw_proto() {
+            proto::IP_TCP => exact(&mut mask, &[Field::TCP_SRC, Field::TCP_DST, Field::TCP_FLAGS]),
+            proto::IP_UDP | proto::IP_SCTP | proto::IP_ICMP => {
+                exact(&mut mask, &[Field::TCP_SRC, Field::TCP_DST]);
+            }
+            proto::IP_IGMP if key.eth_type() == proto::ETH_IPV4 => {
+                exact(&mut mask, &[Field::TCP_SRC, Field::TCP_DST]);
+            }
+            proto::IP_ICMPV6 if key.eth_type() == proto::ETH_IPV6 => {
+                exact(&mut mask, &[Field::TCP_SRC, Field::TCP_DST]);
+                if matches!(key.tp_src(), 135 | 136) {
+                    exact(
+                        &mut mask,
+                        &[Field::ND_TARGET, Field::ARP_SHA, Field::ARP_THA, Field::ND_RESERVED, Field::ND_OPTIONS_TYPE],
+                    );
+                }
+            }
+            _ => {}
+        }
+    }
+    Match { key: *key, mask, tun: None }
+}

@@ -225,7 +225,6 @@ const ORIGINAL_NAMES: &[&str] = &[
     "ofproto_queue_req",
     "ofproto_recv_openflow",
     "ofproto_reinit_ports",
-   
     "poll_create_node",
     "poll_zero_timeout",
     "rconn_discarded",

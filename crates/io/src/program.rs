@@ -23,9 +23,9 @@ impl Invocation {
         fatal(&self.name, message)
     }
 
-    /// What `--version` prints: a first line that scripts know, and our own.
+    /// What `--version` prints: the line that scripts know.
     pub fn version_text(&self) -> String {
-        format!("{} (Open vSwitch) {COMPATIBLE_VERSION}\nferrovs {VERSION}\n", self.name)
+        format!("{} (Open vSwitch) {COMPATIBLE_VERSION}\n", self.name)
     }
 
     /// The whole command line on one line, for logs.

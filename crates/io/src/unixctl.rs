@@ -181,12 +181,11 @@ impl Commands {
                 call.command
             ));
         };
-        let plural = |n: usize| if n == 1 { "argument" } else { "arguments" };
         if call.args.len() < c.min {
-            return Err(format!("\"{}\" command requires at least {} {}", call.command, c.min, plural(c.min)));
+            return Err(format!("\"{}\" command requires at least {} arguments", call.command, c.min));
         }
         if call.args.len() > c.max {
-            return Err(format!("\"{}\" command takes at most {} {}", call.command, c.max, plural(c.max)));
+            return Err(format!("\"{}\" command takes at most {} arguments", call.command, c.max));
         }
         if call.command == "list-commands" {
             return Ok(self.list(call.format));
@@ -225,7 +224,7 @@ pub async fn bind(path: &Path) -> Result<Option<Listener>, String> {
     }
     match Listener::bind(&Remote::PassiveUnix(path.to_path_buf())).await {
         Ok(l) => Ok(Some(l)),
-        Err(e) => Err(format!("could not initialize control socket {}: {}", path.display(), program::strerror(&e))),
+        Err(e) => Err(format!("{}: could not initialize control socket ({})", path.display(), program::strerror(&e))),
     }
 }
 
@@ -387,7 +386,7 @@ mod tests {
     fn commands() {
         check("version", &[], Format::Text, Ok("ovs-test (Open vSwitch) 4.0.0"));
         check("one", &["x"], Format::Text, Ok("x"));
-        check("one", &[], Format::Text, Err("\"one\" command requires at least 1 argument"));
+        check("one", &[], Format::Text, Err("\"one\" command requires at least 1 arguments"));
         check("version", &["x"], Format::Text, Err("\"version\" command takes at most 0 arguments"));
         let unknown = "\"foo\" is not a valid command (use \"list-commands\" to see a list of valid commands)";
         check("foo", &[], Format::Text, Err(unknown));

@@ -108,6 +108,10 @@ pub trait Device: Send + Sync {
     fn status(&self) -> Vec<(String, String)> {
         Vec::new()
     }
+    /// The dummy that it is, for commands that drive dummies.
+    fn as_dummy(&self) -> Option<&crate::dummy::DummyDevice> {
+        None
+    }
     /// Opens the packet side. May block.
     fn open(&self) -> io::Result<Box<dyn Queue>>;
 }

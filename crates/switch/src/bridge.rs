@@ -138,6 +138,13 @@ impl Bridge {
         }
     }
 
+    /// Asks the peer of a connection whether it is there.
+    pub fn probe(&mut self, id: ConnId) {
+        if let Some(c) = self.conns.get_mut(&id) {
+            c.event(Message::EchoRequest(vec![]));
+        }
+    }
+
     /// Bytes to send on a connection, and why it is to be closed once they are sent.
     pub fn take_output(&mut self, id: ConnId) -> (Vec<u8>, Option<String>) {
         match self.conns.get_mut(&id) {
@@ -286,9 +293,7 @@ impl Bridge {
             {
                 continue;
             }
-            let miss = wire_reason == PacketInReason::NoMatch as u8;
-            let max_len = if miss { c.miss_send_len } else { to.what.max_len };
-            c.packet_in(message.clone(), max_len);
+            c.packet_in(message.clone());
             self.events.push_back(Event::Output(*id));
         }
     }

@@ -15,7 +15,7 @@ use openflow::message::flows::{
 use openflow::{Error, GroupId, TableId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use translate::view::{Counters, Timeouts};
+use translate::view::Timeouts;
 use translate::{Bridge as Shared, Rule as FlowRule, RuleData};
 
 /// Rules that left the tables, with why, for whoever wants to be told.
@@ -121,7 +121,7 @@ impl FlowTables {
         if table == TableId::ALL { 0..self.shared.tables.len() } else { table.0.into()..usize::from(table.0) + 1 }
     }
 
-    /// The rules of a selection, by table and then in the order in which they were added.
+    /// The rules of a selection, by table.
     pub fn select(&self, s: &Selection<'_>) -> Vec<Arc<FlowRule>> {
         let version = self.shared.versions.current().number();
         let mut out = vec![];
@@ -136,7 +136,11 @@ impl FlowTables {
                     }
                 }),
             }
-            out[from..].sort_by_key(|r| (r.data.created, r.added_in()));
+            // Rules of one mask stand together, those of high priority first; among themselves, the older first.
+            let mask = |r: &Arc<FlowRule>| r.matching.mask();
+            for run in out[from..].chunk_by_mut(|a, b| a.matching.map() == b.matching.map() && mask(a) == mask(b)) {
+                run.sort_by_key(|r| (r.data.created, r.added_in()));
+            }
         }
         out
     }
@@ -336,11 +340,6 @@ pub fn last_used(rule: &FlowRule) -> Instant {
 /// Whether the rule's controller wants to hear of its end.
 pub fn wants_flow_removed(rule: &FlowRule) -> bool {
     rule.data.flags & FF_SEND_FLOW_REM != 0 && !rule.data.hidden
-}
-
-/// Packets and bytes of a rule.
-pub fn counters(stats: &Counters) -> (u64, u64) {
-    stats.read()
 }
 
 #[cfg(test)]

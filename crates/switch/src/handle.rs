@@ -10,6 +10,7 @@ use flow::{FlowKey, OfPort};
 use io::vlog::{Level, Module};
 use io::vlog_rl;
 use openflow::action::Action;
+use openflow::message::flows::FF_RESET_COUNTS;
 use openflow::message::ports::{PC_NO_FLOOD, PC_NO_FWD, PC_NO_PACKET_IN, PC_NO_RECV, PC_PORT_DOWN};
 use openflow::message::{
     CAP_ARP_MATCH_IP, CAP_BUNDLES, CAP_FLOW_STATS, CAP_GROUP_STATS, CAP_PORT_STATS, CAP_QUEUE_STATS, CAP_TABLE_STATS,
@@ -128,6 +129,10 @@ impl Bridge {
 
     fn set_config(&mut self, id: ConnId, version: Version, config: SwitchConfig) -> Result<(), Error> {
         const FRAG_REASM: u16 = 2;
+        let known = FRAG_MASK | if version < Version::V13 { INVALID_TTL } else { 0 };
+        if config.flags & !known != 0 {
+            return Err(Error::SwitchConfigFailedBadFlags);
+        }
         if let Some(c) = self.conns.get_mut(&id) {
             c.miss_send_len = config.miss_send_len;
             c.invalid_ttl_to_controller = version < Version::V13 && config.flags & INVALID_TTL != 0;
@@ -185,13 +190,22 @@ impl Bridge {
     }
 
     fn flow_mod(&mut self, fm: &FlowMod, version: Version, now: Instant) -> Result<(), Error> {
+        if fm.table == TableId::ALL && version > Version::V10 && adds(fm) {
+            return Err(Error::FlowModFailedBadTableId);
+        }
         openflow::action::check(&fm.actions, &fm.matching, fm.table, version)?;
         self.check_actions(&fm.actions)?;
         if deletes(fm) {
             // What is told about removed flows counts every packet.
             self.sync_counters(now);
         }
-        let removed = self.tables.apply(fm, now)?;
+        // Before OpenFlow 1.2 there was no flag for it: an added flow always counted from zero.
+        let implied = version < Version::V12 && adds(fm);
+        let removed = if implied {
+            self.tables.apply(&FlowMod { flags: fm.flags | FF_RESET_COUNTS, ..fm.clone() }, now)?
+        } else {
+            self.tables.apply(fm, now)?
+        };
         self.tables_changed();
         self.removed(removed, now);
         Ok(())
@@ -319,6 +333,10 @@ fn count_groups(actions: &[Action], counts: &mut std::collections::HashMap<Group
             _ => {}
         }
     }
+}
+
+fn adds(fm: &FlowMod) -> bool {
+    fm.command == openflow::message::FlowModCommand::Add
 }
 
 fn deletes(fm: &FlowMod) -> bool {

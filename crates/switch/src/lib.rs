@@ -14,6 +14,7 @@ pub mod port;
 pub mod revalidate;
 pub mod show;
 mod stats;
+pub mod trace;
 pub mod upcall;
 
 pub use bridge::{Bridge, Event};

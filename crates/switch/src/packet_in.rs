@@ -75,6 +75,8 @@ fn metadata(key: &FlowKey) -> MiniMatch {
     mask.set_recirc_id(0);
     only.set_dp_hash(0);
     mask.set_dp_hash(0);
+    only.set_actset_output_raw(0);
+    mask.set_actset_output_raw(0);
     let mut m = Match::new(&only, &mask);
     m.set_in_port(OfPort(key.in_port_raw()));
     MiniMatch::new(&m)

@@ -1,8 +1,9 @@
 //! OpenFlow ports of a bridge.
 
+use clock::Instant;
 use flow::{DpPort, OfPort};
 use openflow::message::ports::{PC_PORT_DOWN, PS_LINK_DOWN, PS_LIVE, PortDesc, feature};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use translate::BundleId;
 use wire::EthAddr;
 
@@ -33,6 +34,8 @@ pub struct Port {
     pub bundle: BundleId,
     /// Name of the peer of a patch port.
     pub peer: Option<String>,
+    /// When the port was made.
+    pub created: Instant,
 }
 
 impl Port {
@@ -74,7 +77,7 @@ fn speed_feature(mbps: u32, full_duplex: Option<bool>) -> u32 {
 /// Chooses numbers for ports.
 #[derive(Debug, Default)]
 pub struct PortNumbers {
-    used: BTreeMap<OfPort, ()>,
+    used: BTreeSet<OfPort>,
     /// Where the search for a free number starts; numbers are used again as late as possible.
     next: u32,
 }
@@ -86,16 +89,14 @@ impl PortNumbers {
     /// A number: the one asked for if it is free, else one that was free for long. `None` if all are in use.
     pub fn take(&mut self, request: Option<OfPort>) -> Option<OfPort> {
         if let Some(p) = request
-            && !self.used.contains_key(&p)
+            && self.used.insert(p)
         {
-            self.used.insert(p, ());
             return Some(p);
         }
         for _ in 0..MAX_CHOSEN {
             self.next = self.next % MAX_CHOSEN + 1;
             let p = OfPort(self.next);
-            if !self.used.contains_key(&p) {
-                self.used.insert(p, ());
+            if self.used.insert(p) {
                 return Some(p);
             }
         }

@@ -1,6 +1,6 @@
 //! Keeps the datapath's flows true to the tables, and pushes their counters to where controllers read them.
 
-use crate::upcall::{Upcalls, credit, entry};
+use crate::upcall::{Upcalls, credit, entry, pin_tags};
 use clock::Instant;
 use datapath::{Datapath, FlowDump, FlowPut, FlowStats, Ufid};
 use flow::MiniKey;
@@ -121,6 +121,7 @@ fn judge(upcalls: &Upcalls, network: &Arc<Network>, dump: &FlowDump, check: bool
     let mut key = dump.key;
     key.set_in_port(port);
     let mut xlate = translate::translate(network, &Request::packet(bridge, key, None, now));
+    pin_tags(&key, &mut xlate.mask);
     if !dump.mask.contains(&xlate.mask) {
         // The flow is too wide now: other packets that it catches may go elsewhere.
         return Verdict::Delete;

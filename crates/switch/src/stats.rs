@@ -24,7 +24,8 @@ impl Bridge {
             Message::FlowStatsRequest(r) => {
                 self.sync_counters(now);
                 let rules = self.tables.select(&Selection::of_request(&r));
-                Message::FlowStatsReply(Multipart::new(rules.iter().map(|rule| flow_stats(rule, &r, now)).collect()))
+                let flows = rules.iter().map(|rule| flow_stats(rule, &r, now)).collect();
+                Message::FlowStatsReply(Multipart::new(flows).in_nicira_form(r.nicira))
             }
             Message::AggregateRequest(r) => {
                 self.sync_counters(now);
@@ -34,7 +35,7 @@ impl Bridge {
                 self.sync_counters(now);
                 Message::TableStatsReply(Multipart::new(self.table_stats()))
             }
-            Message::PortStatsRequest(port) => Message::PortStatsReply(Multipart::new(self.port_stats(port)?)),
+            Message::PortStatsRequest(port) => Message::PortStatsReply(Multipart::new(self.port_stats(port, now)?)),
             Message::PortDescRequest(port) => Message::PortDescReply(Multipart::new(self.port_descs(port))),
             Message::QueueStatsRequest(r) => Message::QueueStatsReply(Multipart::new(self.queue_stats(r)?)),
             Message::GroupDescRequest(g) => {
@@ -97,23 +98,24 @@ impl Bridge {
         }
     }
 
-    fn port_stats(&self, port: OfPort) -> Result<Vec<PortStats>, Error> {
+    fn port_stats(&self, port: OfPort, now: Instant) -> Result<Vec<PortStats>, Error> {
         let all = matches!(port, OfPort::ANY | OfPort::ALL);
         let ports = self.wanted(port);
         if ports.is_empty() && !all {
             return Ok(vec![]);
         }
-        Ok(ports.into_iter().map(|p| self.one_port(p)).collect())
+        Ok(ports.into_iter().map(|p| self.one_port(p, now)).collect())
     }
 
-    fn one_port(&self, port: &Port) -> PortStats {
-        let mut s = PortStats { port: port.of, ..PortStats::default() };
+    fn one_port(&self, port: &Port, now: Instant) -> PortStats {
+        let mut s = PortStats { port: port.of, duration: Some(age(port.created, now)), ..PortStats::default() };
         if let Some(c) = port.dp.and_then(|dp| self.datapath.port_stats(dp)) {
             s.rx_packets = c.rx_packets;
             s.rx_bytes = c.rx_bytes;
             s.tx_packets = c.tx_packets;
             s.tx_bytes = c.tx_bytes;
-            if port.kind != "dummy" && port.kind != "dummy-internal" {
+            let counts_errors = !port.kind.starts_with("dummy");
+            if counts_errors {
                 s.tx_dropped = c.tx_dropped;
                 for counter in [
                     &mut s.rx_dropped,

@@ -7,6 +7,7 @@
 use crate::packet_in::{self, ToControllers};
 use clock::{Clock, Instant};
 use datapath::{DpAction, FlowStats, InstallFlow, Ufid, Upcall, UpcallAnswer, UpcallHandler, UpcallKind, UserCookie};
+use flow::key::VLAN_CFI;
 use flow::{DpPort, FlowKey, FlowMask, MiniKey, OfPort};
 use io::coverage::Counter;
 use snapshot::Published;
@@ -168,6 +169,10 @@ impl Upcalls {
             match e {
                 Effect::LearnMac { bridge, vlan, mac, bundle, .. } => {
                     let Some(b) = network.bridges.get(bridge) else { continue };
+                    // Counters of a flow from a port that is gone are still pushed; its addresses stay forgotten.
+                    if !b.config.load().bundles.contains_key(bundle) {
+                        continue;
+                    }
                     let learned = b.macs().learn(now, *vlan, *mac, *bundle);
                     if learned.changes_forwarding() {
                         Counter::MacLearned.hit();
@@ -192,7 +197,8 @@ impl Upcalls {
         self.upcalls.fetch_add(1, Ordering::Relaxed);
         let mut request = Request::packet(bridge, key, Some(packet), now);
         request.tcp_flags = key.tcp_flags();
-        let xlate = translate::translate(&network, &request);
+        let mut xlate = translate::translate(&network, &request);
+        pin_tags(&key, &mut xlate.mask);
         self.apply_effects(&network, &xlate.effects, now);
         credit(&network, &xlate.credits, 1, packet.len() as u64, Some(now));
         for e in &xlate.effects {
@@ -258,6 +264,17 @@ impl Upcalls {
 /// Where a packet enters: bridge and OpenFlow port.
 pub(crate) fn entry(network: &Network, key: &FlowKey) -> Option<(BridgeId, OfPort)> {
     network.dp_ports.get(&DpPort(key.in_port_raw())).copied()
+}
+
+/// Lets a flow match only packets with as many VLAN tags as the one that made it. Translation takes that for granted: the
+/// Ethernet type of the wire, which every flow matches, says whether there is a tag; the key's is the one behind the tags.
+pub(crate) fn pin_tags(key: &FlowKey, mask: &mut FlowMask) {
+    for n in 0..flow::key::MAX_VLANS {
+        mask.set_vlan_tci(n, mask.vlan_tci(n) | VLAN_CFI);
+        if key.vlan_tci(n) & VLAN_CFI == 0 {
+            break;
+        }
+    }
 }
 
 /// `fin_timeout`: a rule's timeouts only ever become shorter.

@@ -127,10 +127,12 @@ impl Xlator<'_> {
             }
             Action::WriteActions(set) => {
                 self.action_set.extend(set.iter().cloned());
+                self.note_set_output();
                 self.report_action_set();
             }
             Action::ClearActions => {
                 self.action_set.clear();
+                self.note_set_output();
                 self.report_action_set();
             }
             Action::WriteMetadata(m) => {
@@ -229,7 +231,10 @@ impl Xlator<'_> {
                 self.key.set_tun_flags(self.key.tun_flags() | flow::key::TUN_F_KEY);
             }
             Action::SetQueue(queue) => self.set_queue(*queue),
-            Action::PopQueue => self.key.set_skb_priority(self.orig_skb_priority),
+            Action::PopQueue => {
+                self.wc.set_skb_priority(u32::MAX);
+                self.key.set_skb_priority(self.orig_skb_priority);
+            }
             Action::DecTtl { ids, .. } => self.dec_ttl(ids),
             _ => self.label_action(action),
         }
@@ -244,22 +249,21 @@ impl Xlator<'_> {
             Action::DecMplsTtl => self.dec_mpls_ttl(),
             Action::PushMpls(ty) => self.push_mpls(*ty),
             Action::PopMpls(ty) => self.pop_mpls(*ty),
-            Action::DecNshTtl => {
-                if self.key.eth_type() == ethertype::NSH {
-                    self.wc.set_nsh_ttl(0xff);
-                    let ttl = self.key.nsh_ttl();
-                    if ttl > 1 {
-                        self.key.set_nsh_ttl(ttl - 1);
-                    } else {
-                        self.to_controller(u16::MAX, PacketInReason::InvalidTtl, 0, &[], false);
-                        self.exit = true;
-                    }
-                }
-            }
+            Action::DecNshTtl => self.dec_nsh_ttl(),
             Action::Encap(e) => self.encap(e),
             Action::Decap(ty) => self.decap(*ty),
             _ => {}
         }
+    }
+
+    /// Where the action set would send the packet, as a field (OpenFlow 1.5 §7.2.3.7).
+    fn note_set_output(&mut self) {
+        let group = self.action_set.iter().any(|a| matches!(a, Action::Group(_)));
+        let port = self.action_set.iter().rev().find_map(|a| match a {
+            Action::Output { port, .. } => Some(*port),
+            _ => None,
+        });
+        self.key.set_actset_output(port.filter(|_| !group).unwrap_or(OfPort::UNSET));
     }
 
     fn report_action_set(&mut self) {
@@ -380,7 +384,7 @@ impl Xlator<'_> {
         }
         let ids: Vec<u16> = if ids.is_empty() { vec![0] } else { ids.to_vec() };
         for id in ids {
-            self.to_controller(u16::MAX, PacketInReason::InvalidTtl, id, &[], false);
+            self.send_to_controller(u16::MAX, PacketInReason::InvalidTtl, id, &[], false);
         }
         self.exit = true;
     }
@@ -402,7 +406,21 @@ impl Xlator<'_> {
         if ttl > 1 {
             self.key.set_mpls_lse(0, self.key.mpls_lse(0) & !0xff | (ttl - 1));
         } else {
-            self.to_controller(u16::MAX, PacketInReason::InvalidTtl, 0, &[], false);
+            self.send_to_controller(u16::MAX, PacketInReason::InvalidTtl, 0, &[], false);
+            self.exit = true;
+        }
+    }
+
+    fn dec_nsh_ttl(&mut self) {
+        if self.key.eth_type() != ethertype::NSH {
+            return;
+        }
+        self.wc.set_nsh_ttl(0xff);
+        let ttl = self.key.nsh_ttl();
+        if ttl > 1 {
+            self.key.set_nsh_ttl(ttl - 1);
+        } else {
+            self.send_to_controller(u16::MAX, PacketInReason::InvalidTtl, 0, &[], false);
             self.exit = true;
         }
     }
@@ -570,11 +588,9 @@ impl Xlator<'_> {
         if in_port == OfPort::IN_PORT {
             in_port = self.key.in_port();
         }
-        if r.with_ct {
-            if self.key.ct_state() & flow::key::CS_TRK == 0 || self.key.ct_nw_proto() == 0 {
-                self.warning(|| "resubmit(ct) with non-tracked or non-IP packet!".into());
-                return;
-            }
+        if r.with_ct && (self.key.ct_state() & flow::key::CS_TRK == 0 || self.key.ct_nw_proto() == 0) {
+            self.warning(|| "resubmit(ct) with non-tracked or non-IP packet!".into());
+            return;
         }
         self.resubmit(table, in_port, r.with_ct, false);
     }

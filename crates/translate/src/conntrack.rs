@@ -19,6 +19,10 @@ impl Xlator<'_> {
             }
         };
         self.commit();
+        if ct.actions.is_empty() {
+            // The nested list of actions, done on the connection, is empty.
+            self.note(crate::trace::NodeKind::Action, || "drop".into());
+        }
         let (mark, label) = (self.key.ct_mark(), self.key.ct_label());
         let mut dp = datapath::action::Ct { commit: ct.commit, force: ct.force, zone, ..Default::default() };
         for action in &ct.actions {

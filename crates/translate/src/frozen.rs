@@ -64,7 +64,7 @@ impl std::fmt::Debug for FrozenStore {
 }
 
 fn hash(state: &FrozenState) -> u64 {
-    let mut h = flow::mini::mix(state.bridge.0, u64::from(state.table.map_or(0x100u64, |t| t.0.into())));
+    let mut h = flow::mini::mix(state.bridge.0, state.table.map_or(0x100, |t| t.0.into()));
     for (i, w) in state.metadata.iter() {
         h = flow::mini::mix(h, w ^ i as u64);
     }

@@ -168,12 +168,8 @@ impl Xlator<'_> {
         for id in &config.flood_order {
             let Some(out) = config.bundles.get(id) else { continue };
             let mirror_only = config.mirrors.iter().any(|m| m.out_bundle == Some(*id));
-            if Some(*id) != from
-                && !out.no_flood
-                && !mirror_only
-                && !(input.protected && out.protected)
-                && out.includes(tags)
-            {
+            let kept_apart = input.protected && out.protected;
+            if Some(*id) != from && !out.no_flood && !mirror_only && !kept_apart && out.includes(tags) {
                 self.output_bundle(out, tags);
             }
         }

@@ -3,6 +3,7 @@
 use datapath::DpAction;
 use flow::OfPort;
 use openflow::action::{Action, Controller, PacketInReason};
+use openflow::message::groups::GroupType;
 use openflow::message::ports::{PC_NO_FLOOD, PC_NO_FWD, PC_PORT_DOWN};
 
 use crate::frozen::FrozenState;
@@ -31,7 +32,7 @@ impl Xlator<'_> {
                     () if self.is_miss_rule() => PacketInReason::NoMatch,
                     () => PacketInReason::Action,
                 };
-                self.to_controller(max_len, reason, 0, &[], false);
+                self.send_to_controller(max_len, reason, 0, &[], false);
             }
             OfPort::NONE => {}
             _ if port == self.key.in_port() => self.detail(|| "skipping output to input port".into()),
@@ -86,10 +87,8 @@ impl Xlator<'_> {
             return;
         };
         let priority = self.key.skb_priority();
-        if let Some(tunnel) = &port.tunnel {
-            if !self.set_tunnel(tunnel) {
-                return;
-            }
+        if port.tunnel.as_ref().is_some_and(|tunnel| !self.set_tunnel(tunnel)) {
+            return;
         }
         self.commit();
         if let Some(len) = self.truncate {
@@ -286,11 +285,11 @@ impl Xlator<'_> {
         if c.meter_id != 0 {
             self.out.actions.push(DpAction::Meter(c.meter_id));
         }
-        self.to_controller(c.max_len, reason, c.controller_id, &c.userdata, false);
+        self.send_to_controller(c.max_len, reason, c.controller_id, &c.userdata, false);
     }
 
     /// Sends the packet as it is now to the controllers; particulars wait in a frozen state.
-    pub(crate) fn to_controller(
+    pub(crate) fn send_to_controller(
         &mut self,
         max_len: u16,
         reason: PacketInReason,
@@ -341,7 +340,9 @@ impl Xlator<'_> {
             self.problem(|| "over max translation depth 64".into());
             return self.fail(XlateError::RecursionTooDeep);
         }
-        self.detail(|| format!("using bucket {}", bucket.desc.id));
+        if matches!(group.ty, GroupType::Select | GroupType::FastFailover) {
+            self.detail(|| format!("using bucket {}", bucket.desc.id));
+        }
         self.enter(NodeKind::Bucket, || format!("bucket {}", bucket.desc.id));
         self.out.credits.push(Credit::Group(group.clone(), Some(index)));
         let list: Vec<Action> = crate::action_set::in_order(&bucket.desc.actions);

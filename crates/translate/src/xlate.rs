@@ -461,7 +461,7 @@ impl<'a> Xlator<'a> {
         } else {
             let len = self.here.config.miss_send_len;
             self.note(NodeKind::Action, || format!("CONTROLLER:{len}"));
-            self.to_controller(len, PacketInReason::ImplicitMiss, 0, &[], false);
+            self.send_to_controller(len, PacketInReason::ImplicitMiss, 0, &[], false);
         }
         self.leave();
     }

@@ -2,7 +2,7 @@
 
 use crate::backer::Backer;
 use crate::openflow::Endpoint;
-use clock::Clock;
+use clock::{Clock, Instant};
 use flow::{DpPort, OfPort};
 use io::program::strerror;
 use io::vlog::Module;
@@ -20,6 +20,7 @@ use tokio::sync::{Notify, mpsc};
 use translate::view::{BridgeConfig, BridgeId, Bundle, BundleId, FragHandling, Network, Port, VlanSet};
 
 use crate::config;
+use ::openflow::message::ports::PC_NO_FLOOD;
 
 /// Which types of devices and datapaths may be made of nothing (`--enable-dummy`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -49,6 +50,8 @@ pub struct Interface {
     pub device: Option<Arc<dyn Device>>,
     /// `options:peer` of a patch port.
     pub peer: Option<String>,
+    /// When it was made.
+    pub created: Instant,
     /// Address that the database asks for.
     pub wanted_mac: Option<wire::EthAddr>,
     /// MTU that the database asks for.
@@ -140,6 +143,13 @@ impl App {
         match self.state.borrow_mut().bridges.get_mut(bridge) {
             Some(entry) => entry.bridge.take_output(id),
             None => (vec![], Some("bridge is gone".into())),
+        }
+    }
+
+    /// Asks the peer of a connection whether it is there.
+    pub fn probe(&self, bridge: &str, id: ConnId) {
+        if let Some(entry) = self.state.borrow_mut().bridges.get_mut(bridge) {
+            entry.bridge.probe(id);
         }
     }
 
@@ -329,10 +339,18 @@ impl State {
                 continue;
             }
             numbers.sort();
-            view.bundles.insert(id, bundle(id, port_name, numbers, port));
+            let mut b = bundle(id, port_name, numbers, port);
+            b.no_flood = b.ports.iter().all(|p| view.ports.get(p).is_some_and(|p| p.config & PC_NO_FLOOD != 0));
+            view.bundles.insert(id, b);
             view.flood_order.push(id);
         }
-        view.flood_order.sort_by_key(|id| view.bundles.get(id).and_then(|b| b.ports.first().copied()));
+        let place = |id: &BundleId| {
+            let first = view.bundles.get(id).and_then(|b| b.ports.first().copied());
+            (first != Some(OfPort::LOCAL), first)
+        };
+        let mut order = std::mem::take(&mut view.flood_order);
+        order.sort_by_key(place);
+        view.flood_order = order;
         entry.bridge.shared.config.publish(view.into());
     }
 }

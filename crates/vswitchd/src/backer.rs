@@ -106,6 +106,11 @@ impl Backer {
         self.datapath.clone()
     }
 
+    /// Waits until the datapath has handled the packets that wait.
+    pub fn settle(&self) {
+        self.datapath.settle();
+    }
+
     /// What the datapath can do.
     pub fn features(&self) -> Features {
         self.datapath.features()

@@ -65,6 +65,8 @@ pub fn commands(program: &str, app: &Rc<App>) -> Commands {
         app.clock.stop();
         Ok("".into())
     });
+    crate::dpctl::add(&mut c, app);
+    crate::probe::add(&mut c, app);
     add(&mut c, app, "time/warp", "[large_msecs] msecs", 1, 2, |app, call| warp(app, call));
     c
 }
@@ -139,7 +141,7 @@ fn bundle_of(e: &BridgeEntry, port: &str) -> Option<translate::BundleId> {
 
 fn vlan_and_mac(vlan: &str, mac: &str) -> Result<(u16, wire::EthAddr), String> {
     let v = vlan.parse().ok().filter(|v| *v < 4096).ok_or_else(|| format!("Invalid VLAN ID \"{vlan}\""))?;
-    let m = mac.parse().map_err(|_| format!("bad MAC address \"{mac}\""))?;
+    let m = mac.parse().map_err(|_| "bad MAC address".to_string())?;
     Ok((v, m))
 }
 

@@ -275,7 +275,10 @@ fn interface(bridge: &str, name: &str, row: &Row<'_>) -> InterfaceConfig {
     InterfaceConfig {
         uuid: row.uuid(),
         kind: kind.into(),
-        ofport_request: row.int("ofport_request").and_then(|n| u32::try_from(n).ok()).filter(|n| (1..0xff00).contains(n)),
+        ofport_request: row
+            .int("ofport_request")
+            .and_then(|n| u32::try_from(n).ok())
+            .filter(|n| (1..0xff00).contains(n)),
         mac: row.str("mac").and_then(|s| s.parse().ok()),
         mtu_request: row.int("mtu_request").and_then(|n| u32::try_from(n).ok()),
         options: map(row, "options"),

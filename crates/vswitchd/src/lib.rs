@@ -4,7 +4,9 @@ pub mod app;
 mod backer;
 mod commands;
 pub mod config;
+mod dpctl;
 mod openflow;
+mod probe;
 mod reconcile;
 mod status;
 

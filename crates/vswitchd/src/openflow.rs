@@ -48,7 +48,7 @@ pub async fn listen(app: &Rc<App>, bridge: &str, remote: &Remote) -> Result<Endp
                 accepted = listener.accept() => match accepted {
                     Ok(stream) => {
                         let name = format!("{bridge}<->{}", stream.name);
-                        connections.spawn_local(serve(app.clone(), bridge.clone(), stream, name, Class::Service));
+                        connections.spawn_local(serve(app.clone(), bridge.clone(), stream, name, Class::Service, None));
                     }
                     Err(e) => {
                         vlog_warn!(Module::Connmgr, "{}: accept failed: {}", listener.remote, strerror(&e));
@@ -83,7 +83,7 @@ pub fn connect(app: &Rc<App>, bridge: &str, remote: Remote, keep: Keep) -> Endpo
         loop {
             let now = app.clock.now();
             if reconnect.run(now) == Some(Action::Connect) {
-                attempt(&app, &bridge, &remote, &mut reconnect).await;
+                attempt(&app, &bridge, &remote, keep, &mut reconnect).await;
             }
             let wait = reconnect.next_deadline().map_or(Duration::from_secs(1), |d| d.since(app.clock.now()));
             tokio::time::sleep(wait).await;
@@ -92,7 +92,7 @@ pub fn connect(app: &Rc<App>, bridge: &str, remote: Remote, keep: Keep) -> Endpo
     Endpoint { task, target }
 }
 
-async fn attempt(app: &Rc<App>, bridge: &str, remote: &Remote, reconnect: &mut Reconnect) {
+async fn attempt(app: &Rc<App>, bridge: &str, remote: &Remote, keep: Keep, reconnect: &mut Reconnect) {
     let name = format!("{bridge}<->{remote}");
     vlog_rl!((10, 10), Module::Rconn, Level::Info, "{name}: connecting...");
     reconnect.connecting(app.clock.now());
@@ -100,7 +100,7 @@ async fn attempt(app: &Rc<App>, bridge: &str, remote: &Remote, reconnect: &mut R
         Ok(stream) => {
             vlog_info!(Module::Rconn, "{name}: connected");
             reconnect.connected(app.clock.now());
-            serve(app.clone(), bridge.to_string(), stream, name.clone(), Class::Primary).await;
+            serve(app.clone(), bridge.to_string(), stream, name.clone(), Class::Primary, keep.probe).await;
             vlog_info!(Module::Rconn, "{name}: connection closed by peer");
         }
         Err(e) => {
@@ -108,8 +108,13 @@ async fn attempt(app: &Rc<App>, bridge: &str, remote: &Remote, reconnect: &mut R
         }
     }
     reconnect.disconnected(app.clock.now());
-    vlog_rl!((10, 10), Module::Rconn, Level::Info, "{name}: waiting {} seconds before reconnect",
-        reconnect.backoff().as_secs_f32());
+    vlog_rl!(
+        (10, 10),
+        Module::Rconn,
+        Level::Info,
+        "{name}: waiting {} seconds before reconnect",
+        reconnect.backoff().as_secs_f32()
+    );
 }
 
 /// Removes the connection from its bridge however its task ends.
@@ -125,13 +130,16 @@ impl Drop for Open {
     }
 }
 
-/// Serves one connection to its end.
-async fn serve(app: Rc<App>, bridge: String, mut stream: Stream, name: String, class: Class) {
+/// Serves one connection to its end. After `probe` of silence the peer is asked whether it is there; after as much
+/// again it is given up.
+async fn serve(app: Rc<App>, bridge: String, mut stream: Stream, name: String, class: Class, probe: Option<Duration>) {
     let ready = Rc::new(Notify::new());
     let Some(id) = app.open_connection(&bridge, name.clone(), class, ready.clone()) else { return };
     Counter::VconnOpen.hit();
     let open = Open { app, bridge, id };
     let mut buf = vec![0; READ_ROOM];
+    let mut probed = false;
+    let forever = Duration::from_secs(u64::from(u32::MAX));
     loop {
         let (output, closing) = open.app.take_output(&open.bridge, id);
         if !output.is_empty() && stream.write_all(&output).await.is_err() {
@@ -144,9 +152,20 @@ async fn serve(app: Rc<App>, bridge: String, mut stream: Stream, name: String, c
         tokio::select! {
             read = stream.read(&mut buf) => match read {
                 Ok(0) | Err(_) => return,
-                Ok(n) => open.app.input(&open.bridge, id, &buf[..n]),
+                Ok(n) => {
+                    probed = false;
+                    open.app.input(&open.bridge, id, &buf[..n]);
+                }
             },
             () = ready.notified() => {}
+            () = tokio::time::sleep(probe.unwrap_or(forever)) => {
+                if probed {
+                    vlog_warn!(Module::Rconn, "{name}: no response to inactivity probe, disconnecting");
+                    return;
+                }
+                probed = true;
+                open.app.probe(&open.bridge, id);
+            }
         }
     }
 }

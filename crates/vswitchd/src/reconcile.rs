@@ -32,11 +32,10 @@ pub async fn apply(app: &Rc<App>, config: &Config) {
     Counter::BridgeReconfigure.hit();
     remove_bridges(app, config).await;
     for (name, wanted) in &config.bridges {
-        if !app.state.borrow().bridges.contains_key(name) {
-            if let Err(e) = add_bridge(app, name, wanted).await {
-                vlog_err!(Module::Bridge, "failed to create bridge {name}: {e}");
-                continue;
-            }
+        let exists = app.state.borrow().bridges.contains_key(name);
+        if !exists && let Err(e) = add_bridge(app, name, wanted).await {
+            vlog_err!(Module::Bridge, "failed to create bridge {name}: {e}");
+            continue;
         }
         remove_interfaces(app, name, wanted).await;
     }
@@ -196,12 +195,7 @@ async fn add_interfaces(app: &Rc<App>, bridge: &str, wanted: &config::BridgeConf
     }
 }
 
-async fn add_interface(
-    app: &Rc<App>,
-    bridge: &str,
-    name: &str,
-    wanted: &InterfaceConfig,
-) -> Result<OfPort, String> {
+async fn add_interface(app: &Rc<App>, bridge: &str, name: &str, wanted: &InterfaceConfig) -> Result<OfPort, String> {
     let (attach, kind) = {
         let state = app.state.borrow();
         let entry = state.bridges.get(bridge).ok_or("bridge is gone")?;
@@ -226,8 +220,8 @@ async fn add_interface(
             if let Some(mac) = mac.filter(|_| type_ == "internal") {
                 device.set_mac(mac).map_err(|e| format!("{iface}: could not set MAC address ({})", strerror(&e)))?;
             }
-            let dp = attach(device.clone())
-                .map_err(|e| format!("could not add network device {iface} to ofproto ({e})"))?;
+            let dp =
+                attach(device.clone()).map_err(|e| format!("could not add network device {iface} to ofproto ({e})"))?;
             Ok::<_, String>((device, dp))
         })
         .await??;
@@ -246,6 +240,7 @@ async fn add_interface(
         dp,
         device,
         peer,
+        created: app.clock.now(),
         wanted_mac: wanted.mac,
         wanted_mtu: wanted.mtu_request,
     };
@@ -270,7 +265,12 @@ pub async fn device_facts(device: Option<Arc<dyn Device>>) -> Facts {
         let link = netdev::LinkState { up: true, carrier: true, ..Default::default() };
         return Facts { link, ..Facts::default() };
     };
-    let read = elsewhere(move || Facts { link: device.state().unwrap_or_default(), speed: device.speed() });
+    let read = elsewhere(move || {
+        let mut link = device.state().unwrap_or_default();
+        // What is switched off has no link.
+        link.carrier &= link.up;
+        Facts { link, speed: device.speed() }
+    });
     read.await.unwrap_or_default()
 }
 
@@ -292,6 +292,7 @@ pub fn port_of(name: &str, i: &Interface, facts: &Facts, config: u32) -> Port {
         config,
         bundle: translate::BundleId::default(),
         peer: i.peer.clone(),
+        created: i.created,
     }
 }
 
@@ -334,7 +335,10 @@ async fn choose_address(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig
         let Some(entry) = state.bridges.get(name) else { return };
         const LOCALLY_ADMINISTERED: u8 = 2;
         let of_card = |p: &&Port| {
-            p.of != OfPort::LOCAL && p.kind == "system" && p.mac.0[0] & (1 | LOCALLY_ADMINISTERED) == 0 && !p.mac.is_zero()
+            p.of != OfPort::LOCAL
+                && p.kind == "system"
+                && p.mac.0[0] & (1 | LOCALLY_ADMINISTERED) == 0
+                && !p.mac.is_zero()
         };
         let lowest = entry.bridge.ports.values().filter(of_card).map(|p| p.mac).min();
         let mac = wanted.hwaddr.or(lowest).unwrap_or_else(|| address_from(wanted.uuid));
@@ -408,7 +412,7 @@ async fn controllers(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig) {
         let endpoint = if remote.is_passive() {
             openflow::listen(app, name, &remote).await
         } else {
-            let probe = config.as_ref().and_then(|c| c.inactivity_probe);
+            let probe = config.as_ref().and_then(|c| c.inactivity_probe).or(Some(Duration::from_secs(5)));
             let max_backoff = config.as_ref().and_then(|c| c.max_backoff).unwrap_or(Duration::from_secs(8));
             let keep = Keep { probe: probe.filter(|p| !p.is_zero()), max_backoff };
             Ok(openflow::connect(app, name, remote, keep))

@@ -94,7 +94,8 @@ pub fn outcome(app: &App, replica: &Replica, config: &Config, txn: &mut Txn) {
 /// How the interfaces are, read from the devices where nobody waits; also refreshes the OpenFlow ports. With
 /// `statistics`, counters too.
 pub async fn interfaces(app: &Rc<App>, statistics: bool) -> Vec<Report> {
-    let all: Vec<(String, String, Option<Arc<dyn Device>>)> = {
+    type Named = (String, String, Option<Arc<dyn Device>>);
+    let all: Vec<Named> = {
         let state = app.state.borrow();
         let of = |(b, e): (&String, &BridgeEntry)| -> Vec<_> {
             e.interfaces.iter().map(|(n, i)| (b.clone(), n.clone(), i.device.clone())).collect()
@@ -147,7 +148,9 @@ fn report(
     let patch = i.device.is_none();
     let stats = if patch && stats.is_none() {
         let [rx, rx_bytes, tx, tx_bytes] = switch::packet_in::patch_counters(entry.bridge.shared.id, i.of);
-        Some([("rx_packets", rx), ("rx_bytes", rx_bytes), ("tx_packets", tx), ("tx_bytes", tx_bytes)].map(pair).to_vec())
+        Some(
+            [("rx_packets", rx), ("rx_bytes", rx_bytes), ("tx_packets", tx), ("tx_bytes", tx_bytes)].map(pair).to_vec(),
+        )
     } else {
         stats.map(|s| statistics(&s))
     };

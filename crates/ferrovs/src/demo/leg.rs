@@ -96,9 +96,8 @@ impl Actor {
         }
     }
 
-    fn send(&mut self, to: [u8; 6], ethertype: u16, payload: &[u8]) {
-        let frame = build::tagged(&build::ethernet(to, self.mac, ethertype, payload), TPID, self.vlan);
-        self.queue.send(&mut [PacketBuf::from_bytes(&frame)]);
+    fn send(&mut self, frame: &[u8]) {
+        self.queue.send(&mut [PacketBuf::from_bytes(&build::tagged(frame, TPID, self.vlan))]);
     }
 
     fn packet(&mut self, frame: &[u8]) {
@@ -122,7 +121,7 @@ impl Actor {
         self.arp.insert(spa, sender);
         if p[7] == 1 && tpa == self.address {
             let reply = build::arp(2, self.mac, tpa.into(), sender, spa.into());
-            self.send(sender, ETH_ARP, &reply);
+            self.send(&reply);
         }
     }
 
@@ -142,7 +141,7 @@ impl Actor {
                 let reply = build::icmp_echo(true, id, seq, icmp.get(8..len).unwrap_or(&[]));
                 let back: [u8; 6] = std::array::from_fn(|i| frame[6 + i]);
                 let packet = build::ipv4(to.into(), from.into(), 1, &reply);
-                self.send(back, ETH_IPV4, &packet);
+                self.send(&build::ethernet(back, self.mac, ETH_IPV4, &packet));
             }
             0 => {
                 if let Some(at) = self.waiting.iter().position(|w| w.ping.to == from && w.ping.id == id) {
@@ -165,12 +164,12 @@ impl Actor {
                     Some(mac) => {
                         let echo = build::icmp_echo(false, w.ping.id, 1, &[0x55; 32]);
                         let packet = build::ipv4(self.address.into(), w.ping.to.into(), 1, &echo);
-                        self.send(mac, ETH_IPV4, &packet);
+                        self.send(&build::ethernet(mac, self.mac, ETH_IPV4, &packet));
                         w.last_sent = Some(Instant::now());
                     }
                     None => {
                         let request = build::arp(1, self.mac, self.address.into(), [0; 6], w.ping.to.into());
-                        self.send([0xff; 6], ETH_ARP, &request);
+                        self.send(&request);
                         // Look for the answer soon, and ask again only after a while.
                         if now.duration_since(w.started) < INTERVAL {
                             w.last_sent = Some(now - INTERVAL + Duration::from_millis(20));

@@ -1,5 +1,13 @@
 //! Text forms: flows, groups, meters, messages.
 
+pub mod parse;
+pub mod parse_group;
+pub mod print;
+
+pub use parse::{Use, parse_flow, parse_flow_line, parse_flow_stats_request, parse_packet_out};
+pub use parse_group::{parse_group, parse_group_line, parse_meter};
+pub use print::{format_message, hex_dump};
+
 use flow::MiniMatch;
 use flow::text::{Style, format_match};
 

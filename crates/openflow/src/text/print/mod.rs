@@ -1,0 +1,256 @@
+//! Messages as `ovs-ofctl ofp-print` prints them.
+
+mod control;
+mod flows;
+mod groups;
+mod ports;
+mod tables;
+
+pub use control::{format_async, format_tlv_table};
+pub use flows::{format_flow_mod, format_flow_stats, format_flow_stats_brief};
+pub use groups::{format_bucket, format_group, format_group_mod, format_meter};
+pub use ports::format_port;
+pub use tables::format_features_list;
+
+use std::fmt::Write;
+
+use flow::text::Style;
+
+use crate::codec::Options;
+use crate::codec::types::{Family, identify};
+use crate::error::ErrorMsg;
+use crate::message::Message;
+use crate::version::Version;
+
+/// Prints a whole message. `verbosity` is the number of `-m` options; from 1 on, packets are printed in full.
+pub fn format_message(data: &[u8], verbosity: u32, style: &Style<'_>) -> String {
+    let mut out = String::new();
+    put_message(&mut out, data, verbosity, style);
+    out
+}
+
+/// Appends a whole message.
+pub fn put_message(out: &mut String, data: &[u8], verbosity: u32, style: &Style<'_>) {
+    if data.is_empty() {
+        out.push_str("OpenFlow message is empty\n");
+        return;
+    }
+    let Some(head) = data.first_chunk::<8>() else {
+        let _ = writeln!(out, "OpenFlow packet too short (only {} bytes):", data.len());
+        hex_dump(out, data, 0, true);
+        return;
+    };
+    let len = usize::from(u16::from_be_bytes([head[2], head[3]]));
+    if len > data.len() {
+        put_name(out, data);
+        let _ = writeln!(out, "\n(***truncated to {} bytes from {len}***)", data.len());
+        hex_dump(out, data, 0, true);
+        return;
+    }
+    if len < data.len() {
+        let _ = writeln!(out, "(***only uses {len} bytes out of {}***)", data.len());
+        hex_dump(out, data, 0, true);
+        return;
+    }
+    put_name(out, data);
+    let o = Options { table_id: is_with_table(data), debug_actions: false };
+    match Message::decode_with(data, o) {
+        Ok((version, _, m)) => {
+            put_body(out, &m, version, verbosity, style, data);
+            if !out.ends_with('\n') {
+                out.push('\n');
+            }
+        }
+        Err(e) => {
+            let _ = writeln!(out, "{}***decode error: {e}***", if out.ends_with(':') { " " } else { "" });
+            hex_dump(out, data, 0, true);
+        }
+    }
+}
+
+/// OpenFlow 1.0: whether the high byte of a flow_mod's command can be a table, which is how such messages are read.
+fn is_with_table(data: &[u8]) -> bool {
+    data.first() == Some(&1)
+}
+
+/// `NAME (OF1.3) (xid=0x5):`.
+fn put_name(out: &mut String, data: &[u8]) {
+    let byte = data.first().copied().unwrap_or(0);
+    let xid = data.get(4..8).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
+    let ty = data.get(1).copied().unwrap_or(0xff);
+    let version = Version::from_wire(byte);
+    if ty == 0 {
+        out.push_str("OFPT_HELLO");
+        put_version(out, byte);
+        let _ = write!(out, " (xid={xid:#x}):");
+        return;
+    }
+    let Some(id) = version.and_then(|v| identify(v, data).ok()) else { return };
+    let Some(row) = id.row else { return };
+    out.push_str(row.name);
+    put_version(out, byte);
+    let _ = write!(out, " (xid={xid:#x}):");
+    let stat = matches!(id.family, Family::Stat | Family::NiciraStat | Family::OnfStat);
+    if stat && id.flags != 0 {
+        if id.reply && id.flags & 1 != 0 {
+            out.push_str(" flags=[more]");
+            if id.flags & !1 != 0 {
+                let _ = write!(out, "[***unknown flags {:#06x}***]", id.flags & !1);
+            }
+        } else {
+            let _ = write!(out, " ***unknown flags {:#06x}***", id.flags);
+        }
+    }
+}
+
+fn put_version(out: &mut String, byte: u8) {
+    match byte {
+        1 => {}
+        2..=6 => {
+            let _ = write!(out, " (OF1.{})", byte - 1);
+        }
+        n => {
+            let _ = write!(out, " (OF {n:#04x})");
+        }
+    }
+}
+
+/// Appends bytes as a dump: offset, 16 bytes, and (if `ascii`) the characters.
+pub fn hex_dump(out: &mut String, data: &[u8], base: usize, ascii: bool) {
+    for (i, line) in data.chunks(16).enumerate() {
+        let _ = write!(out, "{:08x} ", base + 16 * i);
+        for n in 0..16 {
+            match line.get(n) {
+                Some(b) => {
+                    let _ = write!(out, "{}{b:02x}", if n == 8 { '-' } else { ' ' });
+                }
+                None if ascii => out.push_str("   "),
+                None => {}
+            }
+        }
+        if line.len() == 8 && ascii {
+            // A dash stands after eight bytes even where nothing follows.
+            let at = out.len() - 24;
+            out.replace_range(at..at + 1, "-");
+        }
+        if ascii {
+            out.push_str(" |");
+            for n in 0..16 {
+                out.push(match line.get(n) {
+                    Some(b) if (0x20..0x7f).contains(b) => *b as char,
+                    Some(_) => '.',
+                    None => ' ',
+                });
+            }
+            out.push('|');
+        }
+        out.push('\n');
+    }
+}
+
+fn put_body(out: &mut String, m: &Message, v: Version, verbosity: u32, style: &Style<'_>, data: &[u8]) {
+    match m {
+        Message::Error(e) => put_error(out, e, verbosity, style),
+        Message::EchoRequest(d) | Message::EchoReply(d) => {
+            let _ = writeln!(out, " {} bytes of payload", d.len());
+            if verbosity > 1 || !d.is_empty() {
+                hex_dump(out, d, 0, true);
+            }
+        }
+        Message::FlowMod(_)
+        | Message::FlowRemoved(_)
+        | Message::FlowStatsRequest(_)
+        | Message::AggregateRequest(_)
+        | Message::FlowStatsReply(_)
+        | Message::AggregateReply(_)
+        | Message::FlowMonitorRequest(_)
+        | Message::FlowMonitorReply(_)
+        | Message::PacketIn(_)
+        | Message::PacketOut(_)
+        | Message::Resume(_) => flows::put(out, m, v, verbosity, style),
+        Message::PortStatus(_)
+        | Message::PortMod(_)
+        | Message::PortDescReply(_)
+        | Message::PortDescRequest(_)
+        | Message::PortStatsRequest(_)
+        | Message::PortStatsReply(_)
+        | Message::QueueStatsRequest(_)
+        | Message::QueueStatsReply(_)
+        | Message::QueueGetConfigRequest(_)
+        | Message::QueueGetConfigReply(_)
+        | Message::QueueDescRequest(_)
+        | Message::QueueDescReply(_) => ports::put(out, m, v, verbosity, style),
+        Message::GroupMod(_)
+        | Message::GroupStatsRequest(_)
+        | Message::GroupStatsReply(_)
+        | Message::GroupDescRequest(_)
+        | Message::GroupDescReply(_)
+        | Message::GroupFeaturesReply(_)
+        | Message::MeterMod(_)
+        | Message::MeterStatsRequest(_)
+        | Message::MeterStatsReply(_)
+        | Message::MeterConfigRequest(_)
+        | Message::MeterConfigReply(_)
+        | Message::MeterFeaturesReply(_) => groups::put(out, m, v, style),
+        Message::TableMod(_)
+        | Message::TableStatus(_)
+        | Message::TableDescReply(_)
+        | Message::TableStatsReply(_)
+        | Message::TableFeaturesRequest(_)
+        | Message::TableFeaturesReply(_) => tables::put(out, m, v, style),
+        _ => control::put(out, m, v, verbosity, style, data),
+    }
+}
+
+fn put_error(out: &mut String, e: &ErrorMsg, verbosity: u32, style: &Style<'_>) {
+    match e.error {
+        None => {
+            let (vendor, ty, code) = e.raw;
+            let _ = vendor;
+            let _ = write!(out, " ***decode error: type={ty} code={code}***\n");
+            hex_dump(out, &e.data, 0, true);
+        }
+        Some(error) => {
+            let _ = writeln!(out, " {error}");
+            let text = matches!(error, crate::Error::HelloFailedIncompatible | crate::Error::HelloFailedEperm);
+            if text {
+                put_ascii(out, &e.data);
+                out.push('\n');
+            } else {
+                let mut inner = String::new();
+                put_quoted_request(&mut inner, &e.data, verbosity, style);
+                out.push_str(&inner);
+            }
+        }
+    }
+}
+
+/// The request that an error is about: it may be cut.
+fn put_quoted_request(out: &mut String, data: &[u8], verbosity: u32, style: &Style<'_>) {
+    put_message(out, data, verbosity, style);
+}
+
+fn put_ascii(out: &mut String, data: &[u8]) {
+    for b in data {
+        match b {
+            0 => break,
+            0x20..0x7f => out.push(*b as char),
+            _ => {
+                let _ = write!(out, "\\x{b:02x}");
+            }
+        }
+    }
+}
+
+/// Appends seconds with as many decimals as needed, at least three: `5.250`.
+pub fn put_duration(out: &mut String, sec: u32, nsec: u32) {
+    let _ = write!(out, "{sec}");
+    // Three decimals always; the rest where the span is that exact.
+    if nsec % 1_000_000 == 0 {
+        let _ = write!(out, ".{:03}", nsec / 1_000_000);
+    } else if nsec % 1_000 == 0 {
+        let _ = write!(out, ".{:06}", nsec / 1_000);
+    } else {
+        let _ = write!(out, ".{nsec:09}");
+    }
+}
