@@ -3,7 +3,7 @@
 use crate::hosted::Hosted;
 use crate::remotes::SharedRemotes;
 use crate::upstream::{self, Follower, Kind, Replication, Source};
-use crate::{Shared, compaction, server_db};
+use crate::{Shared, compaction, config_file, server_db};
 use io::unixctl::{Answer, Commands, Output};
 use io::vlog::Module;
 use io::{vlog_info, vlog_warn};
@@ -19,6 +19,7 @@ pub fn commands(
     shared: &Shared,
     remotes: &SharedRemotes,
     replication: &SharedReplication,
+    config_file: Option<&String>,
     exit: &Rc<Notify>,
 ) -> Commands {
     let mut commands = Commands::new(program);
@@ -32,7 +33,44 @@ pub fn commands(
     observation(&mut commands, shared);
     settings(&mut commands, shared);
     roles(&mut commands, shared, replication);
+    match config_file {
+        None => commands.add("ovsdb-server/reload", "", 0, 0, |_| {
+            Err("Configuration file was not specified on command line".into())
+        }),
+        Some(file) => configured_by_file(&mut commands, shared, remotes, replication, file),
+    }
     commands
+}
+
+/// `reload`; and the commands that a configuration file leaves without effect say so.
+fn configured_by_file(
+    commands: &mut Commands,
+    shared: &Shared,
+    remotes: &SharedRemotes,
+    replication: &SharedReplication,
+    file: &str,
+) {
+    let (core, all, roles, name) = (shared.clone(), remotes.clone(), replication.clone(), file.to_string());
+    commands.add("ovsdb-server/reload", "", 0, 0, move |_| match config_file::load(&core, &all, &roles, &name) {
+        Ok(()) => Ok("".into()),
+        Err(_) => Err("Configuration failed.  See the log file for details.".into()),
+    });
+    for (command, usage) in [
+        ("add-db", "DB"),
+        ("remove-db", "DB"),
+        ("add-remote", "REMOTE"),
+        ("remove-remote", "REMOTE"),
+        ("set-active-ovsdb-server", ""),
+        ("connect-active-ovsdb-server", ""),
+        ("disconnect-active-ovsdb-server", ""),
+        ("set-active-ovsdb-server-probe-interval", ""),
+        ("set-sync-exclude-tables", ""),
+    ] {
+        let file = file.to_string();
+        commands.add(&format!("ovsdb-server/{command}"), usage, 0, 1, move |_| {
+            Err(format!("Update the {file} and use ovsdb-server/reload instead"))
+        });
+    }
 }
 
 /// Replication shared between the commands.
@@ -138,7 +176,7 @@ fn databases(commands: &mut Commands, shared: &Shared, remotes: &SharedRemotes) 
 }
 
 /// Opens a database file and offers it.
-pub fn add_database(shared: &Shared, file: &str) -> Result<(), String> {
+pub fn add_database(shared: &Shared, file: &str) -> Result<String, String> {
     if file.starts_with("relay:") {
         return add_relay(shared, file);
     }
@@ -158,11 +196,11 @@ pub fn add_database(shared: &Shared, file: &str) -> Result<(), String> {
         return Err(format!("ovsdb error: {file}: duplicate database name"));
     }
     shared.borrow_mut().add_database(hosted);
-    Ok(())
+    Ok(name)
 }
 
 /// Offers a database of another server: `relay:DATABASE:REMOTE[,REMOTE]...`.
-fn add_relay(shared: &Shared, text: &str) -> Result<(), String> {
+fn add_relay(shared: &Shared, text: &str) -> Result<String, String> {
     let mut parts = text.splitn(3, ':').skip(1);
     let (Some(name), Some(remotes)) = (parts.next(), parts.next()) else {
         return Err(format!("ovsdb error: {text}: invalid syntax"));
@@ -187,8 +225,9 @@ fn add_relay(shared: &Shared, text: &str) -> Result<(), String> {
     };
     let follower: Follower = upstream::start(shared, source);
     hosted.follower = Some(follower);
+    hosted.file = Some(text.to_string());
     shared.borrow_mut().add_database(hosted);
-    Ok(())
+    Ok(name.to_string())
 }
 
 async fn compact(shared: Shared, wanted: Option<&str>) -> Answer {

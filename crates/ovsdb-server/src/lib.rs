@@ -4,6 +4,7 @@
 //! only the text of a compacted file is made elsewhere.
 
 mod compaction;
+mod config_file;
 mod connection;
 mod control;
 pub mod core;
@@ -43,6 +44,8 @@ pub struct Config {
     pub unixctl: Option<PathBuf>,
     /// True to write whole columns instead of differences to files.
     pub whole_columns: bool,
+    /// A file with remotes and databases, instead of those above.
+    pub config_file: Option<String>,
     /// An active server, of which this one is the backup.
     pub sync_from: Option<String>,
     /// Tables that are not replicated, as `DB:TABLE,…`.
@@ -59,6 +62,7 @@ pub struct Server {
     exit: Rc<Notify>,
     control: Option<io::Listener>,
     program: String,
+    config_file: Option<String>,
 }
 
 impl Server {
@@ -75,7 +79,6 @@ impl Server {
                 return Err("server configuration failed".into());
             }
         }
-        remotes.reconcile(&shared);
         let mut replication = Replication::default();
         replication.active.clone_from(&config.sync_from);
         if let Some(exclude) = &config.sync_exclude {
@@ -85,6 +88,11 @@ impl Server {
             replication.connect(&shared)?;
         }
         let replication = Rc::new(RefCell::new(replication));
+        let remotes = Rc::new(RefCell::new(remotes));
+        match &config.config_file {
+            Some(file) => config_file::load(&shared, &remotes, &replication, file)?,
+            None => remotes.borrow_mut().reconcile(&shared),
+        }
         let control = match &config.unixctl {
             Some(path) => unixctl::bind(path).await?,
             None => None,
@@ -93,8 +101,15 @@ impl Server {
         for _ in 0..8 {
             tokio::task::yield_now().await;
         }
-        let remotes = Rc::new(RefCell::new(remotes));
-        Ok(Server { shared, remotes, replication, exit: Rc::new(Notify::new()), control, program: program.to_string() })
+        Ok(Server {
+            shared,
+            remotes,
+            replication,
+            exit: Rc::new(Notify::new()),
+            control,
+            program: program.to_string(),
+            config_file: config.config_file.clone(),
+        })
     }
 
     /// Notify this to end [`Server::run`].
@@ -112,7 +127,14 @@ impl Server {
         tasks.spawn_local(sync_files(shared.clone()));
         tasks.spawn_local(report_memory(shared.clone()));
         if let Some(control) = self.control.take() {
-            let commands = control::commands(&self.program, &shared, &remotes, &self.replication, &self.exit);
+            let commands = control::commands(
+                &self.program,
+                &shared,
+                &remotes,
+                &self.replication,
+                self.config_file.as_ref(),
+                &self.exit,
+            );
             tasks.spawn_local(unixctl::serve(control, Rc::new(commands)));
         }
         let exit = self.exit.clone();
@@ -183,6 +205,7 @@ enum Choice {
     SyncFrom,
     SyncExclude,
     Active,
+    ConfigFile,
     Tls,
 }
 
@@ -194,6 +217,7 @@ fn table() -> Vec<Opt<Choice>> {
     table.push(long("run", Takes::Value, Choice::Run));
     table.push(long("sync-from", Takes::Value, Choice::SyncFrom));
     table.push(long("sync-exclude-tables", Takes::Value, Choice::SyncExclude));
+    table.push(long("config-file", Takes::Value, Choice::ConfigFile));
     table.push(long("active", Takes::Nothing, Choice::Active));
     table.push(getopt::both("private-key", 'p', Takes::Value, Choice::Tls));
     table.push(getopt::both("certificate", 'c', Takes::Value, Choice::Tls));
@@ -230,6 +254,7 @@ fn start(invocation: &Invocation) -> Result<ExitCode, String> {
             Choice::SyncFrom => config.sync_from = value,
             Choice::SyncExclude => config.sync_exclude = value,
             Choice::Active => config.start_active = true,
+            Choice::ConfigFile => config.config_file = value,
             // Keys may be given, even as `db:…`, where no remote uses TLS.
             Choice::Tls => {}
         }
@@ -243,6 +268,20 @@ fn start(invocation: &Invocation) -> Result<ExitCode, String> {
         return Ok(ExitCode::SUCCESS);
     }
     config.databases = parsed.rest;
+    if let Some(file) = &config.config_file {
+        let given = [
+            (!config.remotes.is_empty(), "--remote"),
+            (config.sync_from.is_some(), "--sync-from"),
+            (config.sync_exclude.is_some(), "--sync-exclude-tables"),
+            (config.start_active, "--active"),
+            (!config.databases.is_empty(), "databases on the command line"),
+        ];
+        if let Some((_, what)) = given.iter().find(|(given, _)| *given) {
+            return Err(format!("--config-file is mutually exclusive with {what}"));
+        }
+        config.config_file = Some(dirs::abs(&dirs::sysconfdir().join("openvswitch"), file).display().to_string());
+        no_dbs = true;
+    }
     if config.databases.is_empty() && !no_dbs {
         config.databases.push(dirs::default_db().display().to_string());
     }

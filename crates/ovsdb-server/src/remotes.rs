@@ -25,11 +25,14 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 /// How one target is to be served.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    max_backoff: Option<Duration>,
-    /// `Some(None)`: never.
-    probe: Option<Option<Duration>>,
-    role: String,
-    read_only: bool,
+    /// Longest time between attempts to connect.
+    pub max_backoff: Option<Duration>,
+    /// Silence before a probe; `Some(None)` for never.
+    pub probe: Option<Option<Duration>>,
+    /// Role of clients, for RBAC.
+    pub role: String,
+    /// True if clients may only read.
+    pub read_only: bool,
 }
 
 /// What is known of a target, for status columns.
@@ -74,6 +77,15 @@ impl Remotes {
             DbRemote::parse(core, name)?;
         }
         self.configured.insert(name.to_string(), Settings::default());
+        Ok(())
+    }
+
+    /// Puts other remotes in the place of all.
+    pub fn replace(&mut self, core: &Core, remotes: BTreeMap<String, Settings>) -> Result<(), String> {
+        for name in remotes.keys().filter(|name| name.starts_with("db:")) {
+            DbRemote::parse(core, name)?;
+        }
+        self.configured = remotes;
         Ok(())
     }
 

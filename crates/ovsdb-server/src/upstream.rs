@@ -395,6 +395,14 @@ impl Replication {
         Ok(())
     }
 
+    /// Follows these sources, and no others.
+    pub fn follow(&mut self, shared: &Shared, sources: Vec<Source>) {
+        self.followers.clear();
+        self.is_backup = !sources.is_empty();
+        self.active = sources.first().and_then(|source| source.remotes.first().cloned());
+        self.followers = sources.into_iter().map(|source| start(shared, source)).collect();
+    }
+
     /// Takes the active role.
     pub fn disconnect(&mut self, shared: &Shared) {
         self.followers.clear();
