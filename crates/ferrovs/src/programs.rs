@@ -41,6 +41,12 @@ pub const PROGRAMS: &[Program] = &[
         main: tools::ovsdb_tool::main,
         linked: true,
     },
+    Program {
+        name: "ovs-ofctl",
+        summary: "query and control OpenFlow switches",
+        main: tools::ovs_ofctl::main,
+        linked: true,
+    },
     Program { name: "ovs-vswitchd", summary: "the switch daemon", main: vswitchd::main, linked: true },
     Program { name: "ovsdb-server", summary: "the database server", main: ovsdb_server::main, linked: true },
 ];

@@ -6,6 +6,7 @@
 
 pub mod bridge;
 pub mod conn;
+mod features;
 mod flow_mod;
 mod group_mod;
 mod handle;

@@ -4,14 +4,14 @@ use crate::bridge::{Bridge, idle_age};
 use crate::conn::ConnId;
 use crate::flow_mod::Selection;
 use crate::port::Port;
-use crate::{INTERNAL_TABLE, group_mod, packet_in};
+use crate::{INTERNAL_TABLE, features, group_mod, packet_in};
 use clock::Instant;
 use flow::OfPort;
 use openflow::message::{
     AggregateStats, BundleControl, FlowStats, FlowStatsRequest, GroupFeatures, Message, Multipart, PortDesc, PortStats,
     QueueRequest, QueueStats, TableStats,
 };
-use openflow::{Error, Xid};
+use openflow::{Error, Version, Xid};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use translate::Rule;
@@ -33,8 +33,14 @@ impl Bridge {
             }
             Message::TableStatsRequest => {
                 self.sync_counters(now);
-                Message::TableStatsReply(Multipart::new(self.table_stats()))
+                let version = self.conns.get(&id).and_then(crate::conn::Conn::version).unwrap_or(Version::V10);
+                Message::TableStatsReply(Multipart::new(self.table_stats(version)))
             }
+            Message::TableFeaturesRequest(r) if r.entries.is_empty() => {
+                Message::TableFeaturesReply(Multipart::new(features::all()))
+            }
+            Message::TableFeaturesRequest(_) => return Err(Error::TableFeaturesFailedEperm),
+            Message::TableDescRequest => Message::TableDescReply(Multipart::new(features::descriptions())),
             Message::PortStatsRequest(port) => Message::PortStatsReply(Multipart::new(self.port_stats(port, now)?)),
             Message::PortDescRequest(port) => Message::PortDescReply(Multipart::new(self.port_descs(port))),
             Message::QueueStatsRequest(r) => Message::QueueStatsReply(Multipart::new(self.queue_stats(r)?)),
@@ -72,7 +78,8 @@ impl Bridge {
         sum
     }
 
-    fn table_stats(&self) -> Vec<TableStats> {
+    fn table_stats(&self, version: Version) -> Vec<TableStats> {
+        let mut all = if version < Version::V13 { features::all() } else { vec![] }.into_iter();
         let tables = self.shared.tables.iter().enumerate().take(usize::from(INTERNAL_TABLE));
         let one = |(i, t): (usize, &translate::view::Table)| {
             let matched = t.matched.load(Relaxed);
@@ -81,7 +88,7 @@ impl Bridge {
                 active: u32::try_from(t.rules.len()).unwrap_or(u32::MAX),
                 lookups: matched + t.missed.load(Relaxed),
                 matched,
-                features: None,
+                features: all.next().map(|f| Box::new(features::in_stats(version, f))),
             }
         };
         tables.map(one).collect()
@@ -191,15 +198,11 @@ pub(crate) fn age(since: Instant, now: Instant) -> openflow::message::Span {
 }
 
 fn group_features() -> GroupFeatures {
-    // Action numbers of OpenFlow 1.1 and later: output 0, copy-ttl 11 to 12 left out, set_mpls_ttl 15, dec_mpls_ttl 16,
-    // push/pop VLAN 17 and 18, push/pop MPLS 19 and 20, set_queue 21, group 22, set/dec nw_ttl 23 and 24, set_field 25.
-    const ACTIONS: u32 =
-        1 | 1 << 15 | 1 << 16 | 1 << 17 | 1 << 18 | 1 << 19 | 1 << 20 | 1 << 21 | 1 << 22 | 1 << 23 | 1 << 24 | 1 << 25;
     GroupFeatures {
         types: 0xf,
         // Weights, liveness, chaining; loops are not looked for when a group changes.
         capabilities: 7,
         max_groups: [openflow::GroupId::MAX.0; 4],
-        actions: [ACTIONS; 4],
+        actions: [features::action_bits() as u32; 4],
     }
 }

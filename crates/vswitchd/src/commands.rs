@@ -21,12 +21,13 @@ pub fn commands(program: &str, app: &Rc<App>) -> Commands {
     add(&mut c, app, "fdb/flush", "[bridge]", 0, 1, |app, call| {
         for_bridges(app, call, |e| {
             e.bridge.shared.macs().flush();
-        })?;
+        })
+        .map_err(|_| "no such bridge".to_string())?;
         changed(app);
         Ok("table successfully flushed".into())
     });
     add(&mut c, app, "fdb/stats-show", "bridge", 1, 1, |app, call| {
-        with_bridge(app, &call.args[0], |e| Ok(e.bridge.fdb_stats().into()))
+        with_bridge(app, &call.args[0], |e| Ok(e.bridge.fdb_stats().into())).map_err(|_| "no such bridge".into())
     });
     add(&mut c, app, "fdb/stats-clear", "[bridge]", 0, 1, |app, call| {
         for_bridges(app, call, |e| e.bridge.shared.macs().stats = Default::default())?;

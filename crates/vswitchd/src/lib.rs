@@ -5,6 +5,7 @@ mod backer;
 mod commands;
 pub mod config;
 mod dpctl;
+mod links;
 mod openflow;
 mod probe;
 mod reconcile;
@@ -63,6 +64,7 @@ pub async fn run(options: &Options, shutdown: impl Future<Output = ()>, ready: i
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut statistics = tokio::time::interval(STATS_INTERVAL);
     statistics.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let links = links::Watch::open();
     tokio::pin!(shutdown);
     loop {
         tokio::select! {
@@ -77,6 +79,7 @@ pub async fn run(options: &Options, shutdown: impl Future<Output = ()>, ready: i
                     }
                 }
             }
+            () = links.changed() => daemon.report(&mut client, false).await,
             _ = second.tick() => app.tick(),
             _ = statistics.tick() => {
                 coverage::sample();

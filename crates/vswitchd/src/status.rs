@@ -103,6 +103,7 @@ pub async fn interfaces(app: &Rc<App>, statistics: bool) -> Vec<Report> {
         state.bridges.iter().flat_map(of).collect()
     };
     let mut reports = vec![];
+    let mut changed = false;
     for (bridge, name, device) in all {
         let facts = device_facts(device.clone()).await;
         let more = tokio::task::spawn_blocking(move || {
@@ -120,11 +121,15 @@ pub async fn interfaces(app: &Rc<App>, statistics: bool) -> Vec<Report> {
         });
         let report = report(entry, i, facts, stats, status);
         if let Some(p) = refreshed {
+            changed |= entry.bridge.ports.get(&p.of) != Some(&p);
             entry.bridge.set_port(p);
         }
         reports.push(report);
         drop(state);
         app.run_events(&bridge);
+    }
+    if changed {
+        app.publish();
     }
     reports
 }

@@ -373,6 +373,12 @@ impl LinkMonitor {
     }
 }
 
+impl AsRawFd for LinkMonitor {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
 impl std::os::fd::AsFd for LinkMonitor {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
