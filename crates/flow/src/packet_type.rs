@@ -45,7 +45,12 @@ impl PacketType {
 
 impl fmt::Display for PacketType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "({},0x{:x})", self.ns(), self.ns_type())
+        // As the original: one digit stands for itself.
+        if self.ns_type() < 10 {
+            write!(f, "({},{})", self.ns(), self.ns_type())
+        } else {
+            write!(f, "({},0x{:x})", self.ns(), self.ns_type())
+        }
     }
 }
 

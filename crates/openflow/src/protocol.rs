@@ -187,12 +187,15 @@ pub fn for_field(field: Field, mask: u128) -> Protocols {
     let all = field.byte_mask();
     let fits = |fixed: Fixed| match fixed {
         Fixed::No => false,
-        Fixed::Exact => mask == all || mask == field.exact_mask(),
+        Fixed::Exact => mask == all,
         Fixed::Cidr => mask.trailing_zeros() + (mask.count_ones()) == width,
         Fixed::Bitwise => true,
     };
     if mask == 0 {
         return Protocols::ANY;
+    }
+    if d.numbers.is_empty() && d.of10 == Fixed::No {
+        return Protocols::NONE;
     }
     if fits(d.of10) {
         return Protocols::ANY;

@@ -44,7 +44,7 @@ pub fn parse(s: &str, names: FlagNames, all: u32) -> Result<(u32, u32), String> 
             Some(m) => number::take_u64(m).ok_or_else(|| s.to_string())?,
             None => (u64::from(all), rest),
         };
-        if !rest.is_empty() || value & !u64::from(all) != 0 {
+        if !rest.is_empty() || (value | mask) & !u64::from(all) != 0 {
             return Err(s.to_string());
         }
         return Ok((value as u32, mask as u32 & all));

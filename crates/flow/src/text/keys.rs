@@ -41,7 +41,13 @@ impl<'a> Iterator for KeyValues<'a> {
         let (value_start, value_end, next) = match bytes.get(key_end) {
             Some(b'(') => {
                 let end = matching_paren(bytes, key_end + 1);
-                (key_end + 1, end, (end + 1).min(bytes.len()))
+                if bytes.get(end + 1..end + 3) == Some(b"->") {
+                    // `check_pkt_larger(100)->reg0[0]` is one value.
+                    let end = value_end(bytes, end + 1);
+                    (key_end + 1, end, (end + 1).min(bytes.len()))
+                } else {
+                    (key_end + 1, end, (end + 1).min(bytes.len()))
+                }
             }
             Some(b':' | b'=') => {
                 let end = value_end(bytes, key_end + 1);

@@ -94,7 +94,7 @@ impl Match {
         let significant = |b: &[u8]| b.len() - b.iter().position(|x| *x != 0).unwrap_or(b.len());
         let full = m.iter().all(|b| *b == 0xff);
         let len = if full { significant(&v) } else { significant(&m).max(significant(&v)) };
-        let len = (len.max(1).div_ceil(4) * 4) as u8;
+        let len = len.max(1) as u8;
         let present = self.mask.tun_md_present();
         if present >> n & 1 != 0 {
             return Err(format!("field tun_metadata{n} set multiple times"));
@@ -229,6 +229,26 @@ impl Printer<'_, '_> {
         self.comma();
     }
 
+    /// `name=N`, whatever the mask.
+    fn plain_dec(&mut self, name: &str, f: Field) {
+        let (v, m) = self.value_of(f);
+        if m != 0 {
+            self.name(name);
+            number::put_dec(self.out, v as u64);
+            self.comma();
+        }
+    }
+
+    /// `name=0x…`, whatever the mask.
+    fn plain_hex(&mut self, name: &str, f: Field) {
+        let (v, m) = self.value_of(f);
+        if m != 0 {
+            self.name(name);
+            number::put_alt_hex(self.out, v);
+            self.comma();
+        }
+    }
+
     fn ipv4(&mut self, name: &str, f: Field) {
         let (v, m) = self.value_of(f);
         if m != 0 {
@@ -298,7 +318,6 @@ impl Printer<'_, '_> {
             self.out.push_str(&packet_type.to_string());
             self.comma();
             if packet_type.ns() == 1 {
-                self.nw_proto();
                 return packet_type.ns_type();
             }
             return 0;
@@ -340,10 +359,6 @@ impl Printer<'_, '_> {
         self.comma();
     }
 
-    fn nw_proto(&mut self) {
-        let _ = self;
-    }
-
     fn registers(&mut self) {
         for n in 0..32u8 {
             if self.mask.reg(usize::from(n)) != 0
@@ -367,12 +382,12 @@ impl Printer<'_, '_> {
         self.hex("tun_gbp_flags", Field::TUN_GBP_FLAGS);
         self.dec("tun_tos", Field::TUN_TOS);
         self.dec("tun_ttl", Field::TUN_TTL);
-        self.dec("tun_erspan_ver", Field::TUN_ERSPAN_VER);
+        self.plain_dec("tun_erspan_ver", Field::TUN_ERSPAN_VER);
         self.hex("tun_erspan_idx", Field::TUN_ERSPAN_IDX);
-        self.dec("tun_erspan_dir", Field::TUN_ERSPAN_DIR);
-        self.hex("tun_erspan_hwid", Field::TUN_ERSPAN_HWID);
-        self.hex("gtpu_flags", Field::TUN_GTPU_FLAGS);
-        self.dec("gtpu_msgtype", Field::TUN_GTPU_MSGTYPE);
+        self.plain_dec("tun_erspan_dir", Field::TUN_ERSPAN_DIR);
+        self.plain_hex("tun_erspan_hwid", Field::TUN_ERSPAN_HWID);
+        self.plain_hex("gtpu_flags", Field::TUN_GTPU_FLAGS);
+        self.plain_dec("gtpu_msgtype", Field::TUN_GTPU_MSGTYPE);
         let m = u32::from(self.mask.tun_flags()) & 1;
         if m != 0 {
             self.name("tun_flags");
@@ -566,10 +581,6 @@ impl Printer<'_, '_> {
             (proto::ETH_IPV4, proto::IP_ICMP) => {
                 self.icmp("icmp_type", Field::TCP_SRC);
                 self.icmp("icmp_code", Field::TCP_DST);
-            }
-            (proto::ETH_IPV4, proto::IP_IGMP) => {
-                self.icmp("igmp_type", Field::TCP_SRC);
-                self.icmp("igmp_code", Field::TCP_DST);
             }
             (proto::ETH_IPV6, proto::IP_ICMPV6) => {
                 self.icmp("icmp_type", Field::TCP_SRC);

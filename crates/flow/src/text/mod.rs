@@ -177,7 +177,7 @@ impl<'a> ParseContext<'a> {
 
     /// A port from its number, its reserved name or its name.
     pub fn port(&mut self, s: &str) -> Option<OfPort> {
-        if let Some(n) = number::parse_u32(s) {
+        if let Some(n) = number::parse_decimal(s) {
             if n < 0xff00 {
                 return Some(OfPort(n));
             }
@@ -212,7 +212,7 @@ impl<'a> ParseContext<'a> {
 
     /// A table from its number or name.
     pub fn table(&mut self, s: &str) -> Option<u8> {
-        if let Some(n) = number::parse_u64(s).filter(|_| s.as_bytes().first().is_some_and(u8::is_ascii_digit)) {
+        if let Some(n) = number::parse_decimal(s) {
             if n <= 255 {
                 return Some(n as u8);
             }

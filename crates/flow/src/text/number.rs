@@ -32,6 +32,11 @@ pub fn parse_u32(s: &str) -> Option<u32> {
     parse_u64(s).and_then(|n| u32::try_from(n).ok())
 }
 
+/// A whole string of decimal digits as a number of 32 bits.
+pub fn parse_decimal(s: &str) -> Option<u32> {
+    if s.bytes().all(|b| b.is_ascii_digit()) { s.parse().ok() } else { None }
+}
+
 /// Appends decimal digits.
 pub fn put_dec(out: &mut String, mut n: u64) {
     let mut buf = [0u8; 20];

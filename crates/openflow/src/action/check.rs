@@ -292,6 +292,10 @@ impl Checker<'_> {
             }
             Action::SetField(s) => {
                 self.field(s.field, false, "set_field")?;
+                if s.field == Field::VLAN_VID && !self.has_vlan() {
+                    self.warnings.push("set_field vlan_vid lacks correct prerequisites".to_string());
+                    return Err(Error::BadActionMatchInconsistent);
+                }
                 s.flow_has_vlan = self.has_vlan();
                 if s.field == Field::VLAN_TCI && s.mask.low() & 0x1000 != 0 {
                     self.set_vlan(s.value.low() & 0x1000 != 0);

@@ -208,7 +208,9 @@ fn number_or_field(s: &str) -> Result<NumberOrField, String> {
 
 /// `clone(ACTIONS)`.
 pub fn parse_clone(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
+    let usable = p.usable;
     let inner = p.nested(s, Place::Clone)?;
+    p.usable = usable;
     p.out.push(Action::Clone(inner.into()));
     Ok(())
 }

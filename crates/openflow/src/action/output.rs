@@ -41,7 +41,7 @@ pub fn parse_output(p: &mut Parser<'_, '_>, arg: &str) -> Parsed {
 }
 
 fn out_of_range_port(arg: &str) -> Option<String> {
-    let n = flow::text::number::parse_u32(arg)?;
+    let n = flow::text::number::parse_decimal(arg)?;
     (n > 0xffff && n < 0xffff_ff00)
         .then(|| format!("port {n} is outside the supported range 0 through ffff or 0xffffff00 through 0xffffffff"))
 }
@@ -108,7 +108,7 @@ pub fn parse_controller(p: &mut Parser<'_, '_>, arg: &str) -> Parsed {
         push_port(p, OfPort::CONTROLLER);
         return Ok(());
     }
-    if arg.bytes().all(|b| b.is_ascii_alphanumeric()) && arg.starts_with(|c: char| c.is_ascii_digit()) {
+    if arg.bytes().all(|b| b.is_ascii_digit()) {
         c.max_len = number16(arg, "max_len")?;
     } else {
         for (key, value) in split_key_values(arg) {

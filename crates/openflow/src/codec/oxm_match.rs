@@ -135,12 +135,6 @@ impl Writer<'_> {
 
     fn network(&mut self) {
         let (key, mask) = (&self.m.key, &self.m.mask);
-        if mask.mpls_lse(0) != 0 {
-            self.exact(Field::MPLS_TC);
-            self.exact(Field::MPLS_BOS);
-            self.exact(Field::MPLS_TTL);
-            self.exact(Field::MPLS_LABEL);
-        }
         let by_packet_type = if mask.packet_type_raw() != 0 { key.packet_type().ethertype() } else { 0 };
         let eth_type = if by_packet_type != 0 {
             by_packet_type
@@ -168,6 +162,12 @@ impl Writer<'_> {
                 self.masked(Field::ARP_TPA);
                 self.masked(Field::ARP_SHA);
                 self.masked(Field::ARP_THA);
+            }
+            proto::ETH_MPLS | proto::ETH_MPLS_MCAST => {
+                self.exact(Field::MPLS_TC);
+                self.exact(Field::MPLS_BOS);
+                self.exact(Field::MPLS_TTL);
+                self.exact(Field::MPLS_LABEL);
             }
             _ => {}
         }
@@ -240,6 +240,9 @@ impl Writer<'_> {
         for f in [Field::NSH_FLAGS, Field::NSH_TTL, Field::NSH_MDTYPE, Field::NSH_NP, Field::NSH_SPI, Field::NSH_SI] {
             if f == Field::NSH_FLAGS { self.masked(f) } else { self.exact(f) }
         }
+        if self.m.key.nsh_mdtype() != 1 {
+            return;
+        }
         for f in [Field::NSH_C1, Field::NSH_C2, Field::NSH_C3, Field::NSH_C4] {
             self.masked(f);
         }
@@ -280,7 +283,7 @@ impl Writer<'_> {
                 continue;
             };
             let (value, mask) = (self.m.key.tun_md_value(slot), self.m.mask.tun_md_value(slot));
-            let exact = mask.iter().all(|b| *b == 0xff);
+            let exact = !slot.masked && mask.iter().all(|b| *b == 0xff);
             let (value, mask) = (oxm::value_from(&value), oxm::value_from(&mask));
             put_entry(self.out, f, self.numbering, &value, (!exact).then_some(&mask), usize::from(slot.len));
         }
@@ -483,9 +486,7 @@ pub fn prereq_met(m: &Match, f: Field) -> bool {
     let first = mask.nw_frag() & 2 == 0 || key.nw_frag() & 2 == 0;
     let l4 = |p: u8| (v4 || v6) && nw_proto == Some(p) && first;
     let icmp6 = v6 && nw_proto == Some(proto::IP_ICMPV6) && first;
-    let nd_type = |t: u16| {
-        icmp6 && mask.tp_src() & 0xff == 0xff && key.tp_src() == t && mask.tp_dst() & 0xff == 0xff && key.tp_dst() == 0
-    };
+    let nd_type = |t: u16| icmp6 && mask.tp_src() & 0xff == 0xff && key.tp_src() == t && key.tp_dst() == 0;
     match f.def().prereq {
         Prereq::None => true,
         Prereq::Ethernet => ethernet,

@@ -80,14 +80,15 @@ pub fn parse_flow(cx: &mut ParseContext<'_>, s: &str, how: Use) -> Parsed<FlowMo
         let (mut parsed, carried) = actions::parse(cx, list, actions::Place::Flow)?;
         usable = usable.and(carried);
         let mut warnings = Vec::new();
-        let checked = check::check_match(&mut parsed, &m, fm.table, 255, &mut warnings);
+        let checked = check::check_match(&mut parsed, &m, fm.table, 0, &mut warnings);
         for w in warnings {
             let module = if w.starts_with("set_field") { "ofp_actions" } else { "meta_flow" };
             cx.warn(module, "WARN", w);
         }
         let fits = checked.map_err(|e| format!("actions are invalid with specified match ({e})"))?;
+        let before = usable;
         usable = usable.and(fits);
-        if usable.is_empty() && !fits.contains(Protocols::ANY) {
+        if before.is_empty() || (usable.is_empty() && !fits.contains(Protocols::ANY)) {
             return Err(format!(
                 "actions are invalid with specified match ({})",
                 crate::Error::BadActionMatchInconsistent
@@ -103,10 +104,7 @@ pub fn parse_flow(cx: &mut ParseContext<'_>, s: &str, how: Use) -> Parsed<FlowMo
 /// OpenFlow 1.0 and 1.1 structures have no place for what IPv6 carries.
 fn match_protocols(m: &Match) -> Protocols {
     let v6 = m.mask.eth_type() == 0xffff && m.key.eth_type() == 0x86dd;
-    if v6 && (48..54).chain([57]).any(|w| w != 49 && m.mask.word(w) != 0) {
-        return Protocols::NXM_OXM_ANY;
-    }
-    if v6 && m.mask.nw_proto() != 0 {
+    if v6 && (44..58).any(|w| m.mask.word(w) != 0) {
         return Protocols::NXM_OXM_ANY;
     }
     Protocols::ANY
