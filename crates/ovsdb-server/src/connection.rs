@@ -8,6 +8,7 @@ use serde_json::Value;
 use session::{Message, Splitter};
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::io::ErrorKind::{ConnectionReset, UnexpectedEof};
 use std::pin::Pin;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
@@ -72,8 +73,10 @@ pub async fn serve(shared: Shared, stream: Stream, id: String, terms: Terms) -> 
     let name = stream.name.clone();
     let session =
         shared.borrow_mut().connect(name.clone(), terms.remote.clone(), terms.role.clone(), id, terms.read_only);
+    let peer = stream.peer.clone();
     let (reader, writer) = tokio::io::split(stream);
-    let mut connection = Connection { shared: shared.clone(), session, reader, writer, splitter: Splitter::default() };
+    let splitter = Splitter::default();
+    let mut connection = Connection { shared: shared.clone(), session, reader, writer, splitter, peer };
     let end = connection.run(terms.probe).await;
     shared.borrow_mut().disconnect(session);
     if let End::Error(reason) = &end {
@@ -88,6 +91,8 @@ struct Connection {
     reader: ReadHalf<Stream>,
     writer: WriteHalf<Stream>,
     splitter: Splitter,
+    /// Who the client is, once it has proved it.
+    peer: std::sync::Arc<std::sync::OnceLock<String>>,
 }
 
 impl Connection {
@@ -154,6 +159,7 @@ impl Connection {
                 read = read_into(&mut self.reader, &mut self.splitter) => match read {
                     Ok(0) => return End::Peer,
                     Ok(_) => {
+                        self.note_peer();
                         last_read = Instant::now();
                         probed = false;
                         match self.process() {
@@ -161,7 +167,8 @@ impl Connection {
                             Err(end) => return end,
                         }
                     }
-                    Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return End::Peer,
+                    // A TLS peer that closes without saying so has closed all the same.
+                    Err(error) if matches!(error.kind(), ConnectionReset | UnexpectedEof) => return End::Peer,
                     Err(error) => return End::Error(io::program::strerror(&error)),
                 },
                 () = wake.notified(), if !urgent => {}
@@ -182,6 +189,15 @@ impl Connection {
                     }
                 }
             }
+        }
+    }
+
+    fn note_peer(&self) {
+        if let Some(name) = self.peer.get()
+            && let Some(session) = self.shared.borrow_mut().sessions.get_mut(&self.session)
+            && session.id.is_empty()
+        {
+            session.id.clone_from(name);
         }
     }
 

@@ -44,6 +44,8 @@ pub struct Config {
     pub unixctl: Option<PathBuf>,
     /// True to write whole columns instead of differences to files.
     pub whole_columns: bool,
+    /// Names and values of TLS options; a value `db:DB,TABLE,COLUMN` stands for what that column holds.
+    pub tls: Vec<(String, String)>,
     /// A file with remotes and databases, instead of those above.
     pub config_file: Option<String>,
     /// An active server, of which this one is the backup.
@@ -89,6 +91,7 @@ impl Server {
         }
         let replication = Rc::new(RefCell::new(replication));
         let remotes = Rc::new(RefCell::new(remotes));
+        remotes.borrow_mut().set_tls(&shared.borrow(), &config.tls)?;
         match &config.config_file {
             Some(file) => config_file::load(&shared, &remotes, &replication, file)?,
             None => remotes.borrow_mut().reconcile(&shared),
@@ -206,7 +209,7 @@ enum Choice {
     SyncExclude,
     Active,
     ConfigFile,
-    Tls,
+    Tls(&'static str),
 }
 
 fn table() -> Vec<Opt<Choice>> {
@@ -219,13 +222,14 @@ fn table() -> Vec<Opt<Choice>> {
     table.push(long("sync-exclude-tables", Takes::Value, Choice::SyncExclude));
     table.push(long("config-file", Takes::Value, Choice::ConfigFile));
     table.push(long("active", Takes::Nothing, Choice::Active));
-    table.push(getopt::both("private-key", 'p', Takes::Value, Choice::Tls));
-    table.push(getopt::both("certificate", 'c', Takes::Value, Choice::Tls));
-    table.push(getopt::both("ca-cert", 'C', Takes::Value, Choice::Tls));
-    for name in ["bootstrap-ca-cert", "peer-ca-cert", "ssl-protocols", "ssl-ciphers", "ssl-ciphersuites"] {
-        table.push(long(name, Takes::Value, Choice::Tls));
+    table.push(getopt::both("private-key", 'p', Takes::Value, Choice::Tls("private-key")));
+    table.push(getopt::both("certificate", 'c', Takes::Value, Choice::Tls("certificate")));
+    table.push(getopt::both("ca-cert", 'C', Takes::Value, Choice::Tls("ca-cert")));
+    for name in
+        ["bootstrap-ca-cert", "peer-ca-cert", "ssl-protocols", "ssl-ciphers", "ssl-ciphersuites", "ssl-server-name"]
+    {
+        table.push(long(name, Takes::Value, Choice::Tls(name)));
     }
-    table.push(long("ssl-server-name", Takes::Value, Choice::Tls));
     table
 }
 
@@ -255,8 +259,7 @@ fn start(invocation: &Invocation) -> Result<ExitCode, String> {
             Choice::SyncExclude => config.sync_exclude = value,
             Choice::Active => config.start_active = true,
             Choice::ConfigFile => config.config_file = value,
-            // Keys may be given, even as `db:…`, where no remote uses TLS.
-            Choice::Tls => {}
+            Choice::Tls(name) => config.tls.push((name.to_string(), value.unwrap_or_default())),
         }
     }
     if settings.help {

@@ -65,12 +65,47 @@ pub struct Remotes {
     /// As given: targets and `db:` names, with settings from a configuration file.
     configured: BTreeMap<String, Settings>,
     running: BTreeMap<String, Running>,
+    tls: Vec<(String, String)>,
 }
 
 /// Remotes shared between the tasks of a server.
 pub type SharedRemotes = Rc<RefCell<Remotes>>;
 
 impl Remotes {
+    /// Takes TLS options; columns that values name must exist.
+    pub fn set_tls(&mut self, core: &Core, options: &[(String, String)]) -> Result<(), String> {
+        for (_, value) in options.iter().filter(|(_, value)| value.starts_with("db:")) {
+            DbRemote::parse(core, value)?;
+        }
+        self.tls = options.to_vec();
+        self.apply_tls(core);
+        Ok(())
+    }
+
+    /// Uses the keys that the options, and the columns that they name, hold now.
+    fn apply_tls(&self, core: &Core) {
+        let mut settings = io::tls::Settings::default();
+        for (name, value) in &self.tls {
+            let value = match value.starts_with("db:") {
+                true => DbRemote::parse(core, value).ok().and_then(|column| column.first(core)),
+                false => Some(value.clone()),
+            };
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                settings.obey(name, Some(&value));
+            }
+        }
+        if let Some((_, value)) = self.tls.iter().find(|(name, _)| name == "ca-cert")
+            && let Some(table) =
+                value.strip_prefix("db:").and_then(|value| value.rsplit_once(',')).map(|(table, _)| table)
+            && let Ok(column) = DbRemote::parse(core, &format!("db:{table},bootstrap_ca_cert"))
+        {
+            settings.bootstrap = column.first(core).as_deref() == Some("true");
+        }
+        if !self.tls.is_empty() && io::tls::settings() != settings {
+            io::tls::configure(settings);
+        }
+    }
+
     /// Adds a remote after checking that what it names exists.
     pub fn add(&mut self, core: &Core, name: &str) -> Result<(), String> {
         if name.starts_with("db:") {
@@ -104,6 +139,7 @@ impl Remotes {
         let mut wanted: BTreeMap<String, Settings> = BTreeMap::new();
         {
             let core = shared.borrow();
+            self.apply_tls(&core);
             for (name, settings) in &self.configured {
                 match DbRemote::parse(&core, name) {
                     _ if !name.starts_with("db:") => {
@@ -175,6 +211,14 @@ impl DbRemote {
             .column_number(column)
             .ok_or_else(|| format!("\"{name}\": table \"{table}\" has no column \"{column}\""))?;
         Ok(DbRemote { database: database.to_string(), table: number, column })
+    }
+
+    /// The column's value in the first row, as text.
+    fn first(&self, core: &Core) -> Option<String> {
+        let hosted = core.dbs.get(&self.database)?;
+        let (uuid, row) = hosted.db.tables()[self.table].rows().next()?;
+        let datum = hosted.db.column(self.table, uuid, row, self.column);
+        Some(ovsdb_data::text::datum_to_bare(&datum))
     }
 
     /// Targets, rows and tables that the column leads to, if it is a reference.

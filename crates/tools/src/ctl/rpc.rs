@@ -103,8 +103,9 @@ fn open(remote: &Remote) -> std::io::Result<Box<dyn Transport>> {
             Box::new(UnixListener::bind(path)?.accept()?.0)
         }
         Remote::PassiveTcp(address) => Box::new(TcpListener::bind(address)?.accept()?.0),
-        Remote::Ssl { .. } | Remote::PassiveSsl(_) => {
-            return Err(std::io::Error::new(ErrorKind::Unsupported, "TLS is not supported by this version"));
+        Remote::Ssl { host, port } => Box::new(io::tls::connect_blocking(host, *port)?),
+        Remote::PassiveSsl(_) => {
+            return Err(std::io::Error::new(ErrorKind::Unsupported, "tools do not listen for TLS connections"));
         }
     })
 }

@@ -46,6 +46,7 @@ struct Options {
     oneline: bool,
     style: Style,
     settings: daemon::Settings,
+    tls: io::tls::Settings,
 }
 
 const GLOBALS: &[(&str, Option<char>, Takes)] = &[
@@ -105,6 +106,7 @@ fn run(invocation: &Invocation, product: &'static Product) -> Result<(), Stop> {
         oneline: false,
         style: Style { format: Format::List, cells: None, headings: true, pretty: false },
         settings: daemon::Settings::default(),
+        tls: io::tls::Settings::default(),
     };
     let (globals, rest) = split_globals(&invocation.args, product)?;
     let mut seconds = None;
@@ -125,6 +127,7 @@ fn run(invocation: &Invocation, product: &'static Product) -> Result<(), Stop> {
         }
     }
     options.settings.open_log(&invocation.name)?;
+    io::tls::configure(options.tls.clone());
     if let Some(seconds) = timeout_seconds(seconds.as_deref())? {
         start_timeout(&invocation.name, seconds);
     }
@@ -158,7 +161,9 @@ fn obey(options: &mut Options, name: &str, value: Option<String>) -> Result<(), 
         "log-file" => options.settings.obey(DaemonOpt::LogFile, value)?,
         "syslog-method" => options.settings.obey(DaemonOpt::SyslogMethod, value)?,
         "syslog-target" => options.settings.obey(DaemonOpt::SyslogTarget, value)?,
-        _ => {}
+        other => {
+            options.tls.obey(other, value.as_deref());
+        }
     }
     Ok(())
 }

@@ -27,6 +27,7 @@ enum Choice {
     Timestamp,
     Force,
     Timeout,
+    Tls(&'static str),
     Ignored,
 }
 
@@ -41,14 +42,14 @@ fn options() -> Vec<Opt<Choice>> {
         long("timestamp", Takes::Nothing, Choice::Timestamp),
         long("force", Takes::Nothing, Choice::Force),
         both("timeout", 't', Takes::Value, Choice::Timeout),
-        both("private-key", 'p', Takes::Value, Choice::Ignored),
-        both("certificate", 'c', Takes::Value, Choice::Ignored),
-        both("ca-cert", 'C', Takes::Value, Choice::Ignored),
-        long("bootstrap-ca-cert", Takes::Value, Choice::Ignored),
-        long("ssl-protocols", Takes::Value, Choice::Ignored),
-        long("ssl-ciphers", Takes::Value, Choice::Ignored),
-        long("ssl-ciphersuites", Takes::Value, Choice::Ignored),
-        long("ssl-server-name", Takes::Value, Choice::Ignored),
+        both("private-key", 'p', Takes::Value, Choice::Tls("private-key")),
+        both("certificate", 'c', Takes::Value, Choice::Tls("certificate")),
+        both("ca-cert", 'C', Takes::Value, Choice::Tls("ca-cert")),
+        long("bootstrap-ca-cert", Takes::Value, Choice::Tls("bootstrap-ca-cert")),
+        long("ssl-protocols", Takes::Value, Choice::Tls("ssl-protocols")),
+        long("ssl-ciphers", Takes::Value, Choice::Tls("ssl-ciphers")),
+        long("ssl-ciphersuites", Takes::Value, Choice::Tls("ssl-ciphersuites")),
+        long("ssl-server-name", Takes::Value, Choice::Tls("ssl-server-name")),
         long("leader-only", Takes::Nothing, Choice::Ignored),
         long("no-leader-only", Takes::Nothing, Choice::Ignored),
     ]);
@@ -139,6 +140,7 @@ fn run(invocation: &Invocation) -> Result<ExitCode, String> {
     let parsed = getopt::parse(&invocation.args, &options(), Order::OptionsFirst)?;
     let mut style = Style { format: Format::Table, cells: None, headings: true, pretty: false };
     let mut settings = daemon::Settings::default();
+    let mut tls = io::tls::Settings::default();
     let (mut timestamp, mut force, mut seconds) = (false, false, None);
     for (choice, value) in parsed.options {
         let text = value.clone().unwrap_or_default();
@@ -152,9 +154,13 @@ fn run(invocation: &Invocation) -> Result<ExitCode, String> {
             Choice::Timestamp => timestamp = true,
             Choice::Force => force = true,
             Choice::Timeout => seconds = value,
+            Choice::Tls(name) => {
+                tls.obey(name, value.as_deref());
+            }
             Choice::Ignored => {}
         }
     }
+    io::tls::configure(tls);
     if settings.help {
         print!("{}", help(&invocation.name));
         return Ok(ExitCode::SUCCESS);
