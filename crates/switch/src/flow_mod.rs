@@ -364,7 +364,7 @@ mod tests {
             self.tables.apply(fm, self.now)
         }
 
-        /// `priority:tp_dst->port` of every rule.
+        /// `priority:tp_dst->port` of every rule, sorted.
         fn dump(&self) -> Vec<String> {
             let any = MiniMatch::default();
             let all = FlowStatsRequest::default();
@@ -376,7 +376,10 @@ mod tests {
                 };
                 format!("{}:{}->{port}", r.priority, r.matching.expand().key.get(Field::TCP_DST))
             };
-            rules.iter().map(text).collect()
+            let mut lines: Vec<String> = rules.iter().map(text).collect();
+            // Rules made at the same instant have no order among themselves.
+            lines.sort();
+            lines
         }
     }
 
