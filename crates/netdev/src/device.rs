@@ -169,6 +169,7 @@ const POOL_LIMIT: usize = 1024;
 
 impl Pool {
     /// An empty buffer with at least [`BUFFER_ROOM`] bytes of room.
+    #[inline]
     pub fn take(&mut self) -> PacketBuf {
         self.free.pop().unwrap_or_else(|| PacketBuf::with_room(BUFFER_ROOM))
     }
@@ -179,6 +180,7 @@ impl Pool {
     }
 
     /// Takes a buffer back.
+    #[inline]
     pub fn give(&mut self, mut packet: PacketBuf) {
         if packet.room() >= LARGE_ROOM {
             if self.large.len() < LARGE_LIMIT && packet.room() <= LARGE_ROOM + BUFFER_ROOM {
