@@ -142,7 +142,13 @@ impl Server {
         }
         let exit = self.exit.clone();
         tasks.run_until(exit.notified()).await;
-        // The answer to "exit" is still on its way.
+        // Clients that can be told hear that their databases go.
+        {
+            let mut core = shared.borrow_mut();
+            let names: Vec<String> = core.dbs.keys().cloned().collect();
+            names.iter().for_each(|name| core.end_monitors(name));
+        }
+        // That, and the answer to "exit", is still on its way.
         let _ = tokio::time::timeout(Duration::from_millis(20), tasks).await;
     }
 }

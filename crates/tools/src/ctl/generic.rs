@@ -235,7 +235,13 @@ pub(crate) fn set_column(
     let parsed = values::parse(table, argument, Some(&["="]))?;
     let column = &table.columns[parsed.column];
     if parsed.value.is_empty() {
-        return Err(format!("{argument}: missing value"));
+        return Err(format!("{argument}: argument does not end in \"=\" followed by a value."));
+    }
+    if parsed.column < FIRST_COLUMN {
+        return Err(format!(
+            "{} does not contain a column whose name matches \"{}\"",
+            table.name, table.columns[parsed.column].name
+        ));
     }
     writable(table, parsed.column, context.store.is_inserted(&table.name, uuid))?;
     let Some(key) = &parsed.key else {

@@ -187,6 +187,10 @@ fn run(invocation: &Invocation) -> Result<ExitCode, String> {
         Some((first, rest)) if args.len() > command.min && is_remote(first) => (first.clone(), rest),
         _ => (dirs::default_remote(), args),
     };
+    let most = command.max.saturating_add(usize::from(command.wants == Wants::Database));
+    if args.len() < command.min || args.len() > most {
+        return Err(format!("invalid syntax for '{name}' (use --help for help)"));
+    }
     let rpc = Rpc::connect(&remote).map_err(|reason| {
         let what = if io::Remote::parse(&remote, 0).is_ok() { "connect" } else { "connect or listen" };
         format!("failed to {what} to \"{remote}\" ({reason})")
@@ -323,7 +327,7 @@ fn list_columns(client: &mut Client, args: &[String]) -> Result<(), String> {
 }
 
 fn parse_transaction(text: &str) -> Result<Vec<Value>, String> {
-    let value: Value = serde_json::from_str(text).map_err(|error| format!("\"{text}\": {error}"))?;
+    let value: Value = json::parse(text.as_bytes()).map_err(|error| format!("\"{text}\": {error}"))?;
     match value {
         Value::Array(items) if items.first().is_some_and(Value::is_string) => Ok(items),
         _ => Err("not a valid OVSDB query".into()),
@@ -361,6 +365,7 @@ fn query(client: &mut Client, args: &[String]) -> Result<(), String> {
 
 fn convert(client: &mut Client, args: &[String]) -> Result<(), String> {
     let schema = read_schema(&args[0])?;
+    client.call("set_db_change_aware", json!([true]))?;
     let params = json!([schema.name, schema.to_json()]);
     let reply = client.rpc.call("convert", params).map_err(|reason| client.lost(reason))?;
     reply.map(|_| ()).map_err(|error| format!("transaction returned error: {}", json::to_string(&error)))
