@@ -158,18 +158,27 @@ pub fn is_id(text: &str) -> bool {
 /// Reads one JSON text. The error says where reading stopped, and why, in the words that scripts know.
 pub fn parse(text: &[u8]) -> Result<Value, String> {
     match serde_json::from_slice(text) {
-        Ok(_) if holds_null_byte(text) => Err(at(text, text.len(), "null bytes not supported in quoted strings")),
-        Ok(value) => Ok(value),
+        Ok(value) => match null_byte(text) {
+            None => Ok(value),
+            Some(escape) => {
+                let close = text[escape..].iter().position(|byte| *byte == b'"').map_or(text.len(), |n| escape + n);
+                Err(at(text, close, "null bytes not supported in quoted strings"))
+            }
+        },
         Err(error) => Err(describe(text, &error)),
     }
 }
 
 /// True if a string of a JSON text holds an escaped null character, which no string of a database may.
 pub fn holds_null_byte(text: &[u8]) -> bool {
+    null_byte(text).is_some()
+}
+
+fn null_byte(text: &[u8]) -> Option<usize> {
     let escape = |&(n, window): &(usize, &[u8])| {
         window == b"\\u0000" && text[..n].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 0
     };
-    text.windows(6).enumerate().any(|found| escape(&found))
+    text.windows(6).enumerate().find(escape).map(|(n, _)| n)
 }
 
 fn at(text: &[u8], byte: usize, why: &str) -> String {

@@ -189,8 +189,8 @@ pub fn datum_from_str(
         } else {
             atoms.push(atom_from_str(&column_type.key, key_text, again(&mut symbols))?);
         }
-        if !rest.is_empty() && !rest.starts_with([' ', ',', '\t', '\n', ']', '}']) {
-            return Err(format!("{text}: syntax error at \"{rest}\""));
+        if let Some(c) = rest.chars().next().filter(|c| ![' ', ',', '\t', '\n', ']', '}'].contains(c)) {
+            return Err(format!("{text}: unexpected \"{c}\" parsing {}", column_type.to_english()));
         }
     }
     if bracketed {

@@ -318,7 +318,7 @@ fn remove(context: &mut Context<'_>) -> Result<(), String> {
     let Some(uuid) = record_of(context, &table.name, &name)? else { return Ok(()) };
     let number = names::column(&table, context.arg(2))?;
     writable(&table, number, false)?;
-    let relaxed = table.columns[number].column_type.relaxed();
+    let relaxed = ColumnType { n_min: 1, ..table.columns[number].column_type.relaxed() };
     let keys = ColumnType { value: None, ..relaxed.clone() };
     let mut datum = context.store.row(&table.name, uuid).map_or(Datum::EMPTY, |row| row[number].clone());
     let call = context.call;

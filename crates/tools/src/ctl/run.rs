@@ -114,7 +114,10 @@ fn run(invocation: &Invocation, product: &'static Product) -> Result<(), Stop> {
     for (_, value) in globals.iter().filter(|(name, _)| *name == "log-file") {
         options.settings.obey(daemon::DaemonOpt::LogFile, value.clone())?;
     }
-    options.settings.open_log(&invocation.name)?;
+    if let Err(error) = options.settings.open_log(&invocation.name) {
+        vlog::log(vlog::Module::Vlog, Level::Warn, format_args!("{error}"));
+        return Err(Stop::Code(ExitCode::FAILURE));
+    }
     for (name, value) in globals {
         match name {
             "timeout" => seconds = value,

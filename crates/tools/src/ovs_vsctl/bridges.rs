@@ -37,7 +37,9 @@ pub(super) fn add_br(context: &mut Context<'_>) -> Result<(), String> {
     let (parent, vlan) = match context.call.args.as_slice() {
         [_] => (None, 0),
         [_, parent, vlan] => {
-            let number: i64 = vlan.parse().unwrap_or(-1);
+            // What does not begin with a number counts as 0, as in scripts that rely on it.
+            let digits = vlan.find(|c: char| !c.is_ascii_digit()).unwrap_or(vlan.len());
+            let number: i64 = if vlan.starts_with('-') { -1 } else { vlan[..digits].parse().unwrap_or(0) };
             if !(0..=4095).contains(&number) {
                 return Err(format!("{}: vlan must be between 0 and 4095", context.call.command.name));
             }

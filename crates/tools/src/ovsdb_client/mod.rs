@@ -175,6 +175,11 @@ fn run(invocation: &Invocation) -> Result<ExitCode, String> {
     let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
         return Err(format!("unknown command '{name}'; use --help for help"));
     };
+    // Before a server and a database are taken off, there may be as many arguments more.
+    let most = command.max.saturating_add(1 + usize::from(command.wants == Wants::Database));
+    if args.len() < command.min || args.len() > most {
+        return Err(format!("invalid syntax for '{name}' (use --help for help)"));
+    }
     let mut daemon = match Daemon::start(invocation, &settings)? {
         Started::Daemon(daemon) => daemon,
         Started::Parent(code) => return Ok(code),
@@ -187,10 +192,6 @@ fn run(invocation: &Invocation) -> Result<ExitCode, String> {
         Some((first, rest)) if args.len() > command.min && is_remote(first) => (first.clone(), rest),
         _ => (dirs::default_remote(), args),
     };
-    let most = command.max.saturating_add(usize::from(command.wants == Wants::Database));
-    if args.len() < command.min || args.len() > most {
-        return Err(format!("invalid syntax for '{name}' (use --help for help)"));
-    }
     let rpc = Rpc::connect(&remote).map_err(|reason| {
         let what = if io::Remote::parse(&remote, 0).is_ok() { "connect" } else { "connect or listen" };
         format!("failed to {what} to \"{remote}\" ({reason})")
