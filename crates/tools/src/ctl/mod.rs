@@ -7,6 +7,7 @@ pub mod rpc;
 pub mod run;
 pub mod show;
 pub mod store;
+pub(crate) mod targets;
 pub mod values;
 
 use crate::table::Table;

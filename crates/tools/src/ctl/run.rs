@@ -139,6 +139,8 @@ fn run(invocation: &Invocation, product: &'static Product) -> Result<(), Stop> {
         start_timeout(&invocation.name, seconds);
     }
     let calls = parse_calls(&rest, product)?;
+    // Without a counter there is no daemon to wait for.
+    options.wait &= !product.generation.1.is_empty();
     let level = if calls.iter().any(|call| writes(call.command.name)) { Level::Info } else { Level::Dbg };
     vlog::log(product.module, level, format_args!("Called as {}", invocation.command_line()));
     Session::open(invocation, product, options, calls)?.work()
