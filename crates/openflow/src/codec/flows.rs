@@ -124,15 +124,17 @@ pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowM
     if v == Version::V10 {
         let m = fixed_match::take_of10(r)?;
         fm.new_cookie = r.u64()?;
-        (fm.command, fm.table) = split_command(r.u16()?, o)?;
+        let command = r.u16()?;
         fm.idle_timeout = r.u16()?;
         fm.hard_timeout = r.u16()?;
         fm.priority = r.u16()?;
         fm.buffer_id = r.u32()?;
         fm.out_port = OfPort(u32::from(r.u16()?));
-        fm.flags = flags_from(r.u16()?, v)?;
+        let flags = r.u16()?;
         fm.modify_cookie = fm.new_cookie != u64::MAX;
         fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
+        (fm.command, fm.table) = split_command(command, o)?;
+        fm.flags = flags_from(flags, v)?;
         let mut m = m;
         flow::normalize(&mut m);
         fm.matching = MiniMatch::new(&m);
@@ -141,14 +143,18 @@ pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowM
     }
     let (cookie, cookie_mask) = (r.u64()?, r.u64()?);
     fm.table = TableId(r.u8()?);
-    fm.command = FlowModCommand::from_wire(r.u8()?).ok_or(Error::FlowModFailedBadCommand)?;
+    let command = r.u8()?;
     fm.idle_timeout = r.u16()?;
     fm.hard_timeout = r.u16()?;
     fm.priority = r.u16()?;
     fm.buffer_id = r.u32()?;
-    fm.out_port = OfPort::from_of11(r.u32()?).ok_or(Error::BadActionBadOutPort)?;
+    let out_port = r.u32()?;
     fm.out_group = GroupId(r.u32()?);
     let (flags, importance) = (r.u16()?, r.u16()?);
+    let m = take_match(r, Strictness::Strict)?;
+    fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
+    fm.command = FlowModCommand::from_wire(command).ok_or(Error::FlowModFailedBadCommand)?;
+    fm.out_port = OfPort::from_of11(out_port).ok_or(Error::BadActionBadOutPort)?;
     fm.flags = flags_from(flags, v)?;
     fm.importance = if v >= Version::V14 { importance } else { 0 };
     if fm.command == FlowModCommand::Add {
@@ -161,9 +167,7 @@ pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowM
     if matches!(fm.command, FlowModCommand::Modify | FlowModCommand::ModifyStrict) && v == Version::V11 {
         fm.flags &= !FF_RESET_COUNTS;
     }
-    let m = take_match(r, Strictness::Strict)?;
     fm.matching = MiniMatch::new(&m);
-    fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
     check::check_for_version(&mut fm.actions, &m, fm.table, v)?;
     Ok(fm)
 }
@@ -172,24 +176,26 @@ pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowM
 pub fn take_nx_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowMod> {
     let mut fm = FlowMod { nicira: true, ..FlowMod::default() };
     fm.new_cookie = r.u64()?;
-    (fm.command, fm.table) = split_command(r.u16()?, o)?;
+    let command = r.u16()?;
     fm.idle_timeout = r.u16()?;
     fm.hard_timeout = r.u16()?;
     fm.priority = r.u16()?;
     fm.buffer_id = r.u32()?;
     fm.out_port = OfPort(u32::from(r.u16()?));
-    fm.flags = flags_from(r.u16()?, Version::V10)?;
+    let flags = r.u16()?;
     let len = usize::from(r.u16()?);
     r.skip(6)?;
     let mut cookie = (0, 0);
     let m = take_nxm(r, len, Strictness::Strict, Some(&mut cookie))?;
     (fm.cookie, fm.cookie_mask) = cookie;
+    fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
+    (fm.command, fm.table) = split_command(command, o)?;
+    fm.flags = flags_from(flags, Version::V10)?;
     if fm.command == FlowModCommand::Add && fm.cookie_mask != 0 {
         return Err(Error::NxBadRequestNxmInvalid);
     }
     fm.modify_cookie = fm.new_cookie != u64::MAX;
     fm.matching = MiniMatch::new(&m);
-    fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
     check::check_for_version(&mut fm.actions, &m, fm.table, v)?;
     Ok(fm)
 }

@@ -267,7 +267,11 @@ pub fn check_group(gm: &GroupMod) -> Result<()> {
         if b.weight != 0 && gm.ty != GroupType::Select && sets && b.weight != 0 {
             return Err(Error::GroupModFailedInvalidGroup);
         }
+        let plain = matches!(gm.ty, GroupType::All | GroupType::Indirect);
         let watched = b.watch_port != OfPort::ANY || b.watch_group != GroupId::ANY;
+        if plain && watched && sets {
+            return Err(Error::GroupModFailedWatchUnsupported);
+        }
         if gm.ty == GroupType::FastFailover && !watched && sets {
             return Err(Error::GroupModFailedInvalidGroup);
         }

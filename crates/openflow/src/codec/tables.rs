@@ -54,9 +54,6 @@ fn take_body(r: &mut Reader<'_>, table: TableId, config: u32, v: Version) -> Res
     if v < Version::V14 {
         return Ok(t);
     }
-    if config & !15 != 0 {
-        return Err(Error::TableModFailedBadConfig);
-    }
     t.eviction = Some(config & 4 != 0);
     t.vacancy = Some(config & 8 != 0);
     while !r.is_empty() {
