@@ -54,16 +54,11 @@ impl FlowRemovedReason {
 }
 
 /// Reads a match block of 1.1 or later.
-pub fn take_match(r: &mut Reader<'_>, v: Version, strictness: Strictness) -> Result<Match> {
-    if v == Version::V11 && r.rest().get(..2) == Some(&[0, 0]) {
-        return fixed_match::take_of11(r);
-    }
-    if v == Version::V11 {
-        return Err(Error::BadMatchBadType);
-    }
+pub fn take_match(r: &mut Reader<'_>, strictness: Strictness) -> Result<Match> {
     if r.rest().get(..2) == Some(&[0, 0]) {
         return fixed_match::take_of11(r);
     }
+    // OXM matches may come in OpenFlow 1.1 too.
     oxm_match::take_block(r, strictness)
 }
 
@@ -166,7 +161,7 @@ pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowM
     if matches!(fm.command, FlowModCommand::Modify | FlowModCommand::ModifyStrict) && v == Version::V11 {
         fm.flags &= !FF_RESET_COUNTS;
     }
-    let m = take_match(r, v, Strictness::Strict)?;
+    let m = take_match(r, Strictness::Strict)?;
     fm.matching = MiniMatch::new(&m);
     fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
     check::check_for_version(&mut fm.actions, &m, fm.table, v)?;
@@ -214,7 +209,9 @@ pub fn put_flow_mod(f: Frame, fm: &FlowMod, table_id: bool) -> Vec<u8> {
                 b.put64(fm.cookie & fm.cookie_mask);
                 b.put64(fm.cookie_mask);
             }
-            b.put8(if fm.table == TableId::ALL && fm.command == FlowModCommand::Add { 0 } else { fm.table.0 });
+            // Only deletes may name all tables (OpenFlow 1.3 §A.3.4.1).
+            let deletes = matches!(fm.command, FlowModCommand::Delete | FlowModCommand::DeleteStrict);
+            b.put8(if fm.table == TableId::ALL && !deletes { 0 } else { fm.table.0 });
             b.put8(fm.command as u8);
             b.put16(fm.idle_timeout);
             b.put16(fm.hard_timeout);
@@ -281,7 +278,7 @@ pub fn take_flow_removed(r: &mut Reader<'_>, v: Version) -> Result<FlowRemoved> 
         fr.table = TableId(r.u8()?);
         fr.reason = reason_of(r.u8()?)?;
         (fr.priority, fr.idle_timeout, fr.hard_timeout, fr.cookie) = (r.u16()?, r.u16()?, r.u16()?, r.u64()?);
-        fr.matching = MiniMatch::new(&take_match(r, v, Strictness::Strict)?);
+        fr.matching = MiniMatch::new(&take_match(r, Strictness::Strict)?);
         let s = super::oxs::take(r)?;
         (fr.duration, fr.packets, fr.bytes) = (s.duration.unwrap_or_default(), s.packets, s.bytes);
         return Ok(fr);
@@ -292,7 +289,7 @@ pub fn take_flow_removed(r: &mut Reader<'_>, v: Version) -> Result<FlowRemoved> 
     fr.duration = Span { sec: r.u32()?, nsec: r.u32()? };
     (fr.idle_timeout, fr.hard_timeout) = (r.u16()?, r.u16()?);
     (fr.packets, fr.bytes) = (r.u64()?, r.u64()?);
-    fr.matching = MiniMatch::new(&take_match(r, v, Strictness::Strict)?);
+    fr.matching = MiniMatch::new(&take_match(r, Strictness::Strict)?);
     Ok(fr)
 }
 
@@ -422,7 +419,7 @@ pub fn take_stats_request(r: &mut Reader<'_>, v: Version) -> Result<FlowStatsReq
     q.out_group = GroupId(r.u32()?);
     r.skip(4)?;
     (q.cookie, q.cookie_mask) = (r.u64()?, r.u64()?);
-    q.matching = MiniMatch::new(&take_match(r, v, Strictness::Strict)?);
+    q.matching = MiniMatch::new(&take_match(r, Strictness::Strict)?);
     Ok(q)
 }
 
@@ -496,7 +493,7 @@ fn take_flow(r: &mut Reader<'_>, v: Version, nicira: bool, o: Options) -> Result
         e.skip(1)?;
         (fs.priority, fs.idle_timeout, fs.hard_timeout) = (e.u16()?, e.u16()?, e.u16()?);
         (fs.flags, fs.importance, fs.cookie) = (e.u16()?, e.u16()?, e.u64()?);
-        fs.matching = MiniMatch::new(&take_match(&mut e, v, Strictness::Strict)?);
+        fs.matching = MiniMatch::new(&take_match(&mut e, Strictness::Strict)?);
         let s = super::oxs::take(&mut e)?;
         fs.duration = s.duration.unwrap_or_default();
         fs.idle_age = s.idle.map(|i| u16::try_from(i.sec).unwrap_or(u16::MAX));
@@ -527,7 +524,7 @@ fn take_flow(r: &mut Reader<'_>, v: Version, nicira: bool, o: Options) -> Result
         fs.importance = if v >= Version::V14 { importance } else { 0 };
         e.skip(2)?;
         (fs.cookie, fs.packets, fs.bytes) = (e.u64()?, e.u64()?, e.u64()?);
-        fs.matching = MiniMatch::new(&take_match(&mut e, v, Strictness::Strict)?);
+        fs.matching = MiniMatch::new(&take_match(&mut e, Strictness::Strict)?);
     }
     fs.actions = instruction::decode_flow(context(v, o), e.rest())?;
     Ok(fs)
@@ -602,7 +599,8 @@ fn put_flow(b: &mut Vec<u8>, fs: &FlowStats, v: Version, nicira: bool) {
             b.put16(if v >= Version::V14 { fs.importance } else { 0 });
             b.zeros(2);
             counts(b, |n| n);
-            put_match(b, &m, v);
+            // What 1.1's own structure cannot say, such as registers, must not be lost in a dump.
+            oxm_match::put_block(b, &m, v);
         }
     }
     instruction::encode_flow(b, &fs.actions, v);

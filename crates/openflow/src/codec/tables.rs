@@ -170,7 +170,9 @@ fn oxm_bitmap(set: &FieldSet) -> u64 {
 fn from_oxm_bitmap(bits: u64) -> FieldSet {
     let mut set = FieldSet::default();
     for n in (0..40u8).filter(|n| bits >> n & 1 != 0) {
-        if let Some(f) = oxm::field_of(0x8000, 0, n) {
+        if let Some(f) = oxm::field_of(0x8000, 0, n)
+            && f.def().numbers.iter().any(|x| x.class == 0x8000 && x.min_version <= Version::V12.to_wire())
+        {
             set.insert(f);
         }
     }

@@ -254,6 +254,9 @@ fn put_custom(out: &mut String, list: &[(String, u64)]) {
             continue;
         }
         if n % 3 == 0 {
+            while out.ends_with(' ') {
+                out.pop();
+            }
             out.push_str("\n                      ");
         }
         n += 1;
