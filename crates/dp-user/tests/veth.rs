@@ -80,7 +80,9 @@ fn hosts_talk_through_the_switch() {
 
 fn datagrams(lab: &Lab) {
     let bind = |i: usize| {
-        lab.hosts[i].run(|| UdpSocket::bind(SocketAddr::new(ADDRESSES[i].into(), 5000))).expect("a socket in the namespace")
+        lab.hosts[i]
+            .run(|| UdpSocket::bind(SocketAddr::new(ADDRESSES[i].into(), 5000)))
+            .expect("a socket in the namespace")
     };
     let (a, b) = (bind(0), bind(1));
     b.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
@@ -115,7 +117,11 @@ fn stream(lab: &Lab) {
     drop(client);
     assert_eq!(server.join().expect("the server's thread"), (TOTAL, 0));
     let stats = lab.dp_stats();
-    assert!(stats.0 < (TOTAL / 1000) as u64, "{} packets for {TOTAL} bytes: segmentation was not left to the end", stats.0);
+    assert!(
+        stats.0 < (TOTAL / 1000) as u64,
+        "{} packets for {TOTAL} bytes: segmentation was not left to the end",
+        stats.0
+    );
 }
 
 impl Lab {
