@@ -32,6 +32,8 @@ BANNED_NAMES = {"util", "utils", "common", "misc", "lib", "helpers"}
 PURE_ROWS = 3
 PURE_TOO = {"translate"}
 IMPURE_CRATES = {"tokio", "rustix", "libc", "socket2", "mio"}
+# Database files are locked with fcntl, as the original's are, so that either server sees the other's lock.
+EXCUSED = {("ovsdb", "rustix")}
 LONGEST_FILE = 900
 
 
@@ -66,7 +68,7 @@ def layers():
                     bad.append(f"{name} (row {ROWS[name]}) depends on {other} (row {ROWS.get(other)})")
                 if other in ONLY_VSWITCHD and name != "vswitchd":
                     bad.append(f"{name} depends on {other}: only vswitchd names concrete datapaths")
-            elif other in IMPURE_CRATES and (ROWS[name] < PURE_ROWS or name in PURE_TOO):
+            elif other in IMPURE_CRATES and (name, other) not in EXCUSED and (ROWS[name] < PURE_ROWS or name in PURE_TOO):
                 bad.append(f"{name} (row {ROWS[name]}) depends on {other}: its row does no input or output")
     return bad
 

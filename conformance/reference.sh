@@ -54,7 +54,7 @@ fi
 
 # Built beside its final place and renamed, so that an interrupted run leaves nothing half-done behind.
 new=$dir.new.$$
-trap 'rm -rf "$new"' EXIT
+trap 'rm -rf --one-file-system "$new"' EXIT
 trap 'exit 1' INT TERM
 mkdir -p "$(dirname "$dir")"
 # debootstrap marks the folder's file system; a folder mounted nodev or noexec cannot hold it.
@@ -72,7 +72,7 @@ else
 fi
 rm -rf "$new/tmp/vtep" "$new"/var/cache/apt/archives/*.deb
 : >"$new/.ferrovs-complete"
-rm -rf "$dir"
+rm -rf --one-file-system "$dir"
 mv "$new" "$dir"
 trap - EXIT
 complete || fail "the set-up finished but programs are missing in $dir"

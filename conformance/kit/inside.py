@@ -181,7 +181,7 @@ class Sandbox:
         settings = " ".join(shlex.quote(s) for s in settings)
         for command in (
             f"ip netns add {name}",
-            f"ip link add {name} address 02:00:00:00:01:{n:02x} type veth peer name eth0 netns {name}",
+            f"ip link add name {name} address 02:00:00:00:01:{n:02x} type veth peer name eth0 netns {name}",
             f"ip link set {name} up",
             f"ip netns exec {name} sh -c 'echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6; :'",
             f"ip -n {name} link set eth0 address 02:00:00:00:00:{n:02x} up",
@@ -235,7 +235,9 @@ def transcript(out, err, code):
 def sorted_tree(text):
     """Records (separated by empty lines) or indented siblings in alphabetical order, each with what is below it."""
     if "\n\n" in text:
-        return "\n\n".join(sorted(text.rstrip("\n").split("\n\n"))) + "\n"
+        records = text.rstrip("\n").split("\n\n")
+        records = [sorted_tree(r + "\n").rstrip("\n") if "\n " in r else r for r in records]
+        return "\n\n".join(sorted(records)) + "\n"
     groups, inner = [], None
     for line in text.splitlines(keepends=True):
         depth = len(line) - len(line.lstrip(" "))

@@ -10,15 +10,58 @@
 
 mod rule;
 mod subtable;
+mod trie;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use flow::{FlowKey, FlowMask, MiniKey, MiniMatch};
+use flow::{Field, FlowKey, FlowMask, MiniKey, MiniMatch};
 use snapshot::Published;
 
 pub use rule::{Clause, Payload, Rule};
 use subtable::Subtable;
+use trie::{Trie, Walk};
+
+/// Address fields whose prefixes are kept in tries.
+pub(crate) const PREFIX_FIELDS: [Field; 4] = [Field::IP_SRC, Field::IP_DST, Field::IPV6_SRC, Field::IPV6_DST];
+
+/// Length of a mask of `bits` bits that is a prefix; 0 for one that is not.
+pub(crate) fn prefix_len(mask: u128, bits: u32) -> u32 {
+    let left = mask << (128 - bits);
+    let len = left.leading_ones();
+    if left.count_ones() == len { len } else { 0 }
+}
+
+/// What the tries say about one key, found out when first asked.
+pub(crate) struct Prefixes<'a> {
+    tries: &'a [Trie; PREFIX_FIELDS.len()],
+    walks: [Option<Walk>; PREFIX_FIELDS.len()],
+}
+
+impl Prefixes<'_> {
+    /// Whether some trie shows that no rule whose masks have these lengths can match. Then `wc` has the bits that say so,
+    /// which are not more than the masks have.
+    pub fn rule_out(&mut self, key: &FlowKey, lens: &[u32; PREFIX_FIELDS.len()], wc: &mut FlowMask) -> bool {
+        for (i, &len) in lens.iter().enumerate() {
+            if len == 0 {
+                continue;
+            }
+            let field = PREFIX_FIELDS[i];
+            let bits = u32::from(field.def().bits);
+            let walk = *self.walks[i].get_or_insert_with(|| self.tries[i].walk(key.get(field) << (128 - bits)));
+            if walk.has(len) {
+                continue;
+            }
+            let told = if walk.bits == 0 { 0 } else { (u128::MAX << (128 - walk.bits)) >> (128 - bits) };
+            let known = wc.get(field);
+            if walk.bits <= len || known & told == told {
+                wc.set(field, known | told);
+                return true;
+            }
+        }
+        false
+    }
+}
 
 /// A subtable with the greatest priority in it.
 struct Ranked<T> {
@@ -47,6 +90,7 @@ struct Writer<T> {
 pub struct Classifier<T> {
     /// Greatest priority first.
     ranked: Published<Vec<Ranked<T>>>,
+    tries: [Trie; PREFIX_FIELDS.len()],
     writer: Mutex<Writer<T>>,
 }
 
@@ -62,6 +106,7 @@ impl<T: Payload> Classifier<T> {
     pub fn new() -> Self {
         Classifier {
             ranked: Published::new(Vec::new()),
+            tries: Default::default(),
             writer: Mutex::new(Writer { subtables: HashMap::new(), rules: 0 }),
         }
     }
@@ -80,7 +125,7 @@ impl<T: Payload> Classifier<T> {
             })
             .collect();
         ranked.sort_by_key(|r| std::cmp::Reverse(r.max_priority));
-        self.ranked.publish(ranked);
+        self.ranked.publish(Arc::new(ranked));
     }
 
     /// Adds a rule. Rules with the same match and priority may be in the table together if no version sees both.
@@ -93,6 +138,10 @@ impl<T: Payload> Classifier<T> {
             .entry(mask.clone())
             .or_insert_with(|| Owned { subtable: Arc::new(Subtable::new(mask)), priorities: BTreeMap::new() });
         let greatest = owned.priorities.last_key_value().is_none_or(|(&p, _)| priority > p);
+        // Tries first: a reader that finds the rule's subtable must not be told that there is no such prefix.
+        for (i, &len) in owned.subtable.prefix_lens.iter().enumerate().filter(|(_, len)| **len > 0) {
+            self.tries[i].insert(address(&rule.matching, i), len);
+        }
         owned.subtable.insert(rule);
         *owned.priorities.entry(priority).or_insert(0) += 1;
         writer.rules += 1;
@@ -108,6 +157,9 @@ impl<T: Payload> Classifier<T> {
         let Some(owned) = writer.subtables.get_mut(&mask) else { return false };
         if !owned.subtable.remove(rule) {
             return false;
+        }
+        for (i, &len) in owned.subtable.prefix_lens.iter().enumerate().filter(|(_, len)| **len > 0) {
+            self.tries[i].remove(address(&rule.matching, i), len);
         }
         let left = owned.priorities.get_mut(&rule.priority).map_or(0, |n| {
             *n -= 1;
@@ -143,7 +195,7 @@ impl<T: Payload> Classifier<T> {
     /// Different masks.
     #[must_use]
     pub fn masks(&self) -> usize {
-        self.ranked.read().len()
+        self.ranked.load().len()
     }
 
     /// The rule of greatest priority that matches `key` in `version`. Adds the bits that were looked at to `wc`.
@@ -163,11 +215,12 @@ impl<T: Payload> Classifier<T> {
         mut soft: Option<&mut Vec<Arc<Rule<T>>>>,
     ) -> Option<Arc<Rule<T>>> {
         let mut best: Option<Arc<Rule<T>>> = None;
-        for ranked in self.ranked.read().iter() {
+        let mut prefixes = Prefixes { tries: &self.tries, walks: [None; PREFIX_FIELDS.len()] };
+        for ranked in self.ranked.load().iter() {
             if best.as_ref().is_some_and(|b| b.priority >= ranked.max_priority) {
                 break;
             }
-            ranked.subtable.lookup(key, wc.as_deref_mut(), |rule| {
+            ranked.subtable.lookup(key, wc.as_deref_mut(), &mut prefixes, |rule| {
                 if best.as_ref().is_some_and(|b| b.priority >= rule.priority) {
                     return true;
                 }
@@ -226,7 +279,7 @@ impl<T: Payload> Classifier<T> {
     #[must_use]
     pub fn find_overlap(&self, version: u64, matching: &MiniMatch, priority: u32) -> Option<Arc<Rule<T>>> {
         let mut found = None;
-        for ranked in self.ranked.read().iter() {
+        for ranked in self.ranked.load().iter() {
             if ranked.max_priority < priority || found.is_some() {
                 break;
             }
@@ -241,7 +294,7 @@ impl<T: Payload> Classifier<T> {
 
     /// Calls `each` with every rule visible in `version`, in no order.
     pub fn for_each(&self, version: u64, mut each: impl FnMut(&Arc<Rule<T>>)) {
-        for ranked in self.ranked.read().iter() {
+        for ranked in self.ranked.load().iter() {
             ranked.subtable.for_each(|rule| {
                 if rule.visible_in(version) {
                     each(rule);
@@ -254,7 +307,7 @@ impl<T: Payload> Classifier<T> {
     /// commands).
     pub fn for_each_within(&self, version: u64, matching: &MiniMatch, mut each: impl FnMut(&Arc<Rule<T>>)) {
         let mask = matching.mask();
-        for ranked in self.ranked.read().iter() {
+        for ranked in self.ranked.load().iter() {
             if ranked.subtable.mask.contains(&mask) {
                 ranked.subtable.for_each(|rule| {
                     if rule.visible_in(version) && rule.matching.is_within(matching) {
@@ -264,6 +317,16 @@ impl<T: Payload> Classifier<T> {
             }
         }
     }
+}
+
+/// The address of prefix field `i` in a match, left-aligned.
+fn address(matching: &MiniMatch, i: usize) -> u128 {
+    let def = PREFIX_FIELDS[i].def();
+    let (word, shift) = (usize::from(def.word), u32::from(def.shift));
+    if def.bits == 128 {
+        return u128::from(matching.key_word(word)) << 64 | u128::from(matching.key_word(word + 1));
+    }
+    u128::from((matching.key_word(word) >> shift) as u32) << 96
 }
 
 fn same_values(a: &MiniMatch, b: &MiniMatch) -> bool {

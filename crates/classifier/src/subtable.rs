@@ -8,11 +8,15 @@ use flow::{FlowKey, FlowMask, MiniKey};
 use papaya::HashMap;
 
 use crate::rule::Rule;
+use crate::trie::PortSet;
+use crate::{PREFIX_FIELDS, Prefixes, prefix_len};
 
 /// Words where the stages of a lookup end: metadata and registers, link layer, network layer. Tunnel metadata comes
 /// with the first stage though it lies behind.
 const STAGE_ENDS: [usize; 3] = [39, 44, 57];
 const TUNNEL_FROM: usize = 58;
+/// The stage of the network layer, before which prefixes are looked up.
+const PREFIX_STAGE: usize = 2;
 /// Stages of a lookup.
 pub(crate) const STAGES: usize = 4;
 
@@ -88,6 +92,56 @@ pub(crate) struct Subtable<T> {
     /// Number of rules by the hash of their words up to a stage; only for stages that more words follow.
     indices: [Option<Map<u32>>; STAGES - 1],
     rules: Map<Bucket<T>>,
+    /// Length of the mask of each prefix field; 0: not matched, or not a prefix.
+    pub prefix_lens: [u32; PREFIX_FIELDS.len()],
+    /// Values of the transport port that is matched, the source's where both are.
+    ports: Option<Ports>,
+}
+
+/// Word of the transport ports.
+const PORT_WORD: usize = 57;
+
+/// The ports of a subtable's rules, as far as their mask goes.
+struct Ports {
+    shift: u32,
+    mask: u16,
+    set: PortSet,
+    /// Rules by value; only the writer looks.
+    counts: std::sync::Mutex<std::collections::HashMap<u16, u32>>,
+}
+
+impl Ports {
+    fn of(mask: &MiniKey) -> Option<Ports> {
+        let word = mask.word(PORT_WORD);
+        let (src, dst) = ((word >> 48) as u16, (word >> 32) as u16);
+        let (shift, mask) = match (src, dst) {
+            (0, m) if m != 0 => (32, m),
+            // Of two ports the source comes first; where it tells, the other need not be looked at.
+            (m, _) if m != 0 => (48, m),
+            _ => return None,
+        };
+        Some(Ports { shift, mask, set: PortSet::default(), counts: Default::default() })
+    }
+
+    fn value(&self, word: u64) -> u16 {
+        (word >> self.shift) as u16 & self.mask
+    }
+
+    fn change(&self, word: u64, add: bool) {
+        let value = self.value(word);
+        let mut counts = self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let count = counts.entry(value).or_insert(0);
+        if add {
+            *count += 1;
+            self.set.insert(value);
+        } else {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                counts.remove(&value);
+                self.set.remove(value);
+            }
+        }
+    }
 }
 
 impl<T: Send + Sync + 'static> Subtable<T> {
@@ -103,7 +157,9 @@ impl<T: Send + Sync + 'static> Subtable<T> {
             let begins = if s == 0 { 0 } else { ends[s - 1] };
             (ends[s] > begins && ends[s] < total).then(Map::default)
         });
-        Subtable { mask, words: words.into(), ends, indices, rules: Map::default() }
+        let prefix_lens = PREFIX_FIELDS.map(|field| prefix_len(mask.expand().get(field), field.def().bits.into()));
+        let ports = Ports::of(&mask);
+        Subtable { mask, words: words.into(), ends, indices, rules: Map::default(), prefix_lens, ports }
     }
 
     fn hash(&self, stage: usize, from: u64, word: impl Fn(usize) -> u64) -> u64 {
@@ -126,9 +182,22 @@ impl<T: Send + Sync + 'static> Subtable<T> {
 
     /// Calls `each` with the rules that match, greatest priority first, until it says stop by returning true.
     /// Adds to `wc` the bits that were looked at.
-    pub fn lookup(&self, key: &FlowKey, wc: Option<&mut FlowMask>, mut each: impl FnMut(&Arc<Rule<T>>) -> bool) {
+    pub fn lookup(
+        &self,
+        key: &FlowKey,
+        mut wc: Option<&mut FlowMask>,
+        prefixes: &mut Prefixes<'_>,
+        mut each: impl FnMut(&Arc<Rule<T>>) -> bool,
+    ) {
         let mut hash = 0;
         for stage in 0..STAGES {
+            if stage == PREFIX_STAGE
+                && let Some(wc) = wc.as_deref_mut()
+                && prefixes.rule_out(key, &self.prefix_lens, wc)
+            {
+                self.unwildcard(usize::from(self.ends[stage - 1]), wc);
+                return;
+            }
             hash = self.hash(stage, hash, |i| key.word(i));
             if let Some(Some(index)) = self.indices.get(stage)
                 && !index.pin().contains_key(&finish_hash(hash))
@@ -139,15 +208,35 @@ impl<T: Send + Sync + 'static> Subtable<T> {
                 return;
             }
         }
-        if let Some(wc) = wc {
-            self.unwildcard(self.words.len(), wc);
-        }
         let rules = self.rules.pin();
-        let Some(bucket) = rules.get(&finish_hash(hash)) else { return };
+        let bucket = rules.get(&finish_hash(hash));
+        if let Some(wc) = wc {
+            match &self.ports {
+                Some(ports) if bucket.is_none() => self.unwildcard_ports(key, ports, wc),
+                _ => self.unwildcard(self.words.len(), wc),
+            }
+        }
+        let Some(bucket) = bucket else { return };
         for rule in bucket.rules() {
             if rule.matching.matches(key) && each(rule) {
                 return;
             }
+        }
+    }
+
+    /// No rule matched in the last stage: of the port, only the bits that tell it from every rule's port.
+    fn unwildcard_ports(&self, key: &FlowKey, ports: &Ports, wc: &mut FlowMask) {
+        let value = ports.value(key.word(PORT_WORD));
+        let bits = ports.set.distinguishing_bits(value);
+        for &(i, m) in &self.words {
+            let i = usize::from(i);
+            let mut looked = m;
+            if i == PORT_WORD {
+                let port = ports.mask & (0xffffu32 << (16 - bits)) as u16;
+                let other = if bits < 16 { 0xffff << 32 | 0xffff << 48 } else { 0xffff << ports.shift };
+                looked = m & !other | u64::from(port) << ports.shift;
+            }
+            wc.set_word(i, wc.word(i) | looked);
         }
     }
 
@@ -166,6 +255,9 @@ impl<T: Send + Sync + 'static> Subtable<T> {
             if let Some(Some(index)) = self.indices.get(stage) {
                 index.pin().update_or_insert(finish_hash(hash), |n| n + 1, 1);
             }
+        }
+        if let Some(ports) = &self.ports {
+            ports.change(matching.key_word(PORT_WORD), true);
         }
         let hash = finish_hash(hash);
         let map = self.rules.pin();
@@ -190,6 +282,9 @@ impl<T: Send + Sync + 'static> Subtable<T> {
         match Bucket::from_rules(rules) {
             Some(bucket) => drop(map.insert(hash, bucket).is_some()),
             None => drop(map.remove(&hash).is_some()),
+        }
+        if let Some(ports) = &self.ports {
+            ports.change(rule.matching.key_word(PORT_WORD), false);
         }
         let mut hash = 0;
         for stage in 0..STAGES {

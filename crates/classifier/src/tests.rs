@@ -96,7 +96,7 @@ fn arbitrary_rule() -> impl Strategy<Value = (u32, Vec<(Field, u128, u128)>)> {
         Just(Field::TCP_DST),
         Just(Field::REG0)
     ];
-    let mask = prop_oneof![Just(FULL), Just(0xffu128), Just(0xf0)];
+    let mask = prop_oneof![Just(FULL), Just(0xffu128), Just(0xf0), Just(FULL << 4), Just(FULL << 5)];
     let part = (field, 0u128..4, mask).prop_map(|(f, v, m)| (f, v * 0x11, m));
     (0u32..6, proptest::collection::vec(part, 0..4))
 }

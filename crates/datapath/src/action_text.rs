@@ -224,12 +224,11 @@ fn userspace(out: &mut String, cookie: &UserCookie, pid: u32, names: &dyn PortNa
             write!(out, ")")
         }
         UserCookie::Controller { dont_send, continuation, recirc_id, rule_cookie, controller_id, max_len, reason } => {
-            write!(
-                out,
-                ",controller(reason={reason},dont_send={},continuation={},recirc_id={recirc_id},rule_cookie={rule_cookie:#x},controller_id={controller_id},max_len={max_len})",
-                u8::from(*dont_send),
-                u8::from(*continuation)
-            )
+            let (quiet, resumes) = (u8::from(*dont_send), u8::from(*continuation));
+            let cookie = if *rule_cookie == 0 { "0".to_owned() } else { format!("{rule_cookie:#x}") };
+            let _ = write!(out, ",controller(reason={reason},dont_send={quiet},continuation={resumes}");
+            let _ = write!(out, ",recirc_id={recirc_id},rule_cookie={cookie}");
+            write!(out, ",controller_id={controller_id},max_len={max_len})")
         }
     };
     out.push(')');

@@ -106,7 +106,7 @@ impl Features {
             trunc: true,
             clone: true,
             sample_nesting: 10,
-            ct_eventmask: false,
+            ct_eventmask: true,
             ct_clear: true,
             max_hash_alg: 1,
             check_pkt_len: true,

@@ -66,7 +66,7 @@ const IPV6: &[Member] = &[
     m("frag", 49, 0, 8, Frag),
 ];
 const PORTS: &[Member] = &[m("src", 57, 48, 16, Dec), m("dst", 57, 32, 16, Dec)];
-const ICMP: &[Member] = &[m("type", 57, 48, 16, Dec), m("code", 57, 32, 16, Dec)];
+const ICMP: &[Member] = &[m("type", 57, 48, 8, Dec), m("code", 57, 32, 8, Dec)];
 const ARP: &[Member] = &[
     m("sip", 44, 32, 32, Ip4),
     m("tip", 44, 0, 32, Ip4),

@@ -1,6 +1,10 @@
 //! The one executable: it answers to the name it is called by, and as `ferrovs` offers what the original never had.
 
+mod demo;
+mod embedded;
 mod programs;
+mod rpc;
+mod up;
 
 use io::Invocation;
 use programs::{PROGRAMS, Program};
@@ -38,6 +42,8 @@ fn ferrovs(args: Vec<String>) -> ExitCode {
             );
         }
         "links" => return links(rest),
+        "up" => return up::main(&invocation),
+        "demo" => return demo::main(&invocation),
         name => match find(name) {
             Some(p) => return (p.main)(&invocation),
             None => {
@@ -56,6 +62,8 @@ fn help() -> String {
         "ferrovs: a multilayer virtual switch\n\
          usage: ferrovs COMMAND [ARG...]\n\
          \nCommands:\n  \
+         demo [--keep]      show a switch at work: hosts, VLANs, flows, real packets\n  \
+         up [--dir DIR]     run a database and a switch in one process\n  \
          links DIR          make a link to this executable in DIR for each program below\n  \
          --version          print the version\n  \
          --help             print this text\n",

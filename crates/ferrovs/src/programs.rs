@@ -16,9 +16,43 @@ pub struct Program {
 }
 
 /// All of them.
-pub const PROGRAMS: &[Program] = &[Program {
-    name: "ovs-appctl",
-    summary: "query and control a running daemon",
-    main: tools::ovs_appctl::main,
-    linked: true,
-}];
+pub const PROGRAMS: &[Program] = &[
+    Program {
+        name: "ovs-appctl",
+        summary: "query and control a running daemon",
+        main: tools::ovs_appctl::main,
+        linked: true,
+    },
+    Program {
+        name: "ovs-vsctl",
+        summary: "configure the switch through its database",
+        main: tools::ovs_vsctl::main,
+        linked: true,
+    },
+    Program {
+        name: "vtep-ctl",
+        summary: "manage the database of a VXLAN gateway",
+        main: tools::vtep_ctl::main,
+        linked: true,
+    },
+    Program {
+        name: "ovsdb-client",
+        summary: "talk to a database server",
+        main: tools::ovsdb_client::main,
+        linked: true,
+    },
+    Program {
+        name: "ovsdb-tool",
+        summary: "make, inspect and change database files",
+        main: tools::ovsdb_tool::main,
+        linked: true,
+    },
+    Program {
+        name: "ovs-ofctl",
+        summary: "query and control OpenFlow switches",
+        main: tools::ovs_ofctl::main,
+        linked: true,
+    },
+    Program { name: "ovs-vswitchd", summary: "the switch daemon", main: vswitchd::main, linked: true },
+    Program { name: "ovsdb-server", summary: "the database server", main: ovsdb_server::main, linked: true },
+];

@@ -1,33 +1,55 @@
-//! From a flow key to the bytes of a packet: the inverse of extraction, for tools and tests.
+//! From a flow key to the bytes of a packet that has its fields: the inverse of extraction, for tests and traces.
 
-use crate::extract::number::*;
-use crate::key::{FlowKey, MAX_VLANS, VLAN_CFI};
+use wire::checksum;
 
-/// A packet with the headers that `key` says, then `payload`. Lengths and checksums are filled in. Fields that the
-/// key leaves zero are zero; an unknown Ethernet type gives a frame with the payload only.
+use crate::extract::{ETH_TYPE_NONE, number::*};
+use crate::key::{FRAG_LATER, FlowKey, MAX_MPLS, VLAN_CFI};
+use crate::packet_type::PacketType;
+
+/// Payload after the last header, in bytes, unless a length is asked for.
+pub const DEFAULT_PAYLOAD: usize = 64;
+
+/// A packet with the fields of `key`, checksums and lengths right. `payload` follows the last header, which it does not
+/// for ARP and ND messages. A key without an IP protocol that is known ends at the IP header.
+#[must_use]
 pub fn compose(key: &FlowKey, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(128 + payload.len());
-    out.extend_from_slice(&key.eth_dst().0);
-    out.extend_from_slice(&key.eth_src().0);
-    for n in 0..MAX_VLANS {
-        let tci = key.vlan_tci(n);
-        if tci & VLAN_CFI != 0 {
-            let tpid = if key.vlan_tpid(n) == 0 { ETH_VLAN } else { key.vlan_tpid(n) };
-            out.extend_from_slice(&tpid.to_be_bytes());
-            out.extend_from_slice(&(tci & !VLAN_CFI).to_be_bytes());
+    let eth_type = key.eth_type();
+    let ethernet = key.packet_type() == PacketType::ETHERNET;
+    if ethernet {
+        out.extend_from_slice(&key.eth_dst().0);
+        out.extend_from_slice(&key.eth_src().0);
+        for n in 0..2 {
+            if key.vlan_tci(n) & VLAN_CFI != 0 {
+                let tpid = if key.vlan_tpid(n) == 0 { ETH_VLAN } else { key.vlan_tpid(n) };
+                out.extend_from_slice(&tpid.to_be_bytes());
+                out.extend_from_slice(&(key.vlan_tci(n) & !VLAN_CFI).to_be_bytes());
+            }
         }
     }
-    out.extend_from_slice(&key.eth_type().to_be_bytes());
-    match key.eth_type() {
-        ETH_IPV4 => ipv4(&mut out, key, payload),
-        ETH_IPV6 => ipv6(&mut out, key, payload),
-        ETH_ARP | ETH_RARP => arp(&mut out, key),
+    if eth_type == ETH_TYPE_NONE {
+        // IEEE 802.3: the length of what follows, here LLC of spanning tree.
+        let llc = [0x42, 0x42, 3];
+        out.extend_from_slice(&((llc.len() + payload.len()) as u16).to_be_bytes());
+        out.extend_from_slice(&llc);
+        out.extend_from_slice(payload);
+        return out;
+    }
+    if ethernet {
+        out.extend_from_slice(&eth_type.to_be_bytes());
+    }
+    match eth_type {
+        ETH_IPV4 => ipv4(key, payload, &mut out),
+        ETH_IPV6 => ipv6(key, payload, &mut out),
+        ETH_ARP | ETH_RARP => arp(key, &mut out),
+        ETH_MPLS | ETH_MPLS_MCAST => mpls(key, payload, &mut out),
+        ETH_NSH => nsh(key, payload, &mut out),
         _ => out.extend_from_slice(payload),
     }
     out
 }
 
-fn arp(out: &mut Vec<u8>, key: &FlowKey) {
+fn arp(key: &FlowKey, out: &mut Vec<u8>) {
     out.extend_from_slice(&[0, 1, 8, 0, 6, 4, 0, key.nw_proto()]);
     out.extend_from_slice(&key.arp_sha().0);
     out.extend_from_slice(&key.nw_src().octets());
@@ -35,143 +57,232 @@ fn arp(out: &mut Vec<u8>, key: &FlowKey) {
     out.extend_from_slice(&key.nw_dst().octets());
 }
 
-/// RFC 1071: the one's complement sum of 16-bit words.
-fn checksum(parts: &[&[u8]]) -> u16 {
-    let mut sum = 0u32;
-    for part in parts {
-        for pair in part.chunks(2) {
-            let high = u32::from(pair[0]) << 8;
-            sum += high | pair.get(1).map_or(0, |b| u32::from(*b));
+fn mpls(key: &FlowKey, payload: &[u8], out: &mut Vec<u8>) {
+    for n in 0..MAX_MPLS {
+        let mut lse = key.mpls_lse(n);
+        if n + 1 == MAX_MPLS {
+            lse |= 0x100;
+        }
+        out.extend_from_slice(&lse.to_be_bytes());
+        if lse & 0x100 != 0 {
+            break;
         }
     }
-    while sum >> 16 != 0 {
-        sum = (sum & 0xffff) + (sum >> 16);
+    out.extend_from_slice(payload);
+}
+
+fn nsh(key: &FlowKey, payload: &[u8], out: &mut Vec<u8>) {
+    let words = if key.nsh_mdtype() == 1 { 6u16 } else { 2 };
+    let ttl = u16::from(key.nsh_ttl() & 63);
+    let first = u16::from(key.nsh_flags() & 2) << 12 | ttl << 6 | words;
+    out.extend_from_slice(&first.to_be_bytes());
+    out.extend_from_slice(&[key.nsh_mdtype(), key.nsh_np()]);
+    out.extend_from_slice(&(key.nsh_spi() << 8 | u32::from(key.nsh_si())).to_be_bytes());
+    if key.nsh_mdtype() == 1 {
+        for n in 0..4 {
+            out.extend_from_slice(&key.nsh_context(n).to_be_bytes());
+        }
     }
-    !(sum as u16)
+    out.extend_from_slice(payload);
 }
 
-fn ipv4(out: &mut Vec<u8>, key: &FlowKey, payload: &[u8]) {
-    let (src, dst) = (key.nw_src().octets(), key.nw_dst().octets());
-    let mut pseudo = [0u8; 12];
-    pseudo[..4].copy_from_slice(&src);
-    pseudo[4..8].copy_from_slice(&dst);
-    pseudo[9] = key.nw_proto();
-    let l4 = transport(key, payload, &mut pseudo, 10, false);
-    let total = (20 + l4.len()) as u16;
-    let frag: u16 = match key.nw_frag() & 3 {
-        1 => 0x2000,
-        3 => 0x00b9,
-        _ => 0,
+fn ipv4(key: &FlowKey, payload: &[u8], out: &mut Vec<u8>) {
+    let pseudo =
+        |len: usize| checksum::pseudo_ipv4(key.nw_src().to_bits(), key.nw_dst().to_bits(), key.nw_proto(), len as u32);
+    let body = transport(key, payload, &pseudo);
+    // More fragments, and an offset for those that are not the first.
+    let fragment: u16 = match key.nw_frag() {
+        0 => 0,
+        f if f & FRAG_LATER != 0 => 0x2000 | 100,
+        _ => 0x2000,
     };
-    let mut h = [0u8; 20];
-    h[0] = 0x45;
-    h[1] = key.nw_tos();
-    h[2..4].copy_from_slice(&total.to_be_bytes());
-    h[6..8].copy_from_slice(&frag.to_be_bytes());
-    h[8] = key.nw_ttl();
-    h[9] = key.nw_proto();
-    h[12..16].copy_from_slice(&src);
-    h[16..20].copy_from_slice(&dst);
-    let sum = checksum(&[&h]);
-    h[10..12].copy_from_slice(&sum.to_be_bytes());
-    out.extend_from_slice(&h);
-    out.extend_from_slice(&l4);
+    let start = out.len();
+    out.extend_from_slice(&[0x45, key.nw_tos()]);
+    out.extend_from_slice(&((20 + body.len()) as u16).to_be_bytes());
+    out.extend_from_slice(&[0, 0]);
+    out.extend_from_slice(&fragment.to_be_bytes());
+    out.extend_from_slice(&[key.nw_ttl(), key.nw_proto(), 0, 0]);
+    out.extend_from_slice(&key.nw_src().octets());
+    out.extend_from_slice(&key.nw_dst().octets());
+    let sum = checksum::checksum(&out[start..]);
+    out[start + 10..start + 12].copy_from_slice(&sum.to_be_bytes());
+    out.extend_from_slice(&body);
 }
 
-fn ipv6(out: &mut Vec<u8>, key: &FlowKey, payload: &[u8]) {
-    let (src, dst) = (key.ipv6_src().octets(), key.ipv6_dst().octets());
-    let mut pseudo = [0u8; 40];
-    pseudo[..16].copy_from_slice(&src);
-    pseudo[16..32].copy_from_slice(&dst);
-    pseudo[39] = key.nw_proto();
-    let l4 = transport(key, payload, &mut pseudo, 34, true);
+fn ipv6(key: &FlowKey, payload: &[u8], out: &mut Vec<u8>) {
+    let (src, dst) = (key.ipv6_src().to_bits(), key.ipv6_dst().to_bits());
+    let pseudo = |len: usize| checksum::pseudo_ipv6(src, dst, key.nw_proto(), len as u32);
+    let body = transport(key, payload, &pseudo);
+    let fragment = key.nw_frag() != 0;
     let first = 6u32 << 28 | u32::from(key.nw_tos()) << 20 | key.ipv6_label() & 0xf_ffff;
     out.extend_from_slice(&first.to_be_bytes());
-    out.extend_from_slice(&(l4.len() as u16).to_be_bytes());
-    out.push(key.nw_proto());
-    out.push(key.nw_ttl());
-    out.extend_from_slice(&src);
-    out.extend_from_slice(&dst);
-    out.extend_from_slice(&l4);
+    out.extend_from_slice(&((body.len() + if fragment { 8 } else { 0 }) as u16).to_be_bytes());
+    out.extend_from_slice(&[if fragment { IP_FRAGMENT } else { key.nw_proto() }, key.nw_ttl()]);
+    out.extend_from_slice(&src.to_be_bytes());
+    out.extend_from_slice(&dst.to_be_bytes());
+    if fragment {
+        // RFC 8200 §4.5: offset in the high 13 bits, more-fragments in the lowest.
+        let offset: u16 = if key.nw_frag() & FRAG_LATER != 0 { 100 << 3 } else { 0 };
+        out.extend_from_slice(&[key.nw_proto(), 0]);
+        out.extend_from_slice(&(offset | 1).to_be_bytes());
+        out.extend_from_slice(&[0; 4]);
+    }
+    out.extend_from_slice(&body);
 }
 
-/// The transport header and payload. `len_at` is where the pseudo header has the (16-bit) length.
-fn transport(key: &FlowKey, payload: &[u8], pseudo: &mut [u8], len_at: usize, v6: bool) -> Vec<u8> {
-    let mut l4 = Vec::with_capacity(40 + payload.len());
-    if key.nw_frag() & 2 != 0 {
+fn transport(key: &FlowKey, payload: &[u8], pseudo: &dyn Fn(usize) -> u64) -> Vec<u8> {
+    let mut body = Vec::with_capacity(32 + payload.len());
+    if key.nw_frag() & FRAG_LATER != 0 {
         return payload.to_vec();
     }
-    let at = match key.nw_proto() {
+    let ports = |body: &mut Vec<u8>| {
+        body.extend_from_slice(&key.tp_src().to_be_bytes());
+        body.extend_from_slice(&key.tp_dst().to_be_bytes());
+    };
+    let v6 = key.eth_type() == ETH_IPV6;
+    let sum_at = match key.nw_proto() {
         IP_TCP => {
-            l4.extend_from_slice(&key.tp_src().to_be_bytes());
-            l4.extend_from_slice(&key.tp_dst().to_be_bytes());
-            l4.extend_from_slice(&[0; 8]);
-            l4.extend_from_slice(&(0x5000 | key.tcp_flags() & 0xfff).to_be_bytes());
-            l4.extend_from_slice(&[0; 6]);
-            l4.extend_from_slice(payload);
-            Some(16)
+            ports(&mut body);
+            body.extend_from_slice(&[0; 8]);
+            body.extend_from_slice(&(0x5000 | key.tcp_flags() & 0xfff).to_be_bytes());
+            body.extend_from_slice(&[0; 6]);
+            16
         }
         IP_UDP => {
-            l4.extend_from_slice(&key.tp_src().to_be_bytes());
-            l4.extend_from_slice(&key.tp_dst().to_be_bytes());
-            l4.extend_from_slice(&((8 + payload.len()) as u16).to_be_bytes());
-            l4.extend_from_slice(&[0; 2]);
-            l4.extend_from_slice(payload);
-            Some(6)
+            ports(&mut body);
+            body.extend_from_slice(&((8 + payload.len()) as u16).to_be_bytes());
+            body.extend_from_slice(&[0, 0]);
+            6
         }
         IP_SCTP => {
-            l4.extend_from_slice(&key.tp_src().to_be_bytes());
-            l4.extend_from_slice(&key.tp_dst().to_be_bytes());
-            l4.extend_from_slice(&[0; 8]);
-            l4.extend_from_slice(payload);
-            None
+            ports(&mut body);
+            body.extend_from_slice(&[0; 8]);
+            body.extend_from_slice(payload);
+            let crc = checksum::crc32c(&body);
+            body[8..12].copy_from_slice(&crc.to_le_bytes());
+            return body;
         }
         IP_ICMP if !v6 => {
-            l4.extend_from_slice(&[key.tp_src() as u8, key.tp_dst() as u8, 0, 0, 0, 0, 0, 0]);
-            l4.extend_from_slice(payload);
-            let sum = checksum(&[&l4]);
-            l4[2..4].copy_from_slice(&sum.to_be_bytes());
-            None
+            body.extend_from_slice(&[key.tp_src() as u8, key.tp_dst() as u8, 0, 0, 0, 0, 0, 0]);
+            body.extend_from_slice(payload);
+            let sum = checksum::checksum(&body);
+            body[2..4].copy_from_slice(&sum.to_be_bytes());
+            return body;
         }
         IP_IGMP if !v6 => {
-            l4.extend_from_slice(&[key.tp_src() as u8, key.tp_dst() as u8, 0, 0]);
-            l4.extend_from_slice(&key.igmp_group().to_be_bytes());
-            let sum = checksum(&[&l4]);
-            l4[2..4].copy_from_slice(&sum.to_be_bytes());
-            None
+            body.extend_from_slice(&[key.tp_src() as u8, key.tp_dst() as u8, 0, 0]);
+            body.extend_from_slice(&key.igmp_group().to_be_bytes());
+            let sum = checksum::checksum(&body);
+            body[2..4].copy_from_slice(&sum.to_be_bytes());
+            return body;
         }
         IP_ICMPV6 if v6 => {
-            icmpv6(&mut l4, key, payload);
-            Some(2)
+            icmpv6(key, payload, &mut body);
+            let sum = !checksum::fold(pseudo(body.len()) + checksum::sum(&body));
+            body[2..4].copy_from_slice(&sum.to_be_bytes());
+            return body;
         }
-        _ => {
-            l4.extend_from_slice(payload);
-            None
-        }
+        _ => return body,
     };
-    if let Some(at) = at {
-        pseudo[len_at..len_at + 2].copy_from_slice(&(l4.len() as u16).to_be_bytes());
-        let sum = checksum(&[pseudo, &l4]);
-        // RFC 768: a computed zero is sent as all ones.
-        let sum = if sum == 0 && key.nw_proto() == IP_UDP { 0xffff } else { sum };
-        l4[at..at + 2].copy_from_slice(&sum.to_be_bytes());
-    }
-    l4
+    body.extend_from_slice(payload);
+    let sum = match !checksum::fold(pseudo(body.len()) + checksum::sum(&body)) {
+        0 => 0xffff,
+        other => other,
+    };
+    body[sum_at..sum_at + 2].copy_from_slice(&sum.to_be_bytes());
+    body
 }
 
-fn icmpv6(l4: &mut Vec<u8>, key: &FlowKey, payload: &[u8]) {
-    l4.extend_from_slice(&[key.tp_src() as u8, key.tp_dst() as u8, 0, 0]);
-    l4.extend_from_slice(&key.igmp_group().to_be_bytes());
-    let nd = key.tp_dst() == 0 && matches!(key.tp_src(), 135 | 136);
-    if nd {
-        l4.extend_from_slice(&key.nd_target().octets());
-        for (ty, addr) in [(1, key.arp_sha()), (2, key.arp_tha())] {
-            if !addr.is_zero() {
-                l4.extend_from_slice(&[ty, 1]);
-                l4.extend_from_slice(&addr.0);
-            }
+fn icmpv6(key: &FlowKey, payload: &[u8], body: &mut Vec<u8>) {
+    body.extend_from_slice(&[key.tp_src() as u8, key.tp_dst() as u8, 0, 0]);
+    body.extend_from_slice(&key.igmp_group().to_be_bytes());
+    if key.tp_dst() != 0 || !matches!(key.tp_src(), 135 | 136) {
+        body.extend_from_slice(payload);
+        return;
+    }
+    body.extend_from_slice(&key.nd_target().octets());
+    for (ty, address) in [(1, key.arp_sha()), (2, key.arp_tha())] {
+        if !address.is_zero() {
+            body.extend_from_slice(&[ty, 1]);
+            body.extend_from_slice(&address.0);
         }
-    } else {
-        l4.extend_from_slice(payload);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::extract::{Metadata, extract};
+
+    #[test]
+    fn extraction_gives_the_key_back() {
+        let mut base = FlowKey::ZERO;
+        base.set_eth_src(wire::EthAddr::from_u64(5));
+        base.set_eth_dst(wire::EthAddr::from_u64(6));
+        let with = |f: &dyn Fn(&mut FlowKey)| {
+            let mut key = base;
+            f(&mut key);
+            key
+        };
+        let ip = |key: &mut FlowKey, proto: u8| {
+            key.set_eth_type(ETH_IPV4);
+            key.set_nw_src([1, 2, 3, 4].into());
+            key.set_nw_dst([5, 6, 7, 8].into());
+            key.set_nw_ttl(9);
+            key.set_nw_tos(4);
+            key.set_nw_proto(proto);
+        };
+        let keys = [
+            with(&|k| k.set_eth_type(0x1234)),
+            with(&|k| {
+                ip(k, IP_TCP);
+                k.set_tp_src(1);
+                k.set_tp_dst(2);
+                k.set_tcp_flags(0x12);
+                k.set_vlan_tci(0, 0x6005 | VLAN_CFI);
+                k.set_vlan_tpid(0, ETH_VLAN);
+            }),
+            with(&|k| {
+                ip(k, IP_UDP);
+                k.set_tp_src(1);
+                k.set_nw_frag(1);
+            }),
+            with(&|k| {
+                ip(k, IP_UDP);
+                k.set_nw_frag(3);
+            }),
+            with(&|k| {
+                ip(k, IP_ICMP);
+                k.set_tp_src(8);
+            }),
+            with(&|k| {
+                k.set_eth_type(ETH_ARP);
+                k.set_nw_proto(1);
+                k.set_nw_src([1, 2, 3, 4].into());
+                k.set_arp_sha(wire::EthAddr::from_u64(7));
+            }),
+            with(&|k| {
+                k.set_eth_type(ETH_MPLS);
+                k.set_mpls_lse(0, 0x1000 | 64);
+                k.set_mpls_lse(1, 0x2000 | 0x100 | 64);
+            }),
+            with(&|k| {
+                k.set_eth_type(ETH_IPV6);
+                k.set_ipv6_src(std::net::Ipv6Addr::LOCALHOST);
+                k.set_nw_ttl(64);
+                k.set_nw_proto(IP_ICMPV6);
+                k.set_tp_src(135);
+                k.set_nd_target(std::net::Ipv6Addr::LOCALHOST);
+                k.set_arp_sha(wire::EthAddr::from_u64(7));
+            }),
+        ];
+        for key in keys {
+            let mut got = extract(&compose(&key, &[0; 20]), &Metadata::default());
+            if key.nw_proto() == IP_ICMPV6 {
+                // The type of the first option is a field of its own.
+                got.set_tcp_flags(key.tcp_flags());
+            }
+            assert_eq!(got, key);
+        }
     }
 }

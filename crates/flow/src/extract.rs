@@ -162,7 +162,7 @@ fn addr6(b: &[u8], at: usize) -> Ipv6Addr {
 fn ethernet(r: &mut Reader<'_>, key: &mut FlowKey, vlan_limit: usize) -> Option<u16> {
     let h = r.peek::<14>()?;
     key.set_word(39, be64(h, 0) & !0xffff);
-    key.set_eth_src(EthAddr::from_u64(be64(h, 4)));
+    key.set_eth_src(EthAddr::from_u64(be64(h, 4) & 0xffff_ffff_ffff));
     r.at += 12;
     for n in 0..vlan_limit {
         let Some(tag) = r.peek::<6>() else { break };

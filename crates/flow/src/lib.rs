@@ -6,7 +6,7 @@
 //! - [`OfPort`] and [`DpPort`] are the two kinds of port number.
 
 mod accessors;
-mod compose;
+pub mod compose;
 pub mod extract;
 pub mod field;
 pub mod key;

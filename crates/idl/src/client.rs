@@ -8,11 +8,13 @@ use io::{Remote, Stream, vlog_info, vlog_warn};
 use serde_json::json;
 use session::reconnect::Action;
 use session::{Message, Reconnect, Splitter};
+use std::pin::Pin;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+type Connecting = Pin<Box<dyn Future<Output = std::io::Result<Stream>>>>;
+
 /// A replica with a connection under it.
-#[derive(Debug)]
 pub struct Client {
     /// The rows and what is on its way to the server.
     pub replica: Replica,
@@ -22,6 +24,8 @@ pub struct Client {
     stream: Option<Stream>,
     split: Splitter,
     buf: Vec<u8>,
+    /// An attempt to connect that is under way; kept here so that a dropped future does not end it.
+    connecting: Option<Connecting>,
     /// Bytes that the stream has not taken yet; kept here so that a dropped future loses none.
     unsent: Vec<u8>,
     /// Why the last attempt to connect failed.
@@ -41,6 +45,7 @@ impl Client {
             stream: None,
             split: Splitter::default(),
             buf: vec![0; 65536],
+            connecting: None,
             unsent: vec![],
             last_error: None,
         }
@@ -65,7 +70,12 @@ impl Client {
         }
         let now = self.clock.now();
         match self.reconnect.run(now) {
-            Some(Action::Connect) => return self.connect().await,
+            Some(Action::Connect) => {
+                vlog_info!(Module::Reconnect, "{}: connecting...", self.remote);
+                self.reconnect.connecting(now);
+                let remote = self.remote.clone();
+                self.connecting = Some(Box::pin(async move { Stream::connect(&remote).await }));
+            }
             Some(Action::Disconnect) => return self.drop_connection("no response to inactivity probe, disconnecting"),
             Some(Action::Probe) => {
                 let echo = Message::Request { id: "echo".into(), method: "echo".into(), params: json!([]) };
@@ -77,6 +87,13 @@ impl Client {
             None => {}
         }
         let wait = self.reconnect.next_deadline().map_or(Duration::from_secs(3600), |d| d.since(self.clock.now()));
+        if let Some(attempt) = &mut self.connecting {
+            if let Ok(result) = tokio::time::timeout(wait, attempt).await {
+                self.connecting = None;
+                self.connected(result);
+            }
+            return;
+        }
         let Some(stream) = &mut self.stream else {
             tokio::time::sleep(wait).await;
             return;
@@ -122,10 +139,8 @@ impl Client {
         }
     }
 
-    async fn connect(&mut self) {
-        vlog_info!(Module::Reconnect, "{}: connecting...", self.remote);
-        self.reconnect.connecting(self.clock.now());
-        match Stream::connect(&self.remote).await {
+    fn connected(&mut self, result: std::io::Result<Stream>) {
+        match result {
             Ok(s) => {
                 vlog_info!(Module::Reconnect, "{}: connected", self.remote);
                 self.last_error = None;
@@ -151,6 +166,7 @@ impl Client {
             vlog_warn!(Module::Reconnect, "{}: {why}", self.remote);
             self.last_error = Some(why.into());
         }
+        self.connecting = None;
         self.replica.disconnected();
         self.reconnect.disconnected(self.clock.now());
     }

@@ -58,6 +58,8 @@ counters! {
     MacLearned = "mac_learning_learned",
     /// A MAC address timed out.
     MacExpired = "mac_learning_expired",
+    /// A packet for controllers was lost because too many waited.
+    PacketInOverflow = "packet_in_overflow",
     /// A control-socket request was received.
     UnixctlReceived = "unixctl_received",
     /// A control-socket request was answered.
@@ -223,7 +225,6 @@ const ORIGINAL_NAMES: &[&str] = &[
     "ofproto_queue_req",
     "ofproto_recv_openflow",
     "ofproto_reinit_ports",
-    "packet_in_overflow",
     "poll_create_node",
     "poll_zero_timeout",
     "rconn_discarded",

@@ -407,7 +407,7 @@ fn file_lock() -> libc::flock {
 }
 
 /// The process that holds the pidfile's lock, if any.
-fn pidfile_owner(path: &Path) -> Option<i32> {
+pub fn pidfile_owner(path: &Path) -> Option<i32> {
     use std::os::fd::AsRawFd;
     let file = File::options().read(true).write(true).open(path).ok()?;
     let mut lock = file_lock();
@@ -416,9 +416,14 @@ fn pidfile_owner(path: &Path) -> Option<i32> {
     (r == 0 && lock.l_type != libc::F_UNLCK as i16).then_some(lock.l_pid)
 }
 
-fn write_pidfile(path: &Path) -> Result<File, String> {
+/// Writes and locks a pidfile. The lock lasts as long as the file is open.
+///
+/// # Errors
+/// The text to print after the program's name.
+pub fn write_pidfile(path: &Path) -> Result<File, String> {
     use std::os::fd::AsRawFd;
-    let fail = |e: io::Error| format!("{}: create failed ({})", path.display(), strerror(&e));
+    // Scripts know the name of the temporary file from the message.
+    let fail = |e: io::Error| format!("{}.tmp: create failed ({})", path.display(), strerror(&e));
     let mut file = File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(fail)?;
     let lock = file_lock();
     // SAFETY: F_SETLK reads the one flock that the pointer points to, which lives until after the call.

@@ -2,9 +2,19 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// One directory for everything that a program writes, if it was told so on its command line.
+static EVERYTHING: OnceLock<PathBuf> = OnceLock::new();
+
+/// From now on all files that the program writes are in `dir`. Has an effect once.
+pub fn keep_everything_in(dir: PathBuf) {
+    let _ = EVERYTHING.set(dir);
+}
 
 fn from_env(var: &str, default: &str) -> PathBuf {
     match env::var_os(var) {
+        _ if EVERYTHING.get().is_some() && var != "OVS_PKGDATADIR" => EVERYTHING.get().cloned().unwrap_or_default(),
         Some(v) if !v.is_empty() => PathBuf::from(v),
         _ => PathBuf::from(default),
     }
@@ -27,6 +37,9 @@ pub fn sysconfdir() -> PathBuf {
 
 /// Databases: `$OVS_DBDIR`, else `openvswitch` in [`sysconfdir`].
 pub fn dbdir() -> PathBuf {
+    if let Some(dir) = EVERYTHING.get() {
+        return dir.clone();
+    }
     match env::var_os("OVS_DBDIR") {
         Some(v) if !v.is_empty() => PathBuf::from(v),
         _ => sysconfdir().join("openvswitch"),

@@ -9,6 +9,7 @@ pub mod dirs;
 pub mod getopt;
 pub mod program;
 pub mod stream;
+pub mod tls;
 pub mod unixctl;
 pub mod vlog;
 

@@ -23,9 +23,9 @@ impl Invocation {
         fatal(&self.name, message)
     }
 
-    /// What `--version` prints: a first line that scripts know, and our own.
+    /// What `--version` prints: the line that scripts know.
     pub fn version_text(&self) -> String {
-        format!("{} (Open vSwitch) {COMPATIBLE_VERSION}\nferrovs {VERSION}\n", self.name)
+        format!("{} (Open vSwitch) {COMPATIBLE_VERSION}\n", self.name)
     }
 
     /// The whole command line on one line, for logs.
@@ -81,5 +81,17 @@ pub fn timeout_seconds(option: Option<&str>) -> Result<Option<u64>, String> {
         },
         (None, Ok(s)) => Ok(parse(&s)),
         (None, Err(_)) => Ok(None),
+    }
+}
+
+/// Keeps the whole process in memory, now and in future (`--mlockall`).
+///
+/// # Errors
+/// The reason, if the system refuses.
+pub fn lock_memory() -> Result<(), String> {
+    // SAFETY: mlockall(2) takes flags only.
+    match unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) } {
+        0 => Ok(()),
+        _ => Err(format!("mlockall failed: {}", strerror(&std::io::Error::last_os_error()))),
     }
 }

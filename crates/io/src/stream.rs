@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -133,12 +134,14 @@ pub struct Stream {
     inner: Box<dyn Transport>,
     /// What logs call it, such as `unix#3` or `tcp:192.0.2.1:5000`.
     pub name: String,
+    /// The common name in the peer's certificate, once a TLS handshake is done.
+    pub peer: Arc<OnceLock<String>>,
 }
 
 impl Stream {
     /// Wraps a transport, for kinds that this module does not open itself.
     pub fn new(inner: impl Transport + 'static, name: String) -> Stream {
-        Stream { inner: Box::new(inner), name }
+        Stream { inner: Box::new(inner), name, peer: Arc::default() }
     }
 
     /// Connects to an active remote.
@@ -153,9 +156,7 @@ impl Stream {
                 s.set_nodelay(true)?;
                 Ok(Stream::new(s, remote.to_string()))
             }
-            Remote::Ssl { .. } => {
-                Err(io::Error::new(io::ErrorKind::Unsupported, "Private key must be configured to use SSL"))
-            }
+            Remote::Ssl { host, port } => Ok(Stream::new(crate::tls::connect(host, *port).await?, remote.to_string())),
             _ => Err(io::Error::new(io::ErrorKind::Unsupported, "cannot connect to a passive remote")),
         }
     }
@@ -208,6 +209,7 @@ pub struct Listener {
 enum ListenerKind {
     Unix(UnixListener, PathBuf),
     Tcp(TcpListener),
+    Ssl(TcpListener),
 }
 
 impl Listener {
@@ -219,8 +221,10 @@ impl Listener {
         let inner = match remote {
             Remote::PassiveUnix(path) => ListenerKind::Unix(bind_unix(path).await?, path.clone()),
             Remote::PassiveTcp(at) => ListenerKind::Tcp(TcpListener::bind(at).await?),
-            Remote::PassiveSsl(_) => {
-                return Err(io::Error::new(io::ErrorKind::Unsupported, "Private key must be configured to use SSL"));
+            Remote::PassiveSsl(at) => {
+                // Wrong keys are an error now, not at the first connection; a CA yet to be bootstrapped is none.
+                crate::tls::server_config()?;
+                ListenerKind::Ssl(TcpListener::bind(at).await?)
             }
             _ => return Err(io::Error::new(io::ErrorKind::Unsupported, "cannot listen on an active remote")),
         };
@@ -230,7 +234,7 @@ impl Listener {
     /// The TCP port that it got; useful where port 0 was asked for.
     pub fn port(&self) -> Option<u16> {
         match &self.inner {
-            ListenerKind::Tcp(l) => l.local_addr().ok().map(|a| a.port()),
+            ListenerKind::Tcp(l) | ListenerKind::Ssl(l) => l.local_addr().ok().map(|a| a.port()),
             ListenerKind::Unix(..) => None,
         }
     }
@@ -246,6 +250,13 @@ impl Listener {
                 let (s, from) = l.accept().await?;
                 s.set_nodelay(true)?;
                 Stream::new(s, format!("tcp:{from}"))
+            }
+            ListenerKind::Ssl(l) => {
+                let (s, from) = l.accept().await?;
+                s.set_nodelay(true)?;
+                let peer = Arc::default();
+                let accepted = crate::tls::Accepted::new(s, Arc::clone(&peer))?;
+                Stream { peer, ..Stream::new(accepted, format!("ssl:{from}")) }
             }
         };
         self.accepted += 1;

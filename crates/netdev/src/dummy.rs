@@ -19,6 +19,7 @@ struct Shared {
     to_switch: VecDeque<PacketBuf>,
     from_switch: VecDeque<Vec<u8>>,
     keep_sent: bool,
+    addresses: Vec<std::net::IpAddr>,
     wake: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
@@ -92,6 +93,20 @@ impl DummyDevice {
         }
     }
 
+    /// Gives the device an address, for those who ask which addresses the host has.
+    pub fn add_address(&self, address: std::net::IpAddr) {
+        let mut shared = self.lock();
+        if !shared.addresses.contains(&address) {
+            shared.addresses.push(address);
+        }
+    }
+
+    /// Its addresses.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<std::net::IpAddr> {
+        self.lock().addresses.clone()
+    }
+
     /// Sets the interface index that the device claims.
     pub fn set_ifindex(&self, ifindex: u32) {
         self.lock().state.ifindex = ifindex;
@@ -131,6 +146,10 @@ impl Device for DummyDevice {
     fn set_up(&self, up: bool) -> io::Result<()> {
         self.lock().state.up = up;
         Ok(())
+    }
+
+    fn as_dummy(&self) -> Option<&DummyDevice> {
+        Some(self)
     }
 
     fn open(&self) -> io::Result<Box<dyn Queue>> {

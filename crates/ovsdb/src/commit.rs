@@ -313,9 +313,11 @@ fn duplicate(
         [most @ .., last] => format!("columns {}, and {last}", most.join(", ")),
         [] => String::new(),
     };
+    let untouched = "existed in the database before this transaction and was not modified by the transaction.";
     let story = |row: Option<&TouchedRow>| match row.map(|row| row.old.as_ref()) {
-        None => "existed in the database before this transaction and was not modified by the transaction.".to_string(),
+        None => untouched.to_string(),
         Some(None) => "was inserted by this transaction.".to_string(),
+        Some(Some(old)) if row.is_some_and(|row| row.new.as_ref() == Some(old)) => untouched.to_string(),
         Some(Some(old)) => {
             let before: Vec<&Datum> = columns.iter().map(|&column| &old[column]).collect();
             if before == values {

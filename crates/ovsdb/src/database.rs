@@ -94,6 +94,11 @@ impl Database {
         self.tables.iter().map(Table::len).sum()
     }
 
+    /// Number of rows that are referred to weakly, each counted once for each row that does.
+    pub fn n_weak_references(&self) -> usize {
+        self.weak_references.values().map(HashSet::len).sum()
+    }
+
     /// A fresh row UUID.
     pub fn new_uuid(&mut self) -> Uuid {
         self.uuids.next_uuid()

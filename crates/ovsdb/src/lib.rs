@@ -17,6 +17,7 @@ pub mod mutation;
 pub mod packed;
 pub mod rbac;
 pub mod record;
+pub mod replicate;
 pub mod snapshot;
 pub mod storage;
 pub mod table;

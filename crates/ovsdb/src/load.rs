@@ -2,11 +2,12 @@
 //! by one as they are parsed.
 
 use crate::database::Database;
+use crate::log_file::{LogReader, Magic};
 use crate::packed::{self, PackedRow};
 use crate::transaction::Transaction;
 use crate::{commit, table};
 use ovsdb_data::schema::TableSchema;
-use ovsdb_data::{Datum, OvsdbError, RefKind, Result, Uuid};
+use ovsdb_data::{DatabaseSchema, Datum, OvsdbError, RefKind, Result, Uuid};
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -32,6 +33,57 @@ pub enum LoadError {
     NotAnObject,
     /// Not a transaction that fits the database.
     Content(OvsdbError),
+}
+
+/// What a file held.
+pub struct Loaded {
+    /// The rows.
+    pub db: Database,
+    /// Length of the good part of the file.
+    pub end: u64,
+    /// Why the rest is not.
+    pub damage: Option<OvsdbError>,
+}
+
+/// Reads a standalone database file up to its first bad record.
+pub fn read_file(file: &str, seed: [u8; 32]) -> Result<Loaded> {
+    let mut reader = LogReader::open(file)?;
+    if reader.magic() == Magic::Clustered {
+        let details = format!("{file}: clustered databases are not served; use a standalone database file");
+        return Err(OvsdbError::new("ovsdb error", details));
+    }
+    let Some((schema, start)) = reader.next_record()? else {
+        return Err(OvsdbError::new("ovsdb error", format!("{file}: database file contains no schema")));
+    };
+    let schema = match serde_json::from_slice(&schema) {
+        Ok(json) => DatabaseSchema::from_json(&json)?,
+        Err(error) => return Err(reader.not_an_object(&schema, start, Some(&error))),
+    };
+    let mut db = Database::new(schema, seed);
+    let mut damage = None;
+    loop {
+        let begin = reader.offset();
+        let (body, start) = match reader.next_record() {
+            Ok(Some(record)) => record,
+            Ok(None) => break,
+            Err(error) => {
+                damage = Some(error);
+                break;
+            }
+        };
+        match apply_record(&mut db, &body) {
+            Ok(_) => continue,
+            Err(LoadError::Content(error)) => damage = Some(error),
+            Err(LoadError::NotAnObject) => damage = Some(reader.not_an_object(&body, start, None)),
+            Err(LoadError::Json(error)) => damage = Some(reader.not_an_object(&body, start, Some(&error))),
+        }
+        reader.reject(begin);
+        break;
+    }
+    if let Err(error) = finish(&mut db) {
+        damage.get_or_insert(error);
+    }
+    Ok(Loaded { db, end: reader.offset(), damage })
 }
 
 /// A row of a record.

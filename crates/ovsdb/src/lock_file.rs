@@ -3,6 +3,7 @@
 use rustix::fs::{FlockOperation, fcntl_lock};
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// A lock that is held until it is dropped. Locks are advisory, and compatible with the original's.
@@ -21,7 +22,7 @@ pub fn lock_path(path: &Path) -> PathBuf {
 impl FileLock {
     /// Takes the lock of a database file, or fails at once if another process has it.
     pub fn take(path: &Path) -> io::Result<FileLock> {
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(lock_path(path))?;
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(lock_path(path))?;
         fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive)?;
         Ok(FileLock { _file: file })
     }

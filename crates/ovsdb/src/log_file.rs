@@ -4,9 +4,9 @@
 use crate::storage::Storage;
 use ovsdb_data::OvsdbError;
 use sha1::{Digest, Sha1};
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// The kind of a database file, as its first line tells.
@@ -46,10 +46,10 @@ fn rustix_text(code: i32) -> String {
     }
 }
 
-fn hex_digest(bytes: &[u8]) -> [u8; 40] {
+fn hex(digest: &[u8]) -> [u8; 40] {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    let mut out = [0; 40];
-    for (pair, byte) in out.chunks_exact_mut(2).zip(Sha1::digest(bytes)) {
+    let mut out = [b'0'; 40];
+    for (pair, byte) in out.chunks_exact_mut(2).zip(digest) {
         pair[0] = HEX[usize::from(byte >> 4)];
         pair[1] = HEX[usize::from(byte & 15)];
     }
@@ -58,21 +58,27 @@ fn hex_digest(bytes: &[u8]) -> [u8; 40] {
 
 /// Appends a framed record to `out`. `json` has no line end.
 pub fn frame(out: &mut Vec<u8>, magic: Magic, json: &[u8]) {
-    // The digest covers the line end too; so the body is written first, and hashed where it lies.
-    let mut header = String::new();
+    out.extend_from_slice(&header(magic, json));
+    out.extend_from_slice(json);
+    out.push(b'\n');
+}
+
+/// The two parts of a framed record, without copying it.
+pub fn frame_parts(magic: Magic, mut json: Vec<u8>) -> (Vec<u8>, Vec<u8>) {
+    let header = header(magic, &json);
+    json.push(b'\n');
+    (header, json)
+}
+
+/// The header line; the digest covers the line end after the JSON too.
+fn header(magic: Magic, json: &[u8]) -> Vec<u8> {
     let mut hasher = Sha1::new();
     hasher.update(json);
     hasher.update(b"\n");
-    let _ = write!(header, "OVSDB {} {} ", magic.name(), json.len() + 1);
-    out.extend_from_slice(header.as_bytes());
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    for byte in hasher.finalize() {
-        out.push(HEX[usize::from(byte >> 4)]);
-        out.push(HEX[usize::from(byte & 15)]);
-    }
+    let mut out = format!("OVSDB {} {} ", magic.name(), json.len() + 1).into_bytes();
+    out.extend_from_slice(&hex(&hasher.finalize()));
     out.push(b'\n');
-    out.extend_from_slice(json);
-    out.push(b'\n');
+    out
 }
 
 /// Reads records in order and checks each against its digest.
@@ -150,7 +156,7 @@ impl<R: BufRead> LogReader<R> {
         if (body.len() as u64) < length {
             return Err(io_error(path, &reading, &io::ErrorKind::UnexpectedEof.into()));
         }
-        let actual = hex_digest(&body);
+        let actual = hex(&Sha1::digest(&body));
         if actual != digest {
             return Err(OvsdbError::bare_syntax(format!(
                 "{path}: {length} bytes starting at offset {start} have SHA-1 hash {} but should have hash {}",
@@ -189,6 +195,9 @@ fn parse_header(line: &[u8], magic: Magic) -> Option<(u64, [u8; 40])> {
     (words.next().is_none() && digest.iter().all(u8::is_ascii_hexdigit)).then_some((length, digest))
 }
 
+/// Permissions of database files, before the umask.
+pub const MODE: u32 = 0o640;
+
 /// A database file open for appending.
 #[derive(Debug)]
 pub struct LogFile {
@@ -212,7 +221,7 @@ impl LogFile {
 
     /// Creates a file that holds one record, and makes it durable. Fails if the file exists.
     pub fn create(path: &Path, json: &[u8]) -> io::Result<LogFile> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(MODE).open(path)?;
         let mut log = LogFile { file, path: path.to_path_buf(), end: 0, tail: false, buffer: Vec::new(), n_records: 0 };
         log.write(json)?;
         log.file.sync_all()?;
@@ -227,6 +236,11 @@ impl LogFile {
     /// True for a file without a record.
     pub fn is_empty(&self) -> bool {
         self.end == 0
+    }
+
+    /// The file has another name now.
+    pub fn renamed(&mut self, path: &Path) {
+        self.path = path.to_path_buf();
     }
 
     /// Records written through this handle.

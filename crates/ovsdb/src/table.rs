@@ -50,6 +50,8 @@ struct Index {
 #[derive(Debug)]
 enum Bucket {
     One(u32),
+    /// Boxed, so that the usual case takes 16 bytes.
+    #[allow(clippy::box_collection)]
     Several(Box<Vec<u32>>),
 }
 

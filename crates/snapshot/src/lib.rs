@@ -1,62 +1,86 @@
-//! Publish-and-read state between threads.
+//! Publish-and-read state between threads; the one place with memory-ordering code.
 //!
-//! A writer builds a new value and publishes it in one step; a reader takes the value that is published at that
-//! moment and keeps it as long as it likes. Readers never wait, and never see half a change.
+//! A [`Published`] value is replaced as a whole. A reader takes a reference and keeps the old value alive for as long as it
+//! holds it; it never waits, and never sees half of a change. Writers do not wait for readers.
 
 pub mod versions;
 
-use std::sync::Arc;
-
-use arc_swap::{ArcSwap, Guard};
-
 pub use versions::{VersionGuard, Versions};
 
-/// A value that one side replaces and many sides read.
-#[derive(Debug, Default)]
-pub struct Published<T>(ArcSwap<T>);
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+use std::fmt;
+use std::sync::Arc;
+
+/// A value that one thread replaces and many read.
+pub struct Published<T> {
+    inner: ArcSwap<T>,
+}
+
+/// What a reader holds while it reads. Short-lived; use [`Published::snapshot`] to keep a value.
+pub type Reading<T> = Guard<Arc<T>>;
 
 impl<T> Published<T> {
     /// Publishes a first value.
     pub fn new(value: T) -> Self {
-        Published(ArcSwap::from_pointee(value))
+        Published { inner: ArcSwap::from_pointee(value) }
     }
 
-    /// The value of this moment, for a short look. Holding many of them at once on a thread makes the next ones slower.
-    #[inline]
-    pub fn read(&self) -> Reading<T> {
-        Reading(self.0.load())
+    /// The present value, for a short look. Costs no shared write in the common case.
+    pub fn load(&self) -> Reading<T> {
+        self.inner.load()
     }
 
-    /// The value of this moment, to keep.
-    pub fn get(&self) -> Arc<T> {
-        self.0.load_full()
+    /// The present value, to keep.
+    pub fn snapshot(&self) -> Arc<T> {
+        self.inner.load_full()
     }
 
-    /// Replaces the value.
-    pub fn publish(&self, value: T) {
-        self.0.store(Arc::new(value));
-    }
-
-    /// Replaces the value by one that is shared already.
-    pub fn publish_arc(&self, value: Arc<T>) {
-        self.0.store(value);
-    }
-
-    /// Replaces the value and gives the former one.
-    pub fn swap(&self, value: Arc<T>) -> Arc<T> {
-        self.0.swap(value)
+    /// Replaces the value; readers that hold the old one keep it.
+    pub fn publish(&self, value: Arc<T>) {
+        self.inner.store(value);
     }
 }
 
-/// A short look at a [`Published`] value.
-pub struct Reading<T>(Guard<Arc<T>>);
+impl<T: Default> Default for Published<T> {
+    fn default() -> Self {
+        Published::new(T::default())
+    }
+}
 
-impl<T> std::ops::Deref for Reading<T> {
-    type Target = T;
+impl<T: fmt::Debug> fmt::Debug for Published<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Published").field(&*self.load()).finish()
+    }
+}
 
-    #[inline]
-    fn deref(&self) -> &T {
-        &self.0
+/// A value that may be absent, replaced by one thread and read by many.
+pub struct PublishedOption<T>(ArcSwapOption<T>);
+
+impl<T> Default for PublishedOption<T> {
+    fn default() -> Self {
+        PublishedOption::empty()
+    }
+}
+
+impl<T> PublishedOption<T> {
+    /// No value.
+    pub fn empty() -> Self {
+        PublishedOption(ArcSwapOption::empty())
+    }
+
+    /// The present value.
+    pub fn get(&self) -> Option<Arc<T>> {
+        self.0.load_full()
+    }
+
+    /// Whether there is no value.
+    pub fn is_empty(&self) -> bool {
+        self.0.load().is_none()
+    }
+
+    /// Replaces the value.
+    pub fn set(&self, value: Option<Arc<T>>) {
+        self.0.store(value);
     }
 }
 
@@ -66,9 +90,31 @@ mod tests {
 
     #[test]
     fn a_reader_keeps_what_it_took() {
-        let p = Published::new(1);
-        let first = p.get();
-        p.publish(2);
-        assert_eq!((*first, *p.read()), (1, 2));
+        let p = Published::new(vec![1]);
+        let old = p.snapshot();
+        let reading = p.load();
+        p.publish(Arc::new(vec![2]));
+        assert_eq!((old.as_slice(), reading.as_slice(), p.load().as_slice()), (&[1][..], &[1][..], &[2][..]));
+    }
+
+    #[test]
+    fn readers_see_whole_values_while_one_thread_writes() {
+        let p = Published::new([0u64; 8]);
+        std::thread::scope(|s| {
+            for _ in 0..2 {
+                s.spawn(|| {
+                    let mut last = 0;
+                    while last < 2000 {
+                        let v = **p.load();
+                        assert!(v.iter().all(|x| *x == v[0]), "half a change: {v:?}");
+                        assert!(v[0] >= last, "went back");
+                        last = v[0];
+                    }
+                });
+            }
+            for n in 1..=2000 {
+                p.publish(Arc::new([n; 8]));
+            }
+        });
     }
 }

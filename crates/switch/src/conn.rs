@@ -3,9 +3,7 @@
 //! Bytes go in with [`Conn::input`], requests come out; answers and events go in with [`Conn::send`] and friends, bytes come
 //! out with [`Conn::take_output`].
 
-use openflow::message::{
-    AsyncConfig, AsyncForm, AsyncKind, ControllerRole, Hello, PacketIn, PacketInFormat,
-};
+use openflow::message::{AsyncConfig, AsyncForm, AsyncKind, ControllerRole, Hello, PacketIn, PacketInFormat};
 use openflow::{Error, ErrorMsg, Message, Version, Xid};
 use session::Framer;
 
@@ -33,6 +31,18 @@ pub struct Request {
     pub raw: Vec<u8>,
     /// The message, or the error to send back.
     pub message: Result<Message, Error>,
+}
+
+const HELLO: u8 = 0;
+
+/// Whether only switches send messages of this type: replies and events.
+fn from_switch_only(version: Version, message_type: u8) -> bool {
+    const FEATURES_REPLY: u8 = 6;
+    const GET_CONFIG_REPLY: u8 = 8;
+    const PACKET_IN: u8 = 10;
+    const PORT_STATUS: u8 = 12;
+    let barrier_reply = if version == Version::V10 { 19 } else { 21 };
+    matches!(message_type, FEATURES_REPLY | GET_CONFIG_REPLY | PACKET_IN..=PORT_STATUS) || message_type == barrier_reply
 }
 
 /// Bytes that may wait for a client that does not read before events for it are dropped.
@@ -139,7 +149,8 @@ impl Conn {
             Some(v) => self.version = Some(v),
             None => {
                 let names = |bits: u32| {
-                    let list: Vec<String> = (1..32).filter(|b| bits & 1 << b != 0).map(|b| format!("{b:#04x}")).collect();
+                    let list: Vec<String> =
+                        (1..32).filter(|b| bits & 1 << b != 0).map(|b| format!("{b:#04x}")).collect();
                     list.join(", ")
                 };
                 let text = format!(
@@ -148,7 +159,8 @@ impl Conn {
                     names(hello.versions)
                 );
                 let theirs = Version::from_wire(raw[0]).unwrap_or(Version::V10);
-                let error = ErrorMsg { error: Some(Error::OFPHFC_INCOMPATIBLE), raw: (0, 0, 0), data: text.clone().into() };
+                let error =
+                    ErrorMsg { error: Some(Error::HelloFailedIncompatible), raw: (0, 0, 0), data: text.clone().into() };
                 self.output.extend(Message::Error(error).encode(theirs, 0));
                 self.closing = Some(format!("version negotiation failed ({text})"));
             }
@@ -157,16 +169,18 @@ impl Conn {
 
     fn request(&mut self, version: Version, raw: Vec<u8>) -> Option<Request> {
         let xid = u32::from_be_bytes([raw[4], raw[5], raw[6], raw[7]]);
-        if raw[0] != version.to_wire() {
-            // A second hello may come in any version; all else must keep to what was agreed.
-            if raw[1] == 0 {
-                return None;
-            }
-            self.send_error(Error::OFPBRC_BAD_VERSION, &raw);
+        if raw[0] != version.to_wire() && raw[1] != HELLO {
+            self.send_error(Error::BadRequestBadVersion, &raw);
             return None;
         }
-        let message = match openflow::decode(&raw) {
-            Ok((_, _, Message::Hello(_) | Message::EchoReply(_) | Message::Error(_))) => return None,
+        if from_switch_only(version, raw[1]) {
+            self.send_error(Error::BadRequestBadType, &raw);
+            return None;
+        }
+        let options = openflow::codec::Options { table_id: self.flow_mod_table_id, ..Default::default() };
+        let message = match Message::decode_with(&raw, options) {
+            Ok((_, _, Message::EchoReply(_))) => return None,
+            Ok((_, _, Message::Hello(_) | Message::Error(_))) => Err(Error::BadRequestBadType),
             Ok((_, _, Message::EchoRequest(data))) => {
                 self.reply(xid, Message::EchoReply(data));
                 return None;
@@ -239,10 +253,10 @@ impl Conn {
         AsyncConfig { masks, form: AsyncForm::Standard }
     }
 
-    /// Queues a packet-in in the form that the connection asked for, cut to `max_len` bytes.
-    pub fn packet_in(&mut self, mut packet_in: PacketIn, max_len: u16) {
+    /// Queues a packet-in in the form that the connection asked for. There are no buffers in which the rest of a packet
+    /// could wait, so all of it is sent, whatever length was asked for.
+    pub fn packet_in(&mut self, mut packet_in: PacketIn) {
         packet_in.format = self.packet_in_format;
-        packet_in.packet.truncate(usize::from(max_len));
         self.event(Message::PacketIn(packet_in));
     }
 

@@ -1,1 +1,31 @@
-//! OpenFlow tables + packet -> datapath actions + mask + effects. Pure.
+//! OpenFlow tables + packet -> datapath actions + mask + effects. Reads no clock, opens no socket.
+
+mod action_set;
+mod actions;
+mod commit;
+mod conntrack;
+mod fields;
+pub mod frozen;
+pub mod groups;
+mod hash;
+mod learn;
+mod normal;
+mod output;
+pub mod request;
+pub mod special;
+pub mod trace;
+pub mod view;
+mod xlate;
+
+pub use request::{Credit, Effect, LearnedFlow, Request, Start, ToController, Xlate, XlateError};
+pub use view::{Bridge, BridgeConfig, BridgeId, Bundle, BundleId, Network, Port, Rule, RuleData, RuleTable};
+pub use xlate::{MAX_DEPTH, MAX_RESUBMITS, translate};
+
+/// Whether a packet with these fields has what a field needs (OpenFlow 1.5 §7.2.3.8).
+#[must_use]
+pub fn prerequisites_met(key: &flow::FlowKey, field: flow::Field) -> bool {
+    fields::has_prerequisites(key, &mut flow::FlowMask::ZERO.clone(), field)
+}
+
+#[cfg(test)]
+mod tests;

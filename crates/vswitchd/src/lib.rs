@@ -1,1 +1,302 @@
 //! The switch daemon: bridges made to match the database.
+
+pub mod app;
+mod backer;
+mod commands;
+pub mod config;
+mod dpctl;
+mod links;
+mod openflow;
+mod probe;
+mod reconcile;
+mod status;
+
+use app::{App, Dummy};
+use clock::Clock;
+use config::Config;
+use idl::{Client, Options as Wanted, Replica, Txn};
+use io::daemon::{self, Daemon, DaemonOpt, Settings, Started};
+use io::getopt::{self, Opt, Order, Takes, long};
+use io::stream::OVSDB_PORT;
+use io::vlog::{self, Level, Module};
+use io::{Invocation, Remote, coverage, dirs, unixctl, vlog_info, vlog_warn};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+/// How a switch is to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The database server.
+    pub remote: Remote,
+    /// Control socket; `none` for none.
+    pub unixctl: PathBuf,
+    /// Name that it answers to.
+    pub program: String,
+    /// Which dummies may be made.
+    pub dummy: Dummy,
+}
+
+/// Packets for controllers that wait for the control thread, at most.
+const MAX_NOTICES: usize = 4096;
+
+/// Time between two writes of interface statistics to the database, unless configured.
+const STATS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Runs a switch until `shutdown` is done or somebody asks for `exit`. `ready` is called once the control socket serves
+/// and the database's configuration was applied for the first time, or could not be had at once.
+pub async fn run(options: &Options, shutdown: impl Future<Output = ()>, ready: impl FnOnce()) -> Result<(), String> {
+    let clock = Clock::real();
+    let (sender, mut notices) = mpsc::channel(MAX_NOTICES);
+    let app = App::new(clock.clone(), options.dummy, sender);
+    let listener = unixctl::bind(&options.unixctl).await?;
+    let commands = Rc::new(commands::commands(&options.program, &app));
+    let control = listener.map(|l| tokio::task::spawn_local(unixctl::serve(l, commands)));
+    let wanted = Wanted { lock: Some("ovs_vswitchd".into()), ..Wanted::default() };
+    let replica = Replica::new("Open_vSwitch", wanted);
+    let mut client = Client::new(options.remote.clone(), replica, clock.clone());
+    let mut daemon = Runner { app: app.clone(), applied: 0, config: None, ready: Some(ready) };
+
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut statistics = tokio::time::interval(STATS_INTERVAL);
+    statistics.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let links = links::Watch::open();
+    tokio::pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = client.run() => {}
+            Some(notice) = notices.recv() => {
+                app.notice(notice);
+                // Several at once, but not so many that controllers and the database wait.
+                for _ in 0..64 {
+                    match notices.try_recv() {
+                        Ok(n) => app.notice(n),
+                        Err(_) => break,
+                    }
+                }
+            }
+            () = links.changed() => daemon.report(&mut client, false).await,
+            _ = second.tick() => app.tick(),
+            _ = statistics.tick() => {
+                coverage::sample();
+                daemon.report(&mut client, true).await;
+            }
+            () = app.exit_asked.notified() => break,
+            () = &mut shutdown => break,
+        }
+        daemon.follow(&mut client).await;
+    }
+    let cleanup = app.exit.borrow().unwrap_or(false);
+    if cleanup {
+        reconcile::clear(&app).await;
+    }
+    // Interfaces that the process made go with it in any case.
+    app.state.borrow_mut().bridges.clear();
+    let backers = std::mem::take(&mut app.state.borrow_mut().backers);
+    let _ = tokio::task::spawn_blocking(move || drop(backers)).await;
+    if let Some(c) = control {
+        c.abort();
+        let _ = c.await;
+    }
+    Ok(())
+}
+
+struct Runner<F> {
+    app: Rc<App>,
+    /// Sequence number of the replica that was applied last.
+    applied: u64,
+    config: Option<Config>,
+    ready: Option<F>,
+}
+
+impl<F: FnOnce()> Runner<F> {
+    /// Applies the database's configuration if it has changed.
+    async fn follow(&mut self, client: &mut Client) {
+        while client.replica.poll_outcome().is_some() {}
+        client.replica.take_changes();
+        if !client.replica.is_live() || !client.replica.has_lock() {
+            // A daemon whose database is not there yet serves its control socket all the same.
+            if client.last_error().is_some() {
+                self.be_ready();
+            }
+            return;
+        }
+        if client.replica.sequence() == self.applied {
+            return;
+        }
+        self.applied = client.replica.sequence();
+        let mut problems = vec![];
+        let config = Config::read(&client.replica, &mut problems);
+        if self.config.as_ref() == Some(&config) {
+            self.be_ready();
+            return;
+        }
+        for p in problems {
+            vlog_warn!(Module::Bridge, "{p}");
+        }
+        reconcile::apply(&self.app, &config).await;
+        let mut txn = Txn::new();
+        status::outcome(&self.app, &client.replica, &config, &mut txn);
+        if !txn.is_empty() {
+            client.replica.transact(txn);
+        }
+        self.config = Some(config);
+        self.report(client, false).await;
+        self.be_ready();
+    }
+
+    fn be_ready(&mut self) {
+        if let Some(ready) = self.ready.take() {
+            ready();
+            vlog_info!(Module::Bridge, "ovs-vswitchd (Open vSwitch) {}", io::program::COMPATIBLE_VERSION);
+        }
+    }
+
+    /// Writes to the database how the interfaces are.
+    async fn report(&mut self, client: &mut Client, statistics: bool) {
+        if !client.replica.is_live() || !client.replica.has_lock() {
+            return;
+        }
+        let reports = status::interfaces(&self.app, statistics).await;
+        let mut txn = Txn::new();
+        status::write(&client.replica, &reports, &mut txn);
+        if !txn.is_empty() {
+            client.replica.transact(txn);
+        }
+        // A connection whose state changed may have been waiting for its port.
+        self.retry_missing(client).await;
+    }
+
+    /// A device that was missing may have come.
+    async fn retry_missing(&mut self, client: &mut Client) {
+        let missing = self.app.state.borrow().bridges.values().any(|e| !e.errors.is_empty());
+        let Some(config) = self.config.clone().filter(|_| missing) else { return };
+        reconcile::apply(&self.app, &config).await;
+        let mut txn = Txn::new();
+        status::outcome(&self.app, &client.replica, &config, &mut txn);
+        if !txn.is_empty() {
+            client.replica.transact(txn);
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Opt_ {
+    Daemon(DaemonOpt),
+    EnableDummy,
+    DisableSystem,
+    DisableSystemRoute,
+    Mlockall,
+    Tls,
+}
+
+fn table() -> Vec<Opt<Opt_>> {
+    let mut t = daemon::options(Opt_::Daemon);
+    t.extend([
+        long("enable-dummy", Takes::Maybe, Opt_::EnableDummy),
+        long("disable-system", Takes::Nothing, Opt_::DisableSystem),
+        long("disable-system-route", Takes::Nothing, Opt_::DisableSystemRoute),
+        long("mlockall", Takes::Nothing, Opt_::Mlockall),
+        getopt::both("private-key", 'p', Takes::Value, Opt_::Tls),
+        getopt::both("certificate", 'c', Takes::Value, Opt_::Tls),
+        getopt::both("ca-cert", 'C', Takes::Value, Opt_::Tls),
+        long("peer-ca-cert", Takes::Value, Opt_::Tls),
+        long("bootstrap-ca-cert", Takes::Value, Opt_::Tls),
+    ]);
+    t
+}
+
+/// Runs the daemon `ovs-vswitchd`.
+pub fn main(invocation: &Invocation) -> ExitCode {
+    vlog::init(&invocation.name, Level::Info);
+    let parsed = match getopt::parse(&invocation.args, &table(), Order::Permute) {
+        Ok(p) => p,
+        Err(e) => return invocation.fail(e),
+    };
+    let mut settings = Settings::default();
+    let mut dummy = Dummy::Off;
+    for (opt, value) in parsed.options {
+        let result = match opt {
+            Opt_::Daemon(o) => settings.obey(o, value),
+            Opt_::EnableDummy => match value.as_deref() {
+                None | Some("") => set(&mut dummy, Dummy::On),
+                Some("override") => set(&mut dummy, Dummy::OverrideAll),
+                Some("system") => set(&mut dummy, Dummy::OverrideSystem),
+                Some(other) => Err(format!("{other}: unknown dummy level")),
+            },
+            // There is no kernel datapath in this program; nothing to disable.
+            Opt_::DisableSystem | Opt_::DisableSystemRoute => Ok(()),
+            Opt_::Mlockall => io::program::lock_memory(),
+            Opt_::Tls => Err("TLS connections do not exist in this version of ferrovs; use unix: or tcp:".into()),
+        };
+        if let Err(e) = result {
+            return invocation.fail(e);
+        }
+    }
+    if settings.help {
+        print!("{}", help(&invocation.name));
+        return ExitCode::SUCCESS;
+    }
+    if settings.version {
+        print!("{}", invocation.version_text());
+        return ExitCode::SUCCESS;
+    }
+    let remote = match parsed.rest.as_slice() {
+        [] => dirs::default_remote(),
+        [one] => one.clone(),
+        _ => return invocation.fail("at most one non-option argument accepted; use --help for usage"),
+    };
+    let remote = match Remote::parse(&remote, OVSDB_PORT) {
+        Ok(r) => r,
+        Err(e) => return invocation.fail(e),
+    };
+    let mut daemon = match Daemon::start(invocation, &settings) {
+        Ok(Started::Daemon(d)) => d,
+        Ok(Started::Parent(code)) => return code,
+        Err(e) => return invocation.fail(e),
+    };
+    let unixctl = settings.unixctl.clone().unwrap_or_else(|| unixctl::default_path(&invocation.name));
+    let options = Options {
+        remote,
+        unixctl: if unixctl.as_os_str() == "none" { unixctl } else { dirs::rundir().join(unixctl) },
+        program: invocation.name.clone(),
+        dummy,
+    };
+    let ended = io::run(async {
+        let shutdown = async {
+            daemon::terminated().await;
+        };
+        run(&options, shutdown, || daemon.ready()).await
+    });
+    match ended {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(e)) => invocation.fail(e),
+        Err(e) => invocation.fail(io::program::strerror(&e)),
+    }
+}
+
+fn set(dummy: &mut Dummy, to: Dummy) -> Result<(), String> {
+    *dummy = to;
+    Ok(())
+}
+
+fn help(program: &str) -> String {
+    format!(
+        "{program}: the Open vSwitch switch daemon\n\
+         usage: {program} [OPTIONS] [DATABASE]\n\
+         where DATABASE is a socket on which ovsdb-server is listening\n      (default: \"{}\").\n\
+         \nActive DATABASE connection methods:\n  \
+         tcp:HOST:PORT           PORT at remote HOST\n  \
+         unix:FILE               Unix domain socket named FILE\n\
+         {}\
+         \nTesting options:\n  \
+         --enable-dummy[=override|system]\n                          allow datapaths and devices of type dummy; with an argument,\n                          \
+         let them stand in for all others or for system ones\n",
+        dirs::default_remote(),
+        daemon::help(program)
+    )
+}

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use super::leg::Leg;
 use super::ping;
 
 /// What a host looks like before it exists.
@@ -22,18 +23,19 @@ pub struct Plan {
     pub vlan: u16,
 }
 
-/// The four hosts. Those of VLAN 20 are in the upper half of the subnet, so that a host with a leg in each VLAN can tell
-/// by the address which leg to use.
+/// The four hosts, all in one subnet: only the VLANs keep them apart.
 pub const PLANS: [Plan; 4] = [
     Plan { name: "h1", port: "p1", address: Ipv4Addr::new(10, 0, 0, 1), vlan: 10 },
     Plan { name: "h2", port: "p2", address: Ipv4Addr::new(10, 0, 0, 2), vlan: 10 },
-    Plan { name: "h3", port: "p3", address: Ipv4Addr::new(10, 0, 0, 129), vlan: 20 },
-    Plan { name: "h4", port: "p4", address: Ipv4Addr::new(10, 0, 0, 130), vlan: 20 },
+    Plan { name: "h3", port: "p3", address: Ipv4Addr::new(10, 0, 0, 3), vlan: 20 },
+    Plan { name: "h4", port: "p4", address: Ipv4Addr::new(10, 0, 0, 4), vlan: 20 },
 ];
 
-/// The host that gets a leg in both VLANs when its port becomes a trunk.
+/// The host that gets a leg in both VLANs when its port becomes a trunk, and what that leg is called.
 pub const TRUNK_HOST: usize = 1;
-const TRUNK_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 131);
+/// Name of the second leg.
+pub const TRUNK_LEG: &str = "h2.20";
+const TRUNK_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 22);
 
 /// A host.
 pub struct Host {
@@ -60,16 +62,8 @@ impl Host {
     }
 
     /// Gives the host a second leg, tagged with `vlan`, on the same wire.
-    pub fn add_vlan_leg(&self, vlan: u16) -> io::Result<()> {
-        self.ns.run(move || {
-            let mut rtnl = Rtnl::open()?;
-            let eth0 = rtnl.link_by_name("eth0")?.ifindex;
-            let name = format!("eth0.{vlan}");
-            rtnl.create_vlan(&name, eth0, vlan)?;
-            let leg = rtnl.link_by_name(&name)?.ifindex;
-            rtnl.change(leg, LinkChange { up: Some(true), ..Default::default() })?;
-            rtnl.add_address(leg, IpAddr::V4(TRUNK_ADDRESS), 25)
-        })
+    pub fn add_vlan_leg(&self, vlan: u16) -> io::Result<Leg> {
+        Leg::start(&self.ns, vlan, TRUNK_ADDRESS)
     }
 
     /// Pings another host; `None` if no answer came.

@@ -221,7 +221,8 @@ impl Printer<'_, '_> {
         if m == f.exact_mask() {
             number::put_dec(self.out, v as u64);
         } else {
-            number::put_alt_hex(self.out, v);
+            self.out.push_str("0x");
+            number::put_hex_digits(self.out, v, 1);
             self.out.push('/');
             number::put_alt_hex(self.out, m);
         }
@@ -321,6 +322,10 @@ impl Printer<'_, '_> {
             }
             return 0;
         }
+        // A flow of the datapath (they alone match on the recirculation id) says that it is Ethernet.
+        if self.mask.packet_type_raw() != 0 && self.mask.recirc_id() != 0 {
+            self.word("eth");
+        }
         if self.mask.eth_type() == 0 {
             return 0;
         }
@@ -343,11 +348,15 @@ impl Printer<'_, '_> {
             (proto::ETH_MPLS_MCAST, _) => "mplsm",
             _ => return eth_type,
         };
+        self.word(word);
+        eth_type
+    }
+
+    fn word(&mut self, word: &str) {
         self.out.push_str(&self.style.colors.value);
         self.out.push_str(word);
         self.out.push_str(&self.style.colors.end);
         self.comma();
-        eth_type
     }
 
     fn registers(&mut self) {
@@ -414,38 +423,45 @@ impl Printer<'_, '_> {
     }
 
     fn ethernet(&mut self) {
-        let (tci, mask) = (self.key.vlan_tci(0), self.mask.vlan_tci(0));
-        if mask != 0 {
-            let (vid, pcp) = (mask & VLAN_VID_MASK, mask & VLAN_PCP_MASK);
-            let whole = |m: u16, all: u16| m == 0 || m == all;
-            if mask & VLAN_CFI != 0
-                && tci & VLAN_CFI != 0
-                && whole(vid, VLAN_VID_MASK)
-                && whole(pcp, VLAN_PCP_MASK)
-                && (vid != 0 || pcp != 0)
-            {
-                if vid != 0 {
-                    self.name("dl_vlan");
-                    number::put_dec(self.out, u64::from(tci & VLAN_VID_MASK));
-                    self.comma();
-                }
-                if pcp != 0 {
-                    self.name("dl_vlan_pcp");
-                    number::put_dec(self.out, u64::from(tci >> 13));
-                    self.comma();
-                }
-            } else {
-                self.name("vlan_tci");
-                number::put_hex(self.out, u128::from(tci), 4);
-                if mask != u16::MAX {
-                    self.out.push('/');
-                    number::put_hex(self.out, u128::from(mask), 4);
-                }
-                self.comma();
-            }
-        }
+        self.vlan(0, "");
+        self.vlan(1, "1");
         self.eth("dl_src", Field::ETH_SRC);
         self.eth("dl_dst", Field::ETH_DST);
+    }
+
+    /// Tag `n`, whose fields have `suffix` after their names.
+    fn vlan(&mut self, n: usize, suffix: &str) {
+        let (tci, mask) = (self.key.vlan_tci(n), self.mask.vlan_tci(n));
+        if mask == 0 {
+            return;
+        }
+        let (vid, pcp) = (mask & VLAN_VID_MASK, mask & VLAN_PCP_MASK);
+        let whole = |m: u16, all: u16| m == 0 || m == all;
+        if mask & VLAN_CFI != 0
+            && tci & VLAN_CFI != 0
+            && whole(vid, VLAN_VID_MASK)
+            && whole(pcp, VLAN_PCP_MASK)
+            && (vid != 0 || pcp != 0)
+        {
+            if vid != 0 {
+                self.name(&format!("dl_vlan{suffix}"));
+                number::put_dec(self.out, u64::from(tci & VLAN_VID_MASK));
+                self.comma();
+            }
+            if pcp != 0 {
+                self.name(&format!("dl_vlan_pcp{suffix}"));
+                number::put_dec(self.out, u64::from(tci >> 13));
+                self.comma();
+            }
+        } else {
+            self.name(&format!("vlan_tci{suffix}"));
+            number::put_hex(self.out, u128::from(tci), 4);
+            if mask != u16::MAX {
+                self.out.push('/');
+                number::put_hex(self.out, u128::from(mask), 4);
+            }
+            self.comma();
+        }
     }
 
     fn network(&mut self, eth_type: u16) {
@@ -505,7 +521,7 @@ impl Printer<'_, '_> {
         for n in 1..3 {
             if self.mask.mpls_lse(n) != 0 {
                 self.name(&format!("mpls_lse{n}"));
-                number::put_hex(self.out, u128::from(self.key.mpls_lse(n)), 8);
+                number::put_alt_hex(self.out, u128::from(self.key.mpls_lse(n)));
                 self.comma();
             }
         }

@@ -46,6 +46,8 @@ modules! {
     Daemon = "daemon",
     /// Pidfiles and processes.
     DaemonUnix = "daemon_unix",
+    /// Database commands of the tools.
+    DbCtlBase = "db_ctl_base",
     /// Module `dns_resolve`.
     DnsResolve = "dns_resolve",
     /// Module `dp_packet_gso`.

@@ -28,7 +28,6 @@ const NLMSG_DONE: u16 = 3;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
-const IFLA_LINK: u16 = 5;
 const IFLA_QDISC: u16 = 6;
 const IFLA_MASTER: u16 = 10;
 const IFLA_OPERSTATE: u16 = 16;
@@ -41,7 +40,6 @@ const IFLA_CARRIER_CHANGES: u16 = 35;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
 const VETH_INFO_PEER: u16 = 1;
-const IFLA_VLAN_ID: u16 = 1;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFA_F_NODAD: u8 = 2;
@@ -296,19 +294,6 @@ impl Rtnl {
         self.acked(request)
     }
 
-    /// Creates an 802.1Q interface on top of a link: it carries the link's packets of one VLAN, without their tag.
-    pub fn create_vlan(&mut self, name: &str, lower: u32, vid: u16) -> io::Result<()> {
-        let mut request = Request::link(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, 0, 0, 0);
-        request.name(IFLA_IFNAME, name).attribute(IFLA_LINK, &lower.to_ne_bytes());
-        request.nested(IFLA_LINKINFO, |r| {
-            r.attribute(IFLA_INFO_KIND, b"vlan");
-            r.nested(IFLA_INFO_DATA, |r| {
-                r.attribute(IFLA_VLAN_ID, &vid.to_ne_bytes());
-            });
-        });
-        self.acked(request)
-    }
-
     /// Deletes a link.
     pub fn delete_link(&mut self, ifindex: u32) -> io::Result<()> {
         self.acked(Request::link(RTM_DELLINK, NLM_F_ACK, ifindex, 0, 0))
@@ -385,6 +370,12 @@ impl LinkMonitor {
                 }
             }
         }
+    }
+}
+
+impl AsRawFd for LinkMonitor {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 }
 

@@ -8,8 +8,8 @@ use wire::{EthAddr, PacketBuf};
 
 use super::rtnl::Rtnl;
 use super::system::KernelLink;
-use super::{sys, vnet};
-use crate::device::{BATCH, BUFFER_ROOM, Device, DeviceStats, LinkState, Offloads, Pool, Queue, Sent};
+use super::{ethtool, sys, vnet};
+use crate::device::{BATCH, BUFFER_ROOM, Device, DeviceStats, LinkSpeed, LinkState, Offloads, Pool, Queue, Sent};
 
 const TUNSETIFF: u64 = 0x4004_54ca;
 const TUNSETOFFLOAD: u64 = 0x4004_54d0;
@@ -80,6 +80,10 @@ impl Device for TapDevice {
 
     fn set_up(&self, up: bool) -> io::Result<()> {
         self.link.set_up(up)
+    }
+
+    fn speed(&self) -> LinkSpeed {
+        ethtool::speed(self.link.name())
     }
 
     fn status(&self) -> Vec<(String, String)> {

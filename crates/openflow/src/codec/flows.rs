@@ -622,7 +622,7 @@ fn put_flow(b: &mut Vec<u8>, fs: &FlowStats, v: Version, nicira: bool) {
 /// Writes flows of a reply, in as many messages as they need.
 pub fn put_flow_stats(f: Frame, m: &Multipart<FlowStats>) -> Vec<u8> {
     let v = f.version();
-    let nicira = v == Version::V10 && m.entries.first().is_some_and(|e| e.nicira);
+    let nicira = v == Version::V10 && (m.nicira || m.entries.first().is_some_and(|e| e.nicira));
     let id = if nicira { Stat::nicira(0, true) } else { Stat::reply(1) };
     f.entries(id, m, |b, fs| put_flow(b, fs, v, nicira))
 }

@@ -179,5 +179,5 @@ pub fn take_entries<'a, T>(
             return Err(Error::BadRequestBadLen);
         }
     }
-    Ok(Multipart { more, entries })
+    Ok(Multipart { more, ..Multipart::new(entries) })
 }

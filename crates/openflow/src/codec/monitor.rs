@@ -295,6 +295,6 @@ fn put_update(b: &mut Vec<u8>, u: &FlowUpdate, v: Version) {
 /// Writes updates.
 pub fn put_updates(f: Frame, list: &[FlowUpdate]) -> Vec<u8> {
     let v = f.version();
-    let m = Multipart { more: false, entries: list.iter().collect() };
+    let m = Multipart::new(list.iter().collect());
     f.entries(id_of(v, true), &m, |b, u| put_update(b, u, v))
 }

@@ -128,12 +128,20 @@ pub struct Multipart<T> {
     pub more: bool,
     /// Entries of this part.
     pub entries: Vec<T>,
+    /// In the Nicira form of OpenFlow 1.0, where a kind of entry has one.
+    pub nicira: bool,
 }
 
 impl<T> Multipart<T> {
     /// All entries at once; encoding splits them where they pass the length of a message.
     pub fn new(entries: Vec<T>) -> Multipart<T> {
-        Multipart { more: false, entries }
+        Multipart { more: false, entries, nicira: false }
+    }
+
+    /// The same in the Nicira form.
+    #[must_use]
+    pub fn in_nicira_form(self, nicira: bool) -> Multipart<T> {
+        Multipart { nicira, ..self }
     }
 }
 

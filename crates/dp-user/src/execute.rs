@@ -1,0 +1,148 @@
+//! Runs a list of actions on a packet.
+
+use crate::header;
+use crate::poller::Poller;
+use datapath::{DpAction, Upcall, UpcallKind};
+use flow::{FlowKey, Metadata};
+use wire::{PacketBuf, edit};
+
+/// How deep packets may recirculate and samples and clones may nest, together.
+const MAX_DEPTH: u32 = 16;
+
+/// Words of a key that do not come from the packet's bytes: all before Ethernet, and tunnel metadata.
+fn metadata_of(key: &FlowKey) -> Metadata {
+    let mut m = Metadata::default();
+    for w in (0..39).chain(58..flow::key::WORDS) {
+        m.key.set_word(w, key.word(w));
+    }
+    m
+}
+
+impl Poller {
+    /// Runs actions; the packet is gone afterwards.
+    pub(crate) fn actions(&mut self, actions: &[DpAction], mut packet: PacketBuf, key: &mut FlowKey, depth: u32) {
+        if depth > MAX_DEPTH {
+            return self.pool.give(packet);
+        }
+        let mut cut = None;
+        for (i, action) in actions.iter().enumerate() {
+            let last = i + 1 == actions.len();
+            match action {
+                DpAction::Output(port) => {
+                    let mut copy = if last { std::mem::take(&mut packet) } else { packet.clone() };
+                    if let Some(len) = cut.take() {
+                        truncate(&mut copy, len);
+                    }
+                    self.output(*port, copy);
+                    if last {
+                        return;
+                    }
+                }
+                DpAction::Trunc(len) => cut = Some(*len as usize),
+                DpAction::PushVlan { tpid, tci } => {
+                    edit::push_vlan(&mut packet, *tpid, *tci & !flow::key::VLAN_CFI);
+                    self.refresh(&packet, key);
+                }
+                DpAction::PopVlan => {
+                    edit::pop_vlan(&mut packet);
+                    self.refresh(&packet, key);
+                }
+                DpAction::PushMpls { ethertype, lse } => {
+                    edit::push_mpls(&mut packet, *ethertype, *lse);
+                    self.refresh(&packet, key);
+                }
+                DpAction::PopMpls(ty) => {
+                    edit::pop_mpls(&mut packet, *ty);
+                    self.refresh(&packet, key);
+                }
+                DpAction::PushEth(h) => {
+                    let ty = key.eth_type();
+                    edit::push_eth(&mut packet, h.dst.0, h.src.0, ty);
+                    key.set_packet_type_raw(0);
+                    self.refresh(&packet, key);
+                }
+                DpAction::PopEth => {
+                    let ty = key.eth_type();
+                    edit::pop_eth(&mut packet);
+                    // Name space 1: Ethernet types (OpenFlow 1.5.1 §7.2.3.11).
+                    key.set_packet_type_raw(1 << 16 | u32::from(ty));
+                    self.refresh(&packet, key);
+                }
+                DpAction::Set(s) => header::set(&mut packet, key, s),
+                DpAction::Userspace { cookie, .. } => {
+                    let mut copy = packet.clone();
+                    if let Some(len) = cut.take() {
+                        truncate(&mut copy, len);
+                    }
+                    copy.complete_checksum();
+                    self.ask(UpcallKind::Action { cookie, actions: &actions[i + 1..] }, copy, key, depth);
+                }
+                DpAction::Recirc(id) => {
+                    let mut again = metadata_of(key);
+                    again.key.set_recirc_id(*id);
+                    let copy = if last { std::mem::take(&mut packet) } else { packet.clone() };
+                    let mut new_key = flow::extract(copy.bytes(), &again);
+                    self.process(copy, &mut new_key, depth + 1);
+                    if last {
+                        return;
+                    }
+                }
+                DpAction::Hash { basis, .. } => {
+                    let l4 = [44, 45, 46, 47, 48, 57].map(|w| key.word(w));
+                    let hash = l4.iter().fold(u64::from(*basis), |h, w| flow::mini::mix(h, *w));
+                    let hash = flow::mini::finish_hash(flow::mini::mix(hash, key.nw_proto().into())) as u32;
+                    // 0 stands for "no hash".
+                    key.set_dp_hash(hash.max(1));
+                }
+                DpAction::Clone(inner) => self.actions(inner, packet.clone(), &mut key.clone(), depth + 1),
+                DpAction::Sample { probability, actions } => {
+                    if self.random() <= *probability {
+                        self.actions(actions, packet.clone(), &mut key.clone(), depth + 1);
+                    }
+                }
+                DpAction::CheckPktLen { len, greater, less_equal } => {
+                    let inner = if packet.len() > usize::from(*len) { greater } else { less_equal };
+                    self.actions(inner, packet.clone(), &mut key.clone(), depth + 1);
+                }
+                DpAction::CtClear => {
+                    key.set_ct_state(0);
+                    key.set_ct_zone(0);
+                    key.set_ct_mark(0);
+                    key.set_ct_label(0);
+                }
+                // A datapath without meters lets everything pass.
+                DpAction::Meter(_) => {}
+                // What this datapath cannot do must not pass as if it had been done.
+                DpAction::Ct(_)
+                | DpAction::TunnelPush(_)
+                | DpAction::TunnelPop(_)
+                | DpAction::PushNsh(_)
+                | DpAction::PopNsh
+                | DpAction::LbOutput(_)
+                | DpAction::Drop(_) => break,
+            }
+        }
+        self.pool.give(packet);
+    }
+
+    /// The packet's headers changed: reads its fields anew.
+    fn refresh(&self, packet: &PacketBuf, key: &mut FlowKey) {
+        *key = flow::extract(packet.bytes(), &metadata_of(key));
+    }
+
+    /// Asks the switch about a packet and runs what it answers.
+    fn ask(&mut self, kind: UpcallKind<'_>, packet: PacketBuf, key: &FlowKey, depth: u32) {
+        let Some(handler) = (**self.shared.handler.load()).clone() else { return };
+        let upcall = Upcall { key, packet: packet.bytes(), ufid: datapath::Ufid(0), kind, now: self.now() };
+        let answer = handler.upcall(&upcall);
+        if !answer.actions.is_empty() {
+            self.actions(&answer.actions, packet, &mut key.clone(), depth + 1);
+        }
+    }
+}
+
+fn truncate(packet: &mut PacketBuf, len: usize) {
+    packet.complete_checksum();
+    packet.gso = None;
+    packet.truncate(len);
+}

@@ -1,0 +1,143 @@
+use super::*;
+use datapath::{DpAction, InstallFlow, Upcall, UpcallAnswer};
+use flow::FlowMask;
+use netdev::dummy::DummyDevice;
+use wire::{PacketBuf, build};
+
+/// A switch that floods: every packet goes to all ports but its own.
+struct Flood {
+    ports: Vec<DpPort>,
+    asked: AtomicU64,
+}
+
+impl UpcallHandler for Flood {
+    fn upcall(&self, upcall: &Upcall<'_>) -> UpcallAnswer {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let from = DpPort(upcall.key.in_port_raw());
+        let actions = self.ports.iter().filter(|p| **p != from).map(|p| DpAction::Output(*p)).collect();
+        let mut mask = FlowMask::ZERO;
+        mask.set_in_port_raw(u32::MAX);
+        UpcallAnswer { actions, install: Some(InstallFlow { mask, actions: None }) }
+    }
+}
+
+struct Fixture {
+    dp: Arc<Userspace>,
+    devices: Vec<DummyDevice>,
+    ports: Vec<DpPort>,
+    flood: Arc<Flood>,
+}
+
+fn fixture(n: u32) -> Fixture {
+    let dp = Userspace::start("test", "dummy", Clock::stopped()).unwrap();
+    let (mut devices, mut ports) = (vec![], vec![]);
+    for i in 1..=n {
+        let d = DummyDevice::new(&format!("p{i}"), "dummy", i);
+        d.set_up(true).unwrap();
+        d.keep_sent(true);
+        ports.push(dp.port_add(Arc::new(d.clone()), None).unwrap());
+        devices.push(d);
+    }
+    let flood = Arc::new(Flood { ports: ports.clone(), asked: AtomicU64::new(0) });
+    dp.set_upcall_handler(Some(flood.clone()));
+    Fixture { dp, devices, ports, flood }
+}
+
+fn frame(n: u8) -> Vec<u8> {
+    build::udp4([2, 0, 0, 0, 0, n], [2, 0, 0, 0, 0, 99], 0x0a00_0001, 0x0a00_0002, 1000, u16::from(n), b"hello")
+}
+
+#[test]
+fn a_miss_installs_a_flow_that_later_packets_use() {
+    let f = fixture(3);
+    assert_eq!(f.ports, [DpPort(1), DpPort(2), DpPort(3)]);
+    for n in 0..5 {
+        f.devices[0].push(PacketBuf::from_bytes(&frame(n)));
+    }
+    f.dp.settle();
+    assert_eq!(f.flood.asked.load(Ordering::Relaxed), 1);
+    for d in &f.devices[1..] {
+        assert_eq!(d.take_sent(), (0..5).map(frame).collect::<Vec<_>>(), "in order");
+    }
+    assert!(f.devices[0].take_sent().is_empty());
+    let s = f.dp.stats();
+    assert_eq!((s.missed, s.hit, s.flows), (1, 4, 1));
+    let flow = &f.dp.flow_dump()[0];
+    assert_eq!(flow.stats.packets, 4, "the packet of the miss is the switch's to count");
+    assert_eq!(f.dp.port_stats(DpPort(1)).unwrap().rx_packets, 5);
+}
+
+#[test]
+fn a_deleted_flow_is_out_of_the_cache_too() {
+    let f = fixture(2);
+    let ufid = {
+        f.devices[0].push(PacketBuf::from_bytes(&frame(1)));
+        f.devices[0].push(PacketBuf::from_bytes(&frame(1)));
+        f.dp.settle();
+        f.dp.flow_dump()[0].ufid
+    };
+    f.dp.flow_del(ufid).unwrap();
+    assert!(matches!(f.dp.flow_del(ufid), Err(DpError::NoSuchFlow)));
+    f.devices[0].push(PacketBuf::from_bytes(&frame(1)));
+    f.dp.settle();
+    assert_eq!(f.flood.asked.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn a_removed_port_takes_no_packets() {
+    let f = fixture(3);
+    f.dp.port_del(f.ports[2]).unwrap();
+    assert!(matches!(f.dp.port_del(f.ports[2]), Err(DpError::NoSuchPort)));
+    f.devices[0].push(PacketBuf::from_bytes(&frame(1)));
+    f.devices[2].push(PacketBuf::from_bytes(&frame(2)));
+    f.dp.settle();
+    assert_eq!(f.devices[1].take_sent(), [frame(1)]);
+    assert!(f.devices[2].take_sent().is_empty());
+}
+
+#[track_caller]
+fn check(actions: &[DpAction], packet: &[u8], expect: &[Vec<u8>]) {
+    let f = fixture(2);
+    let key = flow::extract(packet, &flow::Metadata::default());
+    f.dp.execute(Execute { packet, key: &key, actions, probe: false }).unwrap();
+    f.dp.settle();
+    assert_eq!(f.devices[0].take_sent(), expect);
+}
+
+#[test]
+fn actions() {
+    let out = DpAction::Output(DpPort(1));
+    let packet = frame(1);
+    check(std::slice::from_ref(&out), &packet, std::slice::from_ref(&packet));
+    check(&[], &packet, &[]);
+    let tagged = build::tagged(&packet, 0x8100, 10);
+    check(&[DpAction::PushVlan { tpid: 0x8100, tci: 0x100a }, out.clone()], &packet, std::slice::from_ref(&tagged));
+    check(&[DpAction::PopVlan, out.clone()], &tagged, std::slice::from_ref(&packet));
+    check(&[DpAction::Trunc(20), out.clone(), out.clone()], &packet, &[packet[..20].to_vec(), packet.clone()]);
+    let inside = DpAction::Clone(Box::new([DpAction::PushVlan { tpid: 0x8100, tci: 0x100a }, out.clone()]));
+    check(&[inside, out.clone()], &packet, &[tagged, packet.clone()]);
+    check(&[DpAction::Drop(datapath::DropReason::Ok), out.clone()], &packet, &[]);
+    let check_len = DpAction::CheckPktLen { len: 20, greater: Box::new([out]), less_equal: Box::new([]) };
+    check(&[check_len], &packet, std::slice::from_ref(&packet));
+}
+
+#[test]
+fn damaged_packets_pass_or_drop_but_never_panic() {
+    let f = fixture(2);
+    let whole = build::tagged(&frame(1), 0x8100, 10);
+    for len in 0..whole.len() {
+        f.devices[0].push(PacketBuf::from_bytes(&whole[..len]));
+        f.dp.settle();
+    }
+    assert_eq!(f.dp.port_stats(DpPort(1)).unwrap().rx_packets, whole.len() as u64);
+}
+
+#[test]
+fn a_flow_of_untagged_packets_does_not_take_tagged_ones() {
+    let f = fixture(2);
+    f.devices[0].push(PacketBuf::from_bytes(&frame(1)));
+    f.dp.settle();
+    f.devices[0].push(PacketBuf::from_bytes(&build::tagged(&frame(1), 0x8100, 10)));
+    f.dp.settle();
+    assert_eq!(f.flood.asked.load(Ordering::Relaxed), 2);
+}

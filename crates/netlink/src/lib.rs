@@ -1,1 +1,0 @@
-//! Codecs for the kernel's openvswitch families and the other netlink messages that no crate covers.

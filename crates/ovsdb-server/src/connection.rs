@@ -1,0 +1,271 @@
+//! One client's connection: bytes in, requests to the core; bytes that the core queued, out.
+
+use crate::Shared;
+use crate::core::SessionId;
+use io::vlog::Module;
+use io::{Stream, vlog_warn};
+use serde_json::Value;
+use session::{Message, Splitter};
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io::ErrorKind::{ConnectionReset, UnexpectedEof};
+use std::pin::Pin;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
+use tokio::time::Instant;
+
+/// Least time between two writes of updates to one client: updates of busy moments travel together. It grows with the
+/// number of clients, so that telling them takes a bounded share of the time.
+fn update_interval(n_sessions: usize) -> Duration {
+    Duration::from_micros(1000 + 100 * n_sessions.min(50) as u64)
+}
+
+/// Requests that one connection may run before others get their turn.
+const BATCH: usize = 64;
+/// Bytes read at once.
+const READ: usize = 1 << 16;
+
+thread_local! {
+    /// All connections read through one buffer: an idle one holds no memory for it.
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
+}
+
+/// Reads what there is; 0 at the end of the stream.
+async fn read_into(reader: &mut ReadHalf<Stream>, splitter: &mut Splitter) -> std::io::Result<usize> {
+    poll_fn(|context| {
+        BUFFER.with_borrow_mut(|buffer| {
+            let mut filled = ReadBuf::new(buffer);
+            Pin::new(&mut *reader).poll_read(context, &mut filled).map_ok(|()| {
+                splitter.push(filled.filled());
+                filled.filled().len()
+            })
+        })
+    })
+    .await
+}
+
+/// What a remote's configuration says about its connections.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// The remote's name, for `list-remotes` and status.
+    pub remote: std::rc::Rc<str>,
+    /// Silence after which the client is probed, and as much again after which it is dropped; `None` for never.
+    pub probe: Option<Duration>,
+    /// Role for RBAC.
+    pub role: String,
+    /// True if clients may only read.
+    pub read_only: bool,
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub enum End {
+    /// The peer closed it.
+    Peer,
+    /// The core wanted it closed.
+    Asked,
+    /// An error; the text was logged.
+    Error(String),
+}
+
+/// Serves a connection to its end.
+pub async fn serve(shared: Shared, stream: Stream, id: String, terms: Terms) -> End {
+    let name = stream.name.clone();
+    let session =
+        shared.borrow_mut().connect(name.clone(), terms.remote.clone(), terms.role.clone(), id, terms.read_only);
+    let peer = stream.peer.clone();
+    let (reader, writer) = tokio::io::split(stream);
+    let splitter = Splitter::default();
+    let mut connection = Connection { shared: shared.clone(), session, reader, writer, splitter, peer };
+    let end = connection.run(terms.probe).await;
+    shared.borrow_mut().disconnect(session);
+    if let End::Error(reason) = &end {
+        vlog_warn!(Module::Reconnect, "{name}: connection dropped ({reason})");
+    }
+    end
+}
+
+struct Connection {
+    shared: Shared,
+    session: SessionId,
+    reader: ReadHalf<Stream>,
+    writer: WriteHalf<Stream>,
+    splitter: Splitter,
+    /// Who the client is, once it has proved it.
+    peer: std::sync::Arc<std::sync::OnceLock<String>>,
+}
+
+impl Connection {
+    async fn run(&mut self, probe: Option<Duration>) -> End {
+        let Some(wake) = self.shared.borrow().sessions.get(&self.session).map(|session| session.wake.clone()) else {
+            return End::Asked;
+        };
+        let mut interval = update_interval(0);
+        let mut last_write = Instant::now() - interval;
+        let mut last_read = Instant::now();
+        let mut probed = false;
+        let mut more = false;
+        loop {
+            let (out, urgent, closing) = match self.shared.borrow_mut().sessions.get_mut(&self.session) {
+                Some(session) => {
+                    let due = session.urgent || last_write.elapsed() >= interval;
+                    let out = if due { std::mem::take(&mut session.out) } else { Vec::new() };
+                    let waiting = !session.out.is_empty();
+                    session.urgent &= waiting;
+                    (out, waiting, session.closing)
+                }
+                None => return End::Asked,
+            };
+            if closing {
+                return End::Asked;
+            }
+            if !out.is_empty() {
+                if let Err(end) = self.write(&out, &wake).await {
+                    return end;
+                }
+                last_write = Instant::now();
+                interval = update_interval(self.shared.borrow().sessions.len());
+                // A large buffer is given back; a small one is used again.
+                if out.capacity() <= 1 << 20
+                    && let Some(session) = self.shared.borrow_mut().sessions.get_mut(&self.session)
+                    && session.out.is_empty()
+                {
+                    session.out = out;
+                    session.out.clear();
+                }
+            }
+            if more {
+                tokio::task::yield_now().await;
+                match self.process() {
+                    Ok(again) => more = again,
+                    Err(end) => return end,
+                }
+                continue;
+            }
+            let held_back = async {
+                match urgent {
+                    true => tokio::time::sleep_until(last_write + interval).await,
+                    false => std::future::pending().await,
+                }
+            };
+            let silence = async {
+                match probe {
+                    Some(interval) => tokio::time::sleep_until(last_read + interval * (1 + u32::from(probed))).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                read = read_into(&mut self.reader, &mut self.splitter) => match read {
+                    Ok(0) => return End::Peer,
+                    Ok(_) => {
+                        self.note_peer();
+                        last_read = Instant::now();
+                        probed = false;
+                        match self.process() {
+                            Ok(again) => more = again,
+                            Err(end) => return end,
+                        }
+                    }
+                    // A TLS peer that closes without saying so has closed all the same.
+                    Err(error) if matches!(error.kind(), ConnectionReset | UnexpectedEof) => return End::Peer,
+                    Err(error) => return End::Error(io::program::strerror(&error)),
+                },
+                () = wake.notified(), if !urgent => {}
+                () = held_back => {}
+                () = silence => {
+                    if probed {
+                        let seconds = probe.unwrap_or_default().as_secs_f64();
+                        let name = self.name();
+                        vlog_warn!(Module::Reconnect,
+                            "{name}: no response to inactivity probe after {seconds} seconds, disconnecting");
+                        return End::Asked;
+                    }
+                    probed = true;
+                    let probe = b"{\"id\":\"echo\",\"method\":\"echo\",\"params\":[]}";
+                    if let Some(session) = self.shared.borrow_mut().sessions.get_mut(&self.session) {
+                        session.out.extend_from_slice(probe);
+                        session.urgent = true;
+                    }
+                }
+            }
+        }
+    }
+
+    fn note_peer(&self) {
+        if let Some(name) = self.peer.get()
+            && let Some(session) = self.shared.borrow_mut().sessions.get_mut(&self.session)
+            && session.id.is_empty()
+        {
+            session.id.clone_from(name);
+        }
+    }
+
+    fn name(&self) -> String {
+        self.shared.borrow().sessions.get(&self.session).map(|s| s.name.clone()).unwrap_or_default()
+    }
+
+    /// Writes everything, unless the core wants the connection closed while the client does not read.
+    async fn write(&mut self, bytes: &[u8], wake: &tokio::sync::Notify) -> Result<(), End> {
+        let writing = self.writer.write_all(bytes);
+        tokio::pin!(writing);
+        loop {
+            tokio::select! {
+                biased;
+                result = &mut writing => {
+                    return result.map_err(|error| match error.kind() {
+                        std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset => End::Peer,
+                        _ => End::Error(io::program::strerror(&error)),
+                    });
+                }
+                () = wake.notified() => {
+                    if self.shared.borrow().sessions.get(&self.session).is_none_or(|session| session.closing) {
+                        return Err(End::Asked);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Runs requests that have come in; true if there may be more.
+    fn process(&mut self) -> Result<bool, End> {
+        for _ in 0..BATCH {
+            let text = match self.splitter.next_text() {
+                Ok(Some(text)) => text,
+                Ok(None) => return Ok(false),
+                Err(error) => return Err(self.bad_stream(&error.to_string())),
+            };
+            let value: Value = match serde_json::from_slice(text) {
+                Ok(value) => value,
+                Err(error) => return Err(self.bad_stream(&error.to_string())),
+            };
+            if ovsdb_data::json::holds_null_byte(text) {
+                return Err(self.bad_stream("null bytes not supported in quoted strings"));
+            }
+            let message = match Message::from_json(value) {
+                Ok(message) => message,
+                Err(error) => {
+                    vlog_warn!(Module::Jsonrpc, "{}: received bad JSON-RPC message: {error}", self.name());
+                    return Err(End::Error("Protocol error".into()));
+                }
+            };
+            let mut core = self.shared.borrow_mut();
+            match message {
+                Message::Request { id, method, params } => core.request(self.session, id, &method, params),
+                Message::Notification { method, params } => core.notification(self.session, &method, &params),
+                Message::Reply { id, .. } | Message::Error { id, .. } if id == "echo" => {}
+                Message::Reply { .. } | Message::Error { .. } => {
+                    drop(core);
+                    vlog_warn!(Module::OvsdbJsonrpcServer, "{}: received unexpected reply message", self.name());
+                    return Err(End::Asked);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn bad_stream(&self, error: &str) -> End {
+        vlog_warn!(Module::Jsonrpc, "{}: error parsing stream: {error}", self.name());
+        End::Error("Protocol error".into())
+    }
+}

@@ -1,0 +1,330 @@
+//! One OpenFlow switch, as the control thread holds it.
+
+use crate::conn::{Class, Conn, ConnId};
+use crate::flow_mod::{FlowTables, Removed, last_used, wants_flow_removed};
+use crate::packet_in::ToControllers;
+use crate::port::{Port, PortNumbers};
+use crate::upcall::{Reason, Upcalls};
+use crate::{INTERNAL_TABLE, revalidate};
+use clock::Instant;
+use datapath::Datapath;
+use flow::{Match, MiniMatch, OfPort};
+use io::coverage::Counter;
+use io::vlog::{Level, Module};
+use io::vlog_rl;
+use openflow::action::{Action, PacketInReason};
+use openflow::message::{AsyncKind, Desc, FlowRemoved, PortReason, PortStatus};
+use openflow::{Message, TableId, Version};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use translate::Bridge as Shared;
+
+/// What the owner of a bridge has to do for it.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Event {
+    /// A connection has bytes to send.
+    Output(ConnId),
+    /// A controller set a port up or down.
+    PortAdmin {
+        /// The port.
+        port: OfPort,
+        /// Up.
+        up: bool,
+    },
+    /// Ports' configuration bits changed: translation has to see them.
+    PortConfig,
+}
+
+/// One OpenFlow switch.
+pub struct Bridge {
+    /// Name.
+    pub name: String,
+    /// Datapath id.
+    pub datapath_id: u64,
+    /// What translation sees of it.
+    pub shared: Arc<Shared>,
+    /// Flow tables.
+    pub tables: FlowTables,
+    /// Ports by number.
+    pub ports: BTreeMap<OfPort, Port>,
+    /// Numbers in use.
+    pub numbers: PortNumbers,
+    /// Texts for description requests.
+    pub desc: Desc,
+    /// Versions that it speaks.
+    pub protocols: Vec<Version>,
+    /// Fragment handling flags (`OFPC_FRAG_*`).
+    pub frags: u16,
+    pub(crate) upcalls: Arc<Upcalls>,
+    pub(crate) datapath: Arc<dyn Datapath>,
+    pub(crate) conns: BTreeMap<ConnId, Conn>,
+    next_conn: u64,
+    pub(crate) generation_id: Option<u64>,
+    pub(crate) events: VecDeque<Event>,
+}
+
+impl std::fmt::Debug for Bridge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bridge").field("name", &self.name).field("ports", &self.ports).finish_non_exhaustive()
+    }
+}
+
+impl Bridge {
+    /// A bridge without ports, with the switch's own flows.
+    pub fn new(
+        name: &str,
+        datapath_id: u64,
+        shared: Arc<Shared>,
+        upcalls: Arc<Upcalls>,
+        datapath: Arc<dyn Datapath>,
+        now: Instant,
+    ) -> Self {
+        let mut tables = FlowTables::new(shared.clone());
+        internal_flows(&mut tables, now);
+        Bridge {
+            name: name.into(),
+            datapath_id,
+            shared,
+            tables,
+            ports: BTreeMap::new(),
+            numbers: PortNumbers::default(),
+            desc: Desc {
+                manufacturer: "Nicira, Inc.".into(),
+                hardware: "Open vSwitch".into(),
+                software: io::program::COMPATIBLE_VERSION.into(),
+                serial: "None".into(),
+                datapath: "None".into(),
+            },
+            protocols: Version::ALL.to_vec(),
+            frags: 0,
+            upcalls,
+            datapath,
+            conns: BTreeMap::new(),
+            next_conn: 1,
+            generation_id: None,
+            events: VecDeque::new(),
+        }
+    }
+
+    /// What the owner has to do, in order.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Opens a connection.
+    pub fn open(&mut self, name: String, class: Class) -> ConnId {
+        let id = ConnId(self.next_conn);
+        self.next_conn += 1;
+        self.conns.insert(id, Conn::new(name, class, &self.protocols));
+        id
+    }
+
+    /// Forgets a connection.
+    pub fn close(&mut self, id: ConnId) {
+        self.conns.remove(&id);
+    }
+
+    /// The connections.
+    pub fn connections(&self) -> impl Iterator<Item = (ConnId, &Conn)> {
+        self.conns.iter().map(|(id, c)| (*id, c))
+    }
+
+    /// Takes bytes from a connection and obeys the requests in them.
+    pub fn input(&mut self, id: ConnId, bytes: &[u8], now: Instant) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        for request in conn.input(bytes) {
+            Counter::VconnReceived.hit();
+            self.request(id, request, now);
+        }
+    }
+
+    /// Asks the peer of a connection whether it is there.
+    pub fn probe(&mut self, id: ConnId) {
+        if let Some(c) = self.conns.get_mut(&id) {
+            c.event(Message::EchoRequest(vec![]));
+        }
+    }
+
+    /// Bytes to send on a connection, and why it is to be closed once they are sent.
+    pub fn take_output(&mut self, id: ConnId) -> (Vec<u8>, Option<String>) {
+        match self.conns.get_mut(&id) {
+            Some(c) => (c.take_output(), c.closing.take()),
+            None => (vec![], Some("bridge is gone".into())),
+        }
+    }
+
+    pub(crate) fn reply(&mut self, id: ConnId, xid: u32, message: Message) {
+        if let Some(c) = self.conns.get_mut(&id) {
+            Counter::VconnSent.hit();
+            c.reply(xid, message);
+        }
+    }
+
+    /// Tells connections something, as far as they want it.
+    fn broadcast(&mut self, kind: AsyncKind, reason: u8, message: &Message) {
+        for (id, c) in &mut self.conns {
+            if c.version().is_some() && c.wants(kind, reason) {
+                c.event(message.clone());
+                self.events.push_back(Event::Output(*id));
+            }
+        }
+    }
+
+    /// Rules left the tables: tells the controllers that asked to hear of it.
+    pub(crate) fn removed(&mut self, removed: Removed, now: Instant) {
+        if removed.is_empty() {
+            return;
+        }
+        self.tables_changed();
+        for (rule, reason) in removed {
+            if !wants_flow_removed(&rule) {
+                continue;
+            }
+            let d = &rule.data;
+            let (packets, bytes) = d.stats.read();
+            let message = Message::FlowRemoved(FlowRemoved {
+                matching: rule.matching.clone(),
+                cookie: d.cookie,
+                priority: rule.priority as u16,
+                reason,
+                table: d.table,
+                duration: crate::stats::age(d.created, now),
+                idle_timeout: d.timeouts.idle.load(std::sync::atomic::Ordering::Relaxed),
+                hard_timeout: d.timeouts.hard.load(std::sync::atomic::Ordering::Relaxed),
+                packets,
+                bytes,
+                nicira: false,
+            });
+            self.broadcast(AsyncKind::FlowRemoved, reason as u8, &message);
+        }
+    }
+
+    /// Flows in the datapath may be wrong now.
+    pub(crate) fn tables_changed(&self) {
+        self.upcalls.changed(Reason::FlowTable);
+    }
+
+    /// Brings rule counters up to date with the datapath's.
+    pub(crate) fn sync_counters(&self, now: Instant) {
+        revalidate::push_all(&self.upcalls, &*self.datapath, now);
+    }
+
+    /// Adds a port or replaces it, and tells the controllers.
+    pub fn set_port(&mut self, port: Port) {
+        Counter::OfprotoUpdatePort.hit();
+        let desc = port.desc();
+        let old = self.ports.insert(port.of, port);
+        let reason = match old {
+            None => PortReason::Add,
+            Some(old) if old.desc() != desc => PortReason::Modify,
+            Some(_) => return,
+        };
+        self.broadcast(AsyncKind::PortStatus, reason as u8, &Message::PortStatus(PortStatus { reason, desc }));
+    }
+
+    /// Removes a port and tells the controllers.
+    pub fn remove_port(&mut self, of: OfPort) -> Option<Port> {
+        let port = self.ports.remove(&of)?;
+        Counter::OfprotoUpdatePort.hit();
+        self.numbers.give(of);
+        crate::packet_in::forget_patch(self.shared.id, of);
+        let status = PortStatus { reason: PortReason::Delete, desc: port.desc() };
+        self.broadcast(AsyncKind::PortStatus, PortReason::Delete as u8, &Message::PortStatus(status));
+        Some(port)
+    }
+
+    /// A port by name.
+    pub fn port_by_name(&self, name: &str) -> Option<&Port> {
+        self.ports.values().find(|p| p.name == name)
+    }
+
+    /// Removes rules whose time is over. Call about once a second.
+    pub fn expire(&mut self, now: Instant) {
+        if self.tables.has_expiring() {
+            self.sync_counters(now);
+            let removed = self.tables.expire(now);
+            self.removed(removed, now);
+        }
+        let expired = self.shared.macs().expire(now);
+        if expired > 0 {
+            Counter::MacExpired.add(expired as u64);
+            self.upcalls.changed(Reason::MacLearning);
+        }
+    }
+
+    /// Removes all flows that controllers made; with no controller and no fail-secure, the switch then learns by itself.
+    pub fn flush_flows(&mut self, standalone: bool, now: Instant) {
+        Counter::OfprotoFlush.hit();
+        let removed = self.tables.flush();
+        drop(removed);
+        if standalone {
+            self.add_default_flow(now);
+        }
+        self.tables_changed();
+    }
+
+    /// The flow of a switch without controllers: everything as a learning switch does it.
+    pub fn add_default_flow(&mut self, now: Instant) {
+        let fm = openflow::message::FlowMod {
+            table: TableId(0),
+            priority: 0,
+            matching: MiniMatch::new(&Match::any()),
+            actions: vec![Action::Output { port: OfPort::NORMAL, max_len: 0 }],
+            ..Default::default()
+        };
+        if let Err(e) = self.tables.apply(&fm, now) {
+            vlog_rl!((5, 5), Module::Ofproto, Level::Err, "{}: failed to add the default flow ({e})", self.name);
+        }
+        self.tables_changed();
+    }
+
+    /// A packet for the controllers.
+    pub fn packet_in(&mut self, to: &ToControllers) {
+        let message = to.message();
+        let reason = to.what.reason;
+        let wire_reason = match reason {
+            PacketInReason::ExplicitMiss | PacketInReason::ImplicitMiss => PacketInReason::NoMatch as u8,
+            r => r as u8,
+        };
+        for (id, c) in &mut self.conns {
+            if c.version().is_none()
+                || c.controller_id != to.what.controller_id
+                || !c.wants(AsyncKind::PacketIn, wire_reason)
+            {
+                continue;
+            }
+            c.packet_in(message.clone());
+            self.events.push_back(Event::Output(*id));
+        }
+    }
+}
+
+/// Flows of the switch's own table: what recirculates without state is dropped, and table misses that were sent there by
+/// register 0 go to the controller or are dropped.
+fn internal_flows(tables: &mut FlowTables, now: Instant) {
+    let with_reg0 = |value: u32| {
+        let mut m = Match::any();
+        m.set(flow::Field::REG0, value.into());
+        MiniMatch::new(&m)
+    };
+    let to_controller = Action::Controller(Box::new(openflow::action::Controller {
+        max_len: u16::MAX,
+        controller_id: 0,
+        reason: PacketInReason::ImplicitMiss,
+        userdata: Box::default(),
+        pause: false,
+        meter_id: 0,
+        form2: false,
+    }));
+    let mut not_recirculated = Match::any();
+    not_recirculated.set(flow::Field::RECIRC_ID, 0);
+    tables.add_hidden(INTERNAL_TABLE, 2, MiniMatch::new(&not_recirculated), vec![], now);
+    tables.add_hidden(INTERNAL_TABLE, 0, with_reg0(1), vec![to_controller], now);
+    tables.add_hidden(INTERNAL_TABLE, 0, with_reg0(2), vec![], now);
+    tables.add_hidden(INTERNAL_TABLE, 0, with_reg0(3), vec![], now);
+}
+
+/// Seconds since a rule was used.
+pub(crate) fn idle_age(rule: &translate::Rule, now: Instant) -> u16 {
+    u16::try_from(now.since(last_used(rule)).as_secs()).unwrap_or(u16::MAX)
+}

@@ -1,0 +1,159 @@
+//! Keeps the datapath's flows true to the tables, and pushes their counters to where controllers read them.
+
+use crate::upcall::{Upcalls, credit, entry, pin_tags};
+use clock::Instant;
+use datapath::{Datapath, FlowDump, FlowPut, FlowStats, Ufid};
+use flow::MiniKey;
+use io::coverage::Counter;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use translate::{Network, Request};
+
+/// Time without a packet after which a flow leaves the datapath (`other_config:max-idle`).
+pub const MAX_IDLE: Duration = Duration::from_secs(10);
+/// Time between two looks at all flows while there are any (`other_config:max-revalidator`).
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// What is to be done with a flow.
+enum Verdict {
+    Keep,
+    Delete,
+    Modify(Box<FlowPut>),
+}
+
+/// The revalidator's thread: ends when [`stop`] is called.
+pub fn run(upcalls: &Upcalls, datapath: &dyn Datapath) {
+    let mut seen = u64::MAX;
+    while !upcalls.stop.load(Ordering::Acquire) {
+        let changes = upcalls.changes();
+        sweep(upcalls, datapath, changes != seen, upcalls.clock.now());
+        seen = changes;
+        if upcalls.changes() == seen {
+            // With nothing in the datapath there is nothing to look at.
+            let idle = upcalls.known_flows() == 0;
+            upcalls.wait((!idle).then_some(INTERVAL));
+        }
+    }
+}
+
+/// Lets [`run`] end.
+pub fn stop(upcalls: &Upcalls) {
+    upcalls.stop.store(true, Ordering::Release);
+    upcalls.wake();
+}
+
+/// Looks at all flows once: pushes counters, removes what is idle and, if the tables may have changed, what is wrong.
+pub fn sweep(upcalls: &Upcalls, datapath: &dyn Datapath, check: bool, now: Instant) {
+    Counter::RevalidatorRun.hit();
+    let network = upcalls.network();
+    for dump in datapath.flow_dump() {
+        push(upcalls, &network, dump.ufid, &dump.stats, now);
+        match judge(upcalls, &network, &dump, check, now) {
+            Verdict::Keep => {}
+            Verdict::Delete => delete(upcalls, &network, datapath, dump.ufid, now),
+            Verdict::Modify(put) => {
+                if datapath.flow_put(*put).is_err() {
+                    delete(upcalls, &network, datapath, dump.ufid, now);
+                }
+            }
+        }
+    }
+    network.frozen.expire(Instant::from_nanos(now.as_nanos().saturating_sub(4 * MAX_IDLE.as_nanos() as u64)));
+}
+
+/// Pushes the counters of all flows, for a reader who wants them to the packet.
+pub fn push_all(upcalls: &Upcalls, datapath: &dyn Datapath, now: Instant) {
+    let network = upcalls.network();
+    for dump in datapath.flow_dump() {
+        push(upcalls, &network, dump.ufid, &dump.stats, now);
+    }
+}
+
+/// Removes every flow from the datapath, with its counters pushed.
+pub fn flush(upcalls: &Upcalls, datapath: &dyn Datapath, now: Instant) {
+    let network = upcalls.network();
+    let all: Vec<Ufid> = datapath.flow_dump().iter().map(|d| d.ufid).collect();
+    for ufid in all {
+        delete(upcalls, &network, datapath, ufid, now);
+    }
+}
+
+fn delete(upcalls: &Upcalls, network: &Network, datapath: &dyn Datapath, ufid: Ufid, now: Instant) {
+    if let Ok(last) = datapath.flow_del(ufid) {
+        Counter::DpifFlowDel.hit();
+        push(upcalls, network, ufid, &last, now);
+    }
+    upcalls.known().remove(&ufid);
+}
+
+/// Counts what the flow counted since the last push.
+fn push(upcalls: &Upcalls, network: &Network, ufid: Ufid, stats: &FlowStats, now: Instant) {
+    let effects = {
+        let mut known = upcalls.known();
+        let Some(k) = known.get_mut(&ufid) else { return };
+        let packets = stats.packets.saturating_sub(k.pushed.packets);
+        if packets == 0 {
+            return;
+        }
+        let bytes = stats.bytes.saturating_sub(k.pushed.bytes);
+        k.pushed = *stats;
+        credit(network, &k.credits, packets, bytes, stats.used);
+        k.effects.clone()
+    };
+    upcalls.apply_effects(network, &effects, now);
+}
+
+fn judge(upcalls: &Upcalls, network: &Arc<Network>, dump: &FlowDump, check: bool, now: Instant) -> Verdict {
+    let (created, expected) = match upcalls.known().get(&dump.ufid) {
+        Some(k) => (k.created, Some(k.actions.clone())),
+        // Put there by somebody else, an operator with dpctl for example: not ours to judge.
+        None => return Verdict::Keep,
+    };
+    let used = dump.stats.used.unwrap_or(created).max(created);
+    if now.since(used) > MAX_IDLE {
+        return Verdict::Delete;
+    }
+    if !check {
+        return Verdict::Keep;
+    }
+    let Some((bridge, port)) = entry(network, &dump.key) else { return Verdict::Delete };
+    let mut key = dump.key;
+    key.set_in_port(port);
+    let mut xlate = translate::translate(network, &Request::packet(bridge, key, None, now));
+    pin_tags(&key, &mut xlate.mask);
+    if !dump.mask.contains(&xlate.mask) {
+        // The flow is too wide now: other packets that it catches may go elsewhere.
+        return Verdict::Delete;
+    }
+    let actions = if xlate.slow.is_empty() {
+        std::mem::take(&mut xlate.actions)
+    } else {
+        let cookie = Box::new(datapath::UserCookie::SlowPath(xlate.slow));
+        vec![datapath::DpAction::Userspace { cookie, pid: 0 }]
+    };
+    let same = expected.as_deref() == Some(actions.as_slice());
+    if let Some(k) = upcalls.known().get_mut(&dump.ufid) {
+        // Rules may have been replaced by equal ones: their counters move from now on. Effects are applied when packets
+        // have passed, not here.
+        k.credits = xlate.credits;
+        k.effects = xlate.effects;
+        if !same {
+            k.actions = actions.as_slice().into();
+            k.mask = MiniKey::new(&dump.mask);
+            k.key = MiniKey::new(&dump.key);
+        }
+    }
+    if same {
+        return Verdict::Keep;
+    }
+    Verdict::Modify(Box::new(FlowPut {
+        ufid: Some(dump.ufid),
+        key: dump.key,
+        mask: dump.mask,
+        actions,
+        create: false,
+        modify: true,
+        zero_stats: false,
+    }))
+}

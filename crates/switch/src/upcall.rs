@@ -1,0 +1,357 @@
+//! What a datapath asks on a miss, answered on the thread that asks.
+//!
+//! The handler translates the packet, applies what the packet changes (learned addresses, counters), and says what to
+//! install. It remembers for every installed flow whose counters the flow's packets move, so that statistics can be
+//! pushed without translating again.
+
+use crate::packet_in::{self, ToControllers};
+use clock::{Clock, Instant};
+use datapath::{DpAction, FlowStats, InstallFlow, Ufid, Upcall, UpcallAnswer, UpcallHandler, UpcallKind, UserCookie};
+use flow::key::VLAN_CFI;
+use flow::{DpPort, FlowKey, FlowMask, MiniKey, OfPort};
+use io::coverage::Counter;
+use snapshot::Published;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+use translate::{BridgeId, Credit, Effect, LearnedFlow, Network, Request, Rule};
+
+/// Something that the control thread has to deal with.
+#[derive(Debug)]
+pub enum Notice {
+    /// A packet for the controllers of a bridge.
+    PacketIn(Box<ToControllers>),
+    /// A `learn` action made a flow.
+    Learn {
+        /// Bridge.
+        bridge: BridgeId,
+        /// The flow.
+        flow: Box<LearnedFlow>,
+    },
+}
+
+/// What is remembered about a flow in the datapath.
+pub(crate) struct Known {
+    pub key: MiniKey,
+    pub mask: MiniKey,
+    pub actions: Arc<[DpAction]>,
+    pub credits: Vec<Credit>,
+    pub effects: Vec<Effect>,
+    /// The datapath's counters that were already pushed.
+    pub pushed: FlowStats,
+    pub created: Instant,
+}
+
+/// Why flows are checked against the tables.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reason {
+    /// OpenFlow tables or groups changed.
+    FlowTable,
+    /// Bridges or ports changed.
+    Reconfigure,
+    /// An address is behind another port than before.
+    MacLearning,
+    /// A port went up or down.
+    PortToggled,
+}
+
+type Notify = Box<dyn Fn(Notice) + Send + Sync>;
+
+/// The switch's side of one datapath, shared by all threads.
+pub struct Upcalls {
+    network: Published<Network>,
+    pub(crate) clock: Clock,
+    known: Mutex<HashMap<Ufid, Known, foldhash::fast::RandomState>>,
+    notify: Notify,
+    /// Grows with every change that may make flows wrong.
+    changes: AtomicU64,
+    waker: (Mutex<bool>, Condvar),
+    pub(crate) stop: AtomicBool,
+    /// Most flows in the datapath.
+    pub flow_limit: AtomicU64,
+    /// Packets that were translated.
+    pub upcalls: AtomicU64,
+}
+
+impl std::fmt::Debug for Upcalls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Upcalls").field("known", &self.known_flows()).finish_non_exhaustive()
+    }
+}
+
+/// Most flows in a datapath, unless `other_config:flow-limit` says otherwise.
+pub const DEFAULT_FLOW_LIMIT: u64 = 200_000;
+
+thread_local! {
+    /// What the translation of the packet in hand found, until the datapath says whether it installed the flow.
+    static IN_HAND: RefCell<Option<(Vec<Credit>, Vec<Effect>)>> = const { RefCell::new(None) };
+}
+
+fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+impl Upcalls {
+    /// A handler without bridges. `notify` is called from the datapath's threads and must not block.
+    pub fn new(clock: Clock, network: Network, notify: impl Fn(Notice) + Send + Sync + 'static) -> Self {
+        Upcalls {
+            network: Published::new(network),
+            clock,
+            known: Mutex::default(),
+            notify: Box::new(notify),
+            changes: AtomicU64::new(0),
+            waker: (Mutex::new(false), Condvar::new()),
+            stop: AtomicBool::new(false),
+            flow_limit: AtomicU64::new(DEFAULT_FLOW_LIMIT),
+            upcalls: AtomicU64::new(0),
+        }
+    }
+
+    /// The bridges that packets see.
+    pub fn network(&self) -> Arc<Network> {
+        self.network.snapshot()
+    }
+
+    /// Replaces the bridges that packets see.
+    pub fn set_network(&self, network: Network) {
+        self.network.publish(Arc::new(network));
+        self.changed(Reason::Reconfigure);
+    }
+
+    /// Says that flows may have become wrong.
+    pub fn changed(&self, reason: Reason) {
+        match reason {
+            Reason::FlowTable => Counter::RevFlowTable,
+            Reason::Reconfigure => Counter::RevReconfigure,
+            Reason::MacLearning => Counter::RevMacLearning,
+            Reason::PortToggled => Counter::RevPortToggled,
+        }
+        .hit();
+        self.changes.fetch_add(1, Ordering::Release);
+        self.wake();
+    }
+
+    /// How many changes there were; see [`Upcalls::changed`].
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// Lets the revalidator look now.
+    pub(crate) fn wake(&self) {
+        *lock(&self.waker.0) = true;
+        self.waker.1.notify_all();
+    }
+
+    /// Waits until somebody calls [`Upcalls::wake`], or for `at_most`.
+    pub(crate) fn wait(&self, at_most: Option<Duration>) {
+        let guard = lock(&self.waker.0);
+        let mut guard = match at_most {
+            Some(d) => self.waker.1.wait_timeout_while(guard, d, |w| !*w).unwrap_or_else(|e| e.into_inner()).0,
+            None => self.waker.1.wait_while(guard, |w| !*w).unwrap_or_else(|e| e.into_inner()),
+        };
+        *guard = false;
+    }
+
+    pub(crate) fn known(&self) -> MutexGuard<'_, HashMap<Ufid, Known, foldhash::fast::RandomState>> {
+        lock(&self.known)
+    }
+
+    /// Number of flows that the switch knows in the datapath.
+    pub fn known_flows(&self) -> usize {
+        self.known().len()
+    }
+
+    /// Applies what passing packets change. `fresh` is false for refreshing what an installed flow changed before.
+    pub(crate) fn apply_effects(&self, network: &Network, effects: &[Effect], now: Instant) {
+        for e in effects {
+            match e {
+                Effect::LearnMac { bridge, vlan, mac, bundle, .. } => {
+                    let Some(b) = network.bridges.get(bridge) else { continue };
+                    // Counters of a flow from a port that is gone are still pushed; its addresses stay forgotten.
+                    if !b.config.load().bundles.contains_key(bundle) {
+                        continue;
+                    }
+                    let learned = b.macs().learn(now, *vlan, *mac, *bundle);
+                    if learned.changes_forwarding() {
+                        Counter::MacLearned.hit();
+                        self.changed(Reason::MacLearning);
+                    }
+                }
+                Effect::LearnFlow { bridge, flow, .. } => {
+                    (self.notify)(Notice::Learn { bridge: *bridge, flow: flow.clone() });
+                }
+                Effect::FinTimeout { rule, idle, hard } => shorten(rule, *idle, *hard),
+                Effect::PacketIn(_) | Effect::Special { .. } => {}
+            }
+        }
+    }
+
+    /// Translates a packet that the datapath could not handle by itself and applies what it changes.
+    fn translate(&self, key: &FlowKey, packet: &[u8], now: Instant) -> Option<translate::Xlate> {
+        let network = self.network.load();
+        let (bridge, port) = entry(&network, key)?;
+        let mut key = *key;
+        key.set_in_port(port);
+        self.upcalls.fetch_add(1, Ordering::Relaxed);
+        let mut request = Request::packet(bridge, key, Some(packet), now);
+        request.tcp_flags = key.tcp_flags();
+        let mut xlate = translate::translate(&network, &request);
+        pin_tags(&key, &mut xlate.mask);
+        self.apply_effects(&network, &xlate.effects, now);
+        credit(&network, &xlate.credits, 1, packet.len() as u64, Some(now));
+        for e in &xlate.effects {
+            if let Effect::PacketIn(p) = e {
+                let to = ToControllers::new((**p).clone(), packet.to_vec());
+                (self.notify)(Notice::PacketIn(Box::new(to)));
+            }
+        }
+        Some(xlate)
+    }
+
+    fn miss(&self, upcall: &Upcall<'_>) -> UpcallAnswer {
+        Counter::UpcallMiss.hit();
+        let Some(mut xlate) = self.translate(upcall.key, upcall.packet, upcall.now) else {
+            return UpcallAnswer::default();
+        };
+        let actions = if xlate.slow.is_empty() {
+            None
+        } else {
+            Some(vec![DpAction::Userspace { cookie: Box::new(UserCookie::SlowPath(xlate.slow)), pid: 0 }])
+        };
+        // Only what a later packet of the flow changes again is worth remembering.
+        xlate.effects.retain(|e| !matches!(e, Effect::PacketIn(_)));
+        IN_HAND.set(Some((xlate.credits, xlate.effects)));
+        let full = self.known_flows() as u64 >= self.flow_limit.load(Ordering::Relaxed);
+        let install = (!full).then_some(InstallFlow { mask: xlate.mask, actions });
+        UpcallAnswer { actions: xlate.actions, install }
+    }
+
+    fn action(&self, upcall: &Upcall<'_>, cookie: &UserCookie) -> UpcallAnswer {
+        match cookie {
+            UserCookie::SlowPath(_) => {
+                let xlate = self.translate(upcall.key, upcall.packet, upcall.now);
+                UpcallAnswer { actions: xlate.map(|x| x.actions).unwrap_or_default(), install: None }
+            }
+            UserCookie::Controller { dont_send, recirc_id, rule_cookie, controller_id, max_len, reason, .. } => {
+                let network = self.network.load();
+                if let (false, Some(state)) = (*dont_send, network.frozen.get(*recirc_id)) {
+                    let mut key = *upcall.key;
+                    if let Some((_, port)) = entry(&network, upcall.key) {
+                        key.set_in_port(port);
+                    }
+                    let to = packet_in::from_frozen(
+                        &state,
+                        &key,
+                        upcall.packet,
+                        packet_in::Particulars {
+                            cookie: *rule_cookie,
+                            controller_id: *controller_id,
+                            max_len: *max_len,
+                            reason: *reason,
+                        },
+                    );
+                    (self.notify)(Notice::PacketIn(Box::new(to)));
+                }
+                UpcallAnswer::default()
+            }
+            UserCookie::Sflow { .. } | UserCookie::FlowSample(_) | UserCookie::Ipfix { .. } => UpcallAnswer::default(),
+        }
+    }
+}
+
+/// Where a packet enters: bridge and OpenFlow port.
+pub(crate) fn entry(network: &Network, key: &FlowKey) -> Option<(BridgeId, OfPort)> {
+    network.dp_ports.get(&DpPort(key.in_port_raw())).copied()
+}
+
+/// Lets a flow match only packets with as many VLAN tags as the one that made it. Translation takes that for granted: the
+/// Ethernet type of the wire, which every flow matches, says whether there is a tag; the key's is the one behind the tags.
+pub(crate) fn pin_tags(key: &FlowKey, mask: &mut FlowMask) {
+    for n in 0..flow::key::MAX_VLANS {
+        mask.set_vlan_tci(n, mask.vlan_tci(n) | VLAN_CFI);
+        if key.vlan_tci(n) & VLAN_CFI == 0 {
+            break;
+        }
+    }
+}
+
+/// `fin_timeout`: a rule's timeouts only ever become shorter.
+fn shorten(rule: &Rule, idle: u16, hard: u16) {
+    let t = &rule.data.timeouts;
+    for (timeout, to) in [(&t.idle, idle), (&t.hard, hard)] {
+        if to != 0 {
+            let _ =
+                timeout.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| (now == 0 || now > to).then_some(to));
+        }
+    }
+}
+
+/// Counts packets for everything that a translation passed through.
+pub(crate) fn credit(network: &Network, credits: &[Credit], packets: u64, bytes: u64, used: Option<Instant>) {
+    for c in credits {
+        match c {
+            Credit::Rule(r) => r.data.stats.add(packets, bytes, used),
+            Credit::Lookup { bridge, table, matched } => {
+                let Some(t) = network.bridges.get(bridge).and_then(|b| b.tables.get(usize::from(table.0))) else {
+                    continue;
+                };
+                let counter = if *matched { &t.matched } else { &t.missed };
+                counter.fetch_add(packets, Ordering::Relaxed);
+            }
+            Credit::Group(g, bucket) => {
+                g.stats.add(packets, bytes, used);
+                if let Some(b) = bucket.and_then(|b| g.buckets.get(b)) {
+                    b.stats.add(packets, bytes, used);
+                }
+            }
+            Credit::Patch { bridge, port, peer_bridge, peer } => {
+                packet_in::count_patch((*bridge, *port), (*peer_bridge, *peer), packets, bytes);
+            }
+            Credit::Mirrors(bridge, which) => {
+                let Some(b) = network.bridges.get(bridge) else { continue };
+                for (i, m) in b.config.load().mirrors.iter().enumerate() {
+                    if which >> i & 1 != 0 {
+                        m.stats.add(packets, bytes, used);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl UpcallHandler for Upcalls {
+    fn upcall(&self, upcall: &Upcall<'_>) -> UpcallAnswer {
+        match &upcall.kind {
+            UpcallKind::Miss => self.miss(upcall),
+            UpcallKind::Action { cookie, .. } => self.action(upcall, cookie),
+        }
+    }
+
+    fn installed(&self, ufid: Ufid, key: &FlowKey, mask: &FlowMask, actions: &Arc<[DpAction]>, ok: bool) {
+        let Some((credits, effects)) = IN_HAND.take() else { return };
+        if !ok {
+            Counter::DpifFlowPutError.hit();
+            return;
+        }
+        Counter::DpifFlowPut.hit();
+        let known = Known {
+            key: MiniKey::new(key),
+            mask: MiniKey::new(mask),
+            actions: actions.clone(),
+            credits,
+            effects,
+            pushed: FlowStats::default(),
+            created: self.clock.now(),
+        };
+        let mut all = self.known();
+        let first = all.is_empty();
+        all.insert(ufid, known);
+        drop(all);
+        // Without flows the revalidator sleeps.
+        if first {
+            self.wake();
+        }
+    }
+}

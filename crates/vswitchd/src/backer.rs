@@ -1,0 +1,148 @@
+//! Datapaths and devices by type: the one place that names concrete ones.
+
+use crate::app::Dummy;
+use clock::Clock;
+use datapath::{Datapath, DpError, Features};
+use dp_user::Userspace;
+use flow::DpPort;
+use netdev::Device;
+use netdev::dummy::DummyDevice;
+use netdev::linux::system::SystemDevice;
+use netdev::linux::tap::TapDevice;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::JoinHandle;
+use switch::{Notice, Upcalls, revalidate};
+use translate::view::Network;
+
+/// A datapath and the switch's side of it, shared by all bridges of a type.
+pub struct Backer {
+    kind: &'static str,
+    datapath: Arc<Userspace>,
+    /// The switch's side.
+    pub upcalls: Arc<Upcalls>,
+    revalidator: Option<JoinHandle<()>>,
+}
+
+/// Types of datapath that bridges may ask for.
+pub fn datapath_types(dummy: Dummy) -> Vec<&'static str> {
+    if dummy == Dummy::Off { vec!["netdev", "system"] } else { vec!["dummy", "netdev", "system"] }
+}
+
+/// Types of interface that ports may ask for.
+pub fn interface_types(dummy: Dummy) -> Vec<&'static str> {
+    let mut types = vec!["internal", "patch", "system", "tap"];
+    if dummy != Dummy::Off {
+        types.extend(["dummy", "dummy-internal"]);
+    }
+    types
+}
+
+/// The datapath that serves bridges of a type. Bridges of type `system` are served by the userspace datapath, which needs
+/// nothing of the kernel but sockets.
+pub fn effective_type(wanted: &str, dummy: Dummy) -> Result<&'static str, String> {
+    match (wanted, dummy) {
+        ("dummy", Dummy::Off) => Err("datapath type dummy needs --enable-dummy".into()),
+        ("dummy", _) => Ok("dummy"),
+        ("system", Dummy::OverrideSystem) => Ok("dummy"),
+        ("system" | "netdev", Dummy::OverrideAll) => Ok("dummy"),
+        ("system" | "netdev", _) => Ok("netdev"),
+        _ => Err(format!("unknown datapath type {wanted}")),
+    }
+}
+
+/// Numbers dummies, for their addresses; 0 would be the datapath's own device.
+static NEXT_DUMMY: AtomicU32 = AtomicU32::new(1);
+
+/// Opens a network device. May block in the kernel.
+pub fn open_device(name: &str, kind: &str, backer: &str, dummy: Dummy) -> io::Result<Arc<dyn Device>> {
+    let number = || NEXT_DUMMY.fetch_add(1, Ordering::Relaxed);
+    let up = |device: DummyDevice| -> io::Result<Arc<dyn Device>> {
+        device.set_up(true)?;
+        Ok(Arc::new(device))
+    };
+    match kind {
+        "internal" if backer == "dummy" => up(DummyDevice::new(name, "dummy-internal", number())),
+        "dummy" if dummy != Dummy::Off => up(DummyDevice::new(name, "dummy", number())),
+        "system" | "tap" if dummy == Dummy::OverrideAll => up(DummyDevice::new(name, "dummy", number())),
+        "system" if dummy == Dummy::OverrideSystem => up(DummyDevice::new(name, "dummy", number())),
+        "internal" => Ok(Arc::new(TapDevice::create(name, "internal")?)),
+        "tap" => Ok(Arc::new(TapDevice::create(name, "tap")?)),
+        "system" => Ok(Arc::new(SystemDevice::find(name)?)),
+        _ => Err(io::Error::from_raw_os_error(rustix::io::Errno::AFNOSUPPORT.raw_os_error())),
+    }
+}
+
+/// Makes a device a port.
+pub type Attach = Box<dyn FnOnce(Arc<dyn Device>) -> Result<DpPort, DpError> + Send>;
+/// Takes a port away.
+pub type Detach = Box<dyn FnOnce() + Send>;
+
+impl Backer {
+    /// Starts a datapath with its revalidator. `notify` is called from their threads.
+    pub fn create(
+        kind: &'static str,
+        clock: Clock,
+        notify: impl Fn(Notice) + Send + Sync + 'static,
+    ) -> Result<Backer, String> {
+        let name = format!("ovs-{kind}");
+        let datapath = Userspace::start(&name, kind, clock.clone())
+            .map_err(|e| format!("could not start datapath {name}: {}", ::io::program::strerror(&e)))?;
+        let upcalls = Arc::new(Upcalls::new(clock, Network::empty(datapath.features()), notify));
+        datapath.set_upcall_handler(Some(upcalls.clone()));
+        let revalidator = {
+            let (upcalls, datapath) = (upcalls.clone(), datapath.clone());
+            std::thread::Builder::new()
+                .name("revalidator2".into())
+                .spawn(move || revalidate::run(&upcalls, &*datapath))
+                .map_err(|e| format!("could not start the revalidator: {}", ::io::program::strerror(&e)))?
+        };
+        Ok(Backer { kind, datapath, upcalls, revalidator: Some(revalidator) })
+    }
+
+    /// The datapath.
+    pub fn datapath(&self) -> Arc<dyn Datapath> {
+        self.datapath.clone()
+    }
+
+    /// Waits until the datapath has handled the packets that wait.
+    pub fn settle(&self) {
+        self.datapath.settle();
+    }
+
+    /// What the datapath can do.
+    pub fn features(&self) -> Features {
+        self.datapath.features()
+    }
+
+    /// `TYPE@NAME`, as listings show it.
+    pub fn full_name(&self) -> String {
+        format!("{}@{}", self.kind, self.datapath.name())
+    }
+
+    /// Makes a device a port, on another thread if need be.
+    pub fn attacher(&self) -> Attach {
+        let datapath = self.datapath.clone();
+        Box::new(move |device| datapath.port_add(device, None))
+    }
+
+    /// Takes a port away, on another thread if need be.
+    pub fn detacher(&self, port: DpPort) -> Detach {
+        let datapath = self.datapath.clone();
+        Box::new(move || {
+            // A port that is gone already needs no taking away.
+            let _ = datapath.port_del(port);
+        })
+    }
+}
+
+impl Drop for Backer {
+    fn drop(&mut self) {
+        revalidate::stop(&self.upcalls);
+        if let Some(t) = self.revalidator.take() {
+            let _ = t.join();
+        }
+        self.datapath.set_upcall_handler(None);
+    }
+}

@@ -1,0 +1,248 @@
+//! The control commands of the switch daemon.
+
+use crate::app::{App, BridgeEntry, State};
+use flow::OfPort;
+use io::unixctl::{ANY_NUMBER, Answer, Call, Commands, Format, Output};
+use serde_json::{Map, Value, json};
+use std::rc::Rc;
+use std::time::Duration;
+use switch::revalidate;
+
+/// All commands.
+pub fn commands(program: &str, app: &Rc<App>) -> Commands {
+    let mut c = Commands::new(program);
+    add(&mut c, app, "exit", "[--cleanup]", 0, 1, |app, call| {
+        *app.exit.borrow_mut() = Some(call.arg(0) == Some("--cleanup"));
+        app.exit_asked.notify_one();
+        Ok("".into())
+    });
+    add(&mut c, app, "memory/show", "", 0, 0, |app, call| memory(app, call));
+    add(&mut c, app, "fdb/show", "[bridge...]", 0, ANY_NUMBER, |app, call| fdb_show(app, call));
+    add(&mut c, app, "fdb/flush", "[bridge]", 0, 1, |app, call| {
+        for_bridges(app, call, |e| {
+            e.bridge.shared.macs().flush();
+        })
+        .map_err(|_| "no such bridge".to_string())?;
+        changed(app);
+        Ok("table successfully flushed".into())
+    });
+    add(&mut c, app, "fdb/stats-show", "bridge", 1, 1, |app, call| {
+        with_bridge(app, &call.args[0], |e| Ok(e.bridge.fdb_stats().into())).map_err(|_| "no such bridge".into())
+    });
+    add(&mut c, app, "fdb/stats-clear", "[bridge]", 0, 1, |app, call| {
+        for_bridges(app, call, |e| e.bridge.shared.macs().stats = Default::default())?;
+        Ok("statistics successfully cleared".into())
+    });
+    add(&mut c, app, "fdb/add", "bridge port vlan mac", 4, 4, |app, call| fdb_add(app, call));
+    add(&mut c, app, "fdb/del", "bridge vlan mac", 3, 3, |app, call| fdb_del(app, call));
+    add(&mut c, app, "ofproto/list", "", 0, 0, |app, _| {
+        let names: Vec<String> = app.state.borrow().bridges.keys().cloned().collect();
+        Ok(names.iter().map(|n| format!("{n}\n")).collect::<String>().into())
+    });
+    add(&mut c, app, "bridge/dump-flows", "[--offload-stats] bridge", 1, 2, |app, call| {
+        let name = call.args.last().map_or("", String::as_str);
+        let now = app.clock.now();
+        let state = app.state.borrow();
+        match state.bridges.get(name) {
+            Some(e) => Ok(e.bridge.dump_all_flows(now).into()),
+            None => Err("Unknown bridge".into()),
+        }
+    });
+    add(&mut c, app, "dpif/show", "", 0, 0, |app, call| dpif_show(app, call));
+    add(&mut c, app, "dpif/dump-dps", "", 0, 0, |app, _| {
+        let state = app.state.borrow();
+        Ok(state.backers.values().map(|b| format!("{}\n", b.full_name())).collect::<String>().into())
+    });
+    add(&mut c, app, "revalidator/wait", "", 0, 0, |app, _| sweep(app));
+    add(&mut c, app, "revalidator/purge", "", 0, 0, |app, _| {
+        let now = app.clock.now();
+        for b in app.state.borrow().backers.values() {
+            revalidate::flush(&b.upcalls, &*b.datapath(), now);
+        }
+        Ok("".into())
+    });
+    add(&mut c, app, "upcall/show", "", 0, 0, |app, _| upcall_show(app));
+    add(&mut c, app, "time/stop", "", 0, 0, |app, _| {
+        app.clock.stop();
+        Ok("".into())
+    });
+    crate::dpctl::add(&mut c, app);
+    crate::probe::add(&mut c, app);
+    add(&mut c, app, "time/warp", "[large_msecs] msecs", 1, 2, |app, call| warp(app, call));
+    c
+}
+
+fn add(
+    c: &mut Commands,
+    app: &Rc<App>,
+    name: &str,
+    usage: &str,
+    min: usize,
+    max: usize,
+    handler: impl Fn(&Rc<App>, &Call) -> Answer + 'static,
+) {
+    let app = app.clone();
+    c.add(name, usage, min, max, move |call| handler(&app, call));
+}
+
+fn with_bridge(app: &App, name: &str, f: impl FnOnce(&mut BridgeEntry) -> Answer) -> Answer {
+    match app.state.borrow_mut().bridges.get_mut(name) {
+        Some(e) => f(e),
+        None => Err(format!("no such bridge {name}")),
+    }
+}
+
+/// The bridges that a call names, or all.
+fn for_bridges(app: &App, call: &Call, mut f: impl FnMut(&mut BridgeEntry)) -> Result<(), String> {
+    let mut state = app.state.borrow_mut();
+    if let Some(missing) = call.args.iter().find(|n| !state.bridges.contains_key(*n)) {
+        return Err(format!("no such bridge {missing}"));
+    }
+    for (_, e) in state.bridges.iter_mut().filter(|(n, _)| call.args.is_empty() || call.args.contains(n)) {
+        f(e);
+    }
+    Ok(())
+}
+
+/// Flows may go elsewhere now.
+fn changed(app: &App) {
+    for b in app.state.borrow().backers.values() {
+        b.upcalls.changed(switch::upcall::Reason::MacLearning);
+    }
+}
+
+fn fdb_show(app: &App, call: &Call) -> Answer {
+    let now = app.clock.now();
+    let mut text = String::new();
+    let mut tables = Map::new();
+    let many = call.args.len() > 1;
+    for_bridges(app, call, |e| {
+        if many {
+            text.push_str(&format!("{}:\n", e.bridge.name));
+        }
+        text.push_str(&e.bridge.fdb_text(now));
+        tables.insert(e.bridge.name.clone(), e.bridge.fdb_json(now));
+    })?;
+    if text.is_empty() {
+        text = " Port  VLAN  MAC                Age\n".into();
+    }
+    Ok(match call.format {
+        Format::Text => text.into(),
+        Format::Json => Output::Json(Value::Object(tables)),
+    })
+}
+
+/// The bundle of a port of a bridge, by the port's name or number.
+fn bundle_of(e: &BridgeEntry, port: &str) -> Option<translate::BundleId> {
+    let config = e.bridge.shared.config.snapshot();
+    let number = if port == "LOCAL" { Some(OfPort::LOCAL) } else { port.parse().ok().map(OfPort) };
+    let found = config.ports.values().find(|p| p.name == port || Some(p.of) == number);
+    found.map(|p| p.bundle)
+}
+
+fn vlan_and_mac(vlan: &str, mac: &str) -> Result<(u16, wire::EthAddr), String> {
+    let v = vlan.parse().ok().filter(|v| *v < 4096).ok_or_else(|| format!("Invalid VLAN ID \"{vlan}\""))?;
+    let m = mac.parse().map_err(|_| "bad MAC address".to_string())?;
+    Ok((v, m))
+}
+
+fn fdb_add(app: &App, call: &Call) -> Answer {
+    let (port, (vlan, mac)) = (&call.args[1], vlan_and_mac(&call.args[2], &call.args[3])?);
+    with_bridge(app, &call.args[0], |e| {
+        let bundle = bundle_of(e, port).ok_or_else(|| format!("no such port {port}"))?;
+        let mut macs = e.bridge.shared.macs();
+        if macs.len() >= macs.max_entries() {
+            return Err("MAC table is full".into());
+        }
+        macs.add_static(vlan, mac, bundle);
+        Ok("".into())
+    })?;
+    changed(app);
+    Ok("".into())
+}
+
+fn fdb_del(app: &App, call: &Call) -> Answer {
+    let (vlan, mac) = vlan_and_mac(&call.args[1], &call.args[2])?;
+    with_bridge(app, &call.args[0], |e| match e.bridge.shared.macs().del_static(vlan, mac) {
+        true => Ok("".into()),
+        false => Err(format!("no such static entry: VLAN {vlan}, MAC {mac}")),
+    })?;
+    changed(app);
+    Ok("".into())
+}
+
+fn dpif_show(app: &App, call: &Call) -> Answer {
+    let state = app.state.borrow();
+    let bridges = |kind: &str| -> Vec<_> { state.bridges.values().filter(|e| e.backer == kind).collect() };
+    if call.format == Format::Json {
+        let one = |(kind, b): (&String, &crate::backer::Backer)| {
+            let s = b.datapath().stats();
+            let list: Map<String, Value> =
+                bridges(kind).into_iter().map(|e| (e.bridge.name.clone(), e.bridge.dpif_json())).collect();
+            let stats = json!({"hit": s.hit.to_string(), "missed": s.missed.to_string()});
+            (b.full_name(), json!({"stats": stats, "bridges": list}))
+        };
+        return Ok(Output::Json(Value::Object(state.backers.iter().map(one).collect())));
+    }
+    let mut out = String::new();
+    for (kind, b) in &state.backers {
+        let s = b.datapath().stats();
+        out.push_str(&format!("{}: hit:{} missed:{}\n", b.full_name(), s.hit, s.missed));
+        for e in bridges(kind) {
+            out.push_str(&e.bridge.dpif_text());
+        }
+    }
+    Ok(out.into())
+}
+
+fn memory(app: &App, call: &Call) -> Answer {
+    let state: &State = &app.state.borrow();
+    let ports: usize = state.bridges.values().map(|e| e.bridge.ports.len()).sum();
+    let rules: usize = state.bridges.values().map(|e| e.bridge.tables.len()).sum();
+    let keys: usize = state.backers.values().map(|b| b.upcalls.known_flows()).sum();
+    let revalidators = state.backers.len();
+    Ok(match call.format {
+        Format::Text if keys == 0 => format!("ports:{ports} revalidators:{revalidators} rules:{rules}\n").into(),
+        Format::Text => format!("ports:{ports} revalidators:{revalidators} rules:{rules} udpif keys:{keys}\n").into(),
+        Format::Json => {
+            Output::Json(json!({"ports": ports, "revalidators": revalidators, "rules": rules, "udpif keys": keys}))
+        }
+    })
+}
+
+fn sweep(app: &App) -> Answer {
+    let now = app.clock.now();
+    for b in app.state.borrow().backers.values() {
+        revalidate::sweep(&b.upcalls, &*b.datapath(), true, now);
+    }
+    Ok("".into())
+}
+
+fn upcall_show(app: &App) -> Answer {
+    let mut out = String::new();
+    for b in app.state.borrow().backers.values() {
+        let known = b.upcalls.known_flows();
+        let limit = b.upcalls.flow_limit.load(std::sync::atomic::Ordering::Relaxed);
+        let current = b.datapath().stats().flows;
+        out.push_str(&format!(
+            "{}:\n  flows         : (current {current}) (limit {limit})\n  ufid enabled : true\n\n  keys {known}\n",
+            b.full_name()
+        ));
+    }
+    Ok(out.into())
+}
+
+/// `time/warp MSECS` moves the clock in one step; `time/warp LARGE MSECS` in steps of MSECS until LARGE have passed.
+fn warp(app: &Rc<App>, call: &Call) -> Answer {
+    let number = |s: &String| s.parse::<u64>().ok().filter(|n| *n > 0).ok_or_else(|| "invalid MSECS".to_string());
+    let total = number(&call.args[0])?;
+    let step = call.args.get(1).map_or(Ok(total), number)?.min(total);
+    let mut left = total;
+    while left > 0 {
+        let now = step.min(left);
+        app.clock.warp(Duration::from_millis(now));
+        app.tick();
+        left -= now;
+    }
+    Ok("warped".into())
+}

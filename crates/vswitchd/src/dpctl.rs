@@ -1,0 +1,395 @@
+//! Control commands that look into datapaths: `dpctl/*`, `dpif/dump-flows`, `dpif/show-dp-features`.
+
+use crate::app::{App, BridgeEntry};
+use crate::backer::Backer;
+use datapath::action_text::{format_actions, parse_actions};
+use datapath::flow_text::{format_flow, format_stats};
+use datapath::key_text::{KeyStyle, NoNames, PortNames, format_key, parse_key};
+use datapath::{Datapath, DpError, FlowDump, FlowPut, Ufid};
+use flow::DpPort;
+use io::unixctl::{ANY_NUMBER, Answer, Call, Commands, Format, Output};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// The name with which the daemon's answers about datapaths begin.
+const SELF: &str = "ovs-vswitchd";
+
+/// Adds the commands.
+pub fn add(c: &mut Commands, app: &Rc<App>) {
+    let mut command = |name: &str, usage: &str, min, max, handler: fn(&App, &Call) -> Answer| {
+        let app = app.clone();
+        c.add(name, usage, min, max, move |call| handler(&app, call));
+    };
+    command("dpctl/dump-dps", "", 0, 0, dump_dps);
+    command("dpctl/show", "[-s] [dp...]", 0, ANY_NUMBER, show);
+    command("dpctl/dump-flows", "[-m] [--names] [dp] [filter=..] [type=..] [pmd=..]", 0, 6, dump_flows);
+    command("dpctl/add-flow", "[dp] flow actions", 2, 3, |app, call| put(app, call, true));
+    command("dpctl/mod-flow", "[dp] flow actions", 2, 3, |app, call| put(app, call, false));
+    command("dpctl/del-flow", "[dp] flow", 1, 2, del_flow);
+    command("dpctl/del-flows", "[dp]", 0, 1, del_flows);
+    command("dpctl/get-flow", "[dp] ufid", 1, 2, get_flow);
+    command("dpctl/parse-actions", "actions", 1, ANY_NUMBER, reparse);
+    command("dpctl/normalize-actions", "actions", 1, ANY_NUMBER, reparse);
+    command("dpif/dump-flows", "[-m] [--names | --no-names] bridge", 1, 4, bridge_flows);
+    command("dpif/show-dp-features", "bridge", 1, 1, features);
+}
+
+/// Names of a datapath's ports.
+pub struct DpNames(BTreeMap<DpPort, String>);
+
+impl DpNames {
+    /// Those of a datapath at this moment.
+    #[must_use]
+    pub fn of(datapath: &dyn Datapath) -> DpNames {
+        DpNames(datapath.ports().into_iter().map(|p| (p.port, p.name)).collect())
+    }
+}
+
+impl PortNames for DpNames {
+    fn name(&self, port: DpPort) -> Option<String> {
+        self.0.get(&port).cloned()
+    }
+
+    fn port(&self, name: &str) -> Option<DpPort> {
+        self.0.iter().find(|(_, n)| *n == name).map(|(p, _)| *p)
+    }
+}
+
+fn with_backer<T>(app: &App, name: Option<&str>, f: impl FnOnce(&Backer) -> Result<T, String>) -> Result<T, String> {
+    let state = app.state.borrow();
+    let Some(name) = name else {
+        let mut all = state.backers.values();
+        return match (all.next(), all.next()) {
+            (None, _) => Err(format!("{SELF}: no datapaths exist\n{SELF}: datapath not found (Invalid argument)")),
+            (Some(only), None) => f(only),
+            _ => Err(format!("{SELF}: multiple datapaths, specify one\n{SELF}: datapath not found (Invalid argument)")),
+        };
+    };
+    let found = state.backers.values().find(|b| b.full_name() == name || b.datapath().name() == name);
+    found.map_or_else(|| Err(format!("{SELF}: datapath not found (Invalid argument)")), f)
+}
+
+/// `text (errno text)`, as every failed request is reported.
+fn failed(what: &str, e: &DpError) -> String {
+    format!("{SELF}: {what} ({e})")
+}
+
+fn dump_dps(app: &App, _: &Call) -> Answer {
+    let state = app.state.borrow();
+    Ok(state.backers.values().map(|b| format!("{}\n", b.full_name())).collect::<String>().into())
+}
+
+fn show(app: &App, call: &Call) -> Answer {
+    let detailed = call.args.iter().any(|a| a == "-s" || a == "--statistics");
+    let names: Vec<&String> = call.args.iter().filter(|a| !a.starts_with('-')).collect();
+    let state = app.state.borrow();
+    let mut out = String::new();
+    let mut all = Vec::new();
+    for name in &names {
+        if !state.backers.values().any(|b| b.full_name() == **name || b.datapath().name() == name.as_str()) {
+            return Err(format!("{SELF}: opening datapath {name} failed (No such device)"));
+        }
+    }
+    for b in state.backers.values() {
+        let dp = b.datapath();
+        if !names.is_empty() && !names.iter().any(|n| **n == b.full_name() || n.as_str() == dp.name()) {
+            continue;
+        }
+        let s = dp.stats();
+        out.push_str(&format!("{}:\n", b.full_name()));
+        out.push_str(&format!("  lookups: hit:{} missed:{} lost:{}\n  flows: {}\n", s.hit, s.missed, s.lost, s.flows));
+        let mut ports = Vec::new();
+        for p in dp.ports() {
+            out.push_str(&format!("  port {}: {}", p.port.0, p.name));
+            out.push_str(&if p.kind == "system" { "\n".into() } else { format!(" ({})\n", p.kind) });
+            if detailed {
+                out.push_str(&port_text(&*dp, p.port));
+            }
+            ports.push(json!({"port": p.port.0, "name": p.name, "type": p.kind}));
+        }
+        all.push(json!({
+            "datapath": b.full_name(),
+            "lookups": {"hit": s.hit, "missed": s.missed, "lost": s.lost},
+            "flows": s.flows,
+            "ports": ports,
+        }));
+    }
+    Ok(match call.format {
+        Format::Text => out.into(),
+        Format::Json => Output::Json(Value::Array(all)),
+    })
+}
+
+fn port_text(dp: &dyn Datapath, port: DpPort) -> String {
+    let s = dp.port_stats(port).unwrap_or_default();
+    format!(
+        "    RX packets:{} errors:? dropped:? overruns:? frame:?\n    \
+         TX packets:{} errors:? dropped:{} aborted:? carrier:?\n    \
+         collisions:?\n    \
+         RX bytes:{}{}  TX bytes:{}{}\n    \
+         UPCALL packets:{} errors:{}\n",
+        s.rx_packets,
+        s.tx_packets,
+        s.tx_dropped,
+        s.rx_bytes,
+        human(s.rx_bytes),
+        s.tx_bytes,
+        human(s.tx_bytes),
+        s.upcalls,
+        s.upcall_errors
+    )
+}
+
+/// ` (1.5 MiB)` for large counts.
+fn human(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match UNITS.iter().find(|(size, _)| bytes >= *size) {
+        Some((size, unit)) => format!(" ({:.1} {unit})", bytes as f64 / *size as f64),
+        None => String::new(),
+    }
+}
+
+/// What to dump, and how.
+#[derive(Default)]
+struct DumpOptions<'a> {
+    verbose: bool,
+    names: Option<bool>,
+    filter: Option<&'a str>,
+    target: Option<&'a str>,
+}
+
+impl<'a> DumpOptions<'a> {
+    fn of(call: &'a Call) -> Result<Self, String> {
+        let mut o = DumpOptions::default();
+        for arg in &call.args {
+            match arg.as_str() {
+                "-m" | "--more" => o.verbose = true,
+                "--names" => o.names = Some(true),
+                "--no-names" => o.names = Some(false),
+                a if a.starts_with("filter=") => o.filter = a.strip_prefix("filter="),
+                a if a.starts_with("type=") => match a {
+                    "type=ovs" | "type=non-offloaded" | "type=all" => {}
+                    _ => return Err(format!("{SELF}: Failed to parse type ({}) (Invalid argument)", &a[5..])),
+                },
+                a if a.starts_with("pmd=") => {}
+                a if a.starts_with('-') => return Err(format!("{SELF}: unknown option {a}")),
+                a if o.target.is_none() => o.target = Some(a),
+                a => return Err(format!("{SELF}: unexpected argument {a}")),
+            }
+        }
+        Ok(o)
+    }
+}
+
+/// One flow as JSON.
+fn flow_json(flow: &FlowDump, style: KeyStyle<'_>) -> Value {
+    json!({
+        "ufid": flow.ufid.to_string(),
+        "key": format_key(&flow.key, &flow.mask, style),
+        "packets": flow.stats.packets,
+        "bytes": flow.stats.bytes,
+        "used_ms": flow.stats.used.map(clock::Instant::as_millis),
+        "actions": format_actions(&flow.actions, style.names),
+    })
+}
+
+fn dump_flows(app: &App, call: &Call) -> Answer {
+    let o = DumpOptions::of(call)?;
+    let filter = match o.filter {
+        Some(f) => Some(switch::trace::parse_match(f).map_err(|e| format!("{SELF}: Failed to parse filter ({e})"))?),
+        None => None,
+    };
+    with_backer(app, o.target, |b| {
+        let dp = b.datapath();
+        let names = DpNames::of(&*dp);
+        let named = o.names.unwrap_or(o.verbose);
+        let style = KeyStyle { verbose: o.verbose, names: if named { &names } else { &NoNames } };
+        let mut flows = dp.flow_dump();
+        flows.retain(|f| filter.as_ref().is_none_or(|m| m.matches(&f.key)));
+        flows.sort_by_key(|f| f.key.dp_in_port());
+        if call.format == Format::Json {
+            return Ok(Output::Json(flows.iter().map(|f| flow_json(f, style)).collect()));
+        }
+        let now = app.clock.now();
+        let mut out = String::new();
+        for (i, flow) in flows.iter().enumerate() {
+            if i == 0 {
+                out.push_str("flow-dump from the main thread:\n");
+            }
+            out.push_str(&format_flow(flow, now, style));
+            out.push('\n');
+        }
+        Ok(out.into())
+    })
+}
+
+fn bridge_flows(app: &App, call: &Call) -> Answer {
+    let o = DumpOptions::of(call)?;
+    let state = app.state.borrow();
+    let entry = state.bridges.get(o.target.unwrap_or("")).ok_or("no such bridge")?;
+    let backer = state.backers.get(&entry.backer).ok_or("no such bridge")?;
+    let dp = backer.datapath();
+    let names = DpNames::of(&*dp);
+    let named = o.names.unwrap_or(o.verbose);
+    let style = KeyStyle { verbose: o.verbose, names: if named { &names } else { &NoNames } };
+    let mine = |e: &BridgeEntry, port: DpPort| e.interfaces.values().any(|i| i.dp == Some(port));
+    let mut flows = dp.flow_dump();
+    flows.retain(|f| mine(entry, f.key.dp_in_port()));
+    flows.sort_by_key(|f| f.key.dp_in_port());
+    if call.format == Format::Json {
+        return Ok(Output::Json(flows.iter().map(|f| flow_json(f, style)).collect()));
+    }
+    let now = app.clock.now();
+    let mut out = String::new();
+    for f in &flows {
+        if o.verbose {
+            out.push_str(&format!("ufid:{} ", f.ufid));
+        }
+        out.push_str(&format_key(&f.key, &f.mask, style));
+        let stats = format_stats(&f.stats, now);
+        out.push_str(&format!(", {stats}, actions:{}\n", format_actions(&f.actions, style.names)));
+    }
+    Ok(out.into())
+}
+
+/// The datapath, if the first of more than `wanted` arguments names one, and the other arguments.
+fn split_args(call: &Call, wanted: usize) -> (Option<&str>, &[String]) {
+    if call.args.len() > wanted { (call.arg(0), &call.args[1..]) } else { (None, &call.args) }
+}
+
+fn put(app: &App, call: &Call, create: bool) -> Answer {
+    let (dp, args) = split_args(call, 2);
+    with_backer(app, dp, |b| {
+        let datapath = b.datapath();
+        let names = DpNames::of(&*datapath);
+        let (key, mask) = parse_key(&args[0], &names)
+            .map_err(|_| format!("{SELF}: parsing flow key (syntax error at {}) (Invalid argument)", args[0]))?;
+        let actions =
+            parse_actions(&args[1], &names).map_err(|_| format!("{SELF}: parsing actions (Invalid argument)"))?;
+        let put = FlowPut {
+            ufid: explicit_ufid(&args[0]),
+            key,
+            mask: with_basics(mask),
+            actions,
+            create,
+            modify: !create,
+            zero_stats: false,
+        };
+        datapath.flow_put(put).map_err(|e| failed("updating flow table", &e))?;
+        Ok("".into())
+    })
+}
+
+/// What every flow of a datapath matches.
+fn with_basics(mut mask: flow::FlowMask) -> flow::FlowMask {
+    mask.set_recirc_id(u32::MAX);
+    mask.set_in_port_raw(u32::MAX);
+    mask
+}
+
+/// The name at the beginning of a key, `ufid:…`.
+fn explicit_ufid(s: &str) -> Option<Ufid> {
+    let rest = s.trim_start().strip_prefix("ufid:")?;
+    rest.get(..36)?.parse().ok()
+}
+
+fn del_flow(app: &App, call: &Call) -> Answer {
+    let (dp, args) = split_args(call, 1);
+    with_backer(app, dp, |b| {
+        let datapath = b.datapath();
+        let names = DpNames::of(&*datapath);
+        let ufid = match explicit_ufid(&args[0]) {
+            Some(ufid) => Some(ufid),
+            None => {
+                let (key, mask) = parse_key(&args[0], &names).map_err(|_| {
+                    format!("{SELF}: parsing flow key (syntax error at {}) (Invalid argument)", args[0])
+                })?;
+                let mask = with_basics(mask);
+                let same = |f: &FlowDump| f.mask == mask && f.key.equal_masked(&key, &mask);
+                datapath.flow_dump().into_iter().find(same).map(|f| f.ufid)
+            }
+        };
+        let result = ufid.ok_or(DpError::NoSuchFlow).and_then(|u| datapath.flow_del(u));
+        match result {
+            Ok(_) => Ok("".into()),
+            Err(e) => Err(format!("{}\nPerhaps you need to specify a UFID?", failed("deleting flow", &e))),
+        }
+    })
+}
+
+fn del_flows(app: &App, call: &Call) -> Answer {
+    with_backer(app, call.arg(0), |b| {
+        b.datapath().flow_flush().map_err(|e| failed("deleting all flows", &e))?;
+        Ok("".into())
+    })
+}
+
+fn get_flow(app: &App, call: &Call) -> Answer {
+    let (dp, args) = split_args(call, 1);
+    with_backer(app, dp, |b| {
+        let Some(ufid) = explicit_ufid(&args[0]) else { return Ok(format!("{SELF}: parsing flow ufid\n").into()) };
+        let flow = b.datapath().flow_get(ufid).map_err(|e| failed("getting flow", &e))?;
+        let style = KeyStyle { verbose: false, names: &NoNames };
+        Ok(format!("{}\n", format_flow(&flow, app.clock.now(), style)).into())
+    })
+}
+
+fn reparse(_: &App, call: &Call) -> Answer {
+    let mut out = String::new();
+    for text in &call.args {
+        let actions =
+            parse_actions(text, &NoNames).map_err(|_| format!("{SELF}: odp_actions_from_string (Invalid argument)"))?;
+        out.push_str(&format_actions(&actions, &NoNames));
+        out.push('\n');
+    }
+    Ok(out.into())
+}
+
+fn features(app: &App, call: &Call) -> Answer {
+    let state = app.state.borrow();
+    let entry = state.bridges.get(&call.args[0]).ok_or("no such bridge")?;
+    let backer = state.backers.get(&entry.backer).ok_or("no such bridge")?;
+    let f = backer.features();
+    let yes = |b: bool| if b { "Yes" } else { "No" }.to_string();
+    let rows: Vec<(&str, String)> = vec![
+        ("Masked set action", yes(f.masked_set)),
+        ("Tunnel push pop", yes(f.tunnel_push_pop)),
+        ("Ufid", yes(f.ufid)),
+        ("Truncate action", yes(f.trunc)),
+        ("Clone action", yes(f.clone)),
+        ("Sample nesting", f.sample_nesting.to_string()),
+        ("Conntrack eventmask", yes(f.ct_eventmask)),
+        ("Conntrack clear", yes(f.ct_clear)),
+        ("Max dp_hash algorithm", f.max_hash_alg.to_string()),
+        ("Check pkt length action", yes(f.check_pkt_len)),
+        ("Conntrack timeout policy", yes(f.ct_timeout)),
+        ("Explicit Drop action", yes(f.explicit_drop)),
+        ("Optimized Balance TCP mode", yes(f.lb_output)),
+        ("Conntrack all-zero IP SNAT", yes(f.ct_state_nat)),
+        ("MPLS Label add", yes(f.add_mpls)),
+        ("psample action", yes(f.psample)),
+        // One tag, unless `other_config:vlan-limit` asks for more.
+        ("Max VLAN headers", f.max_vlan_headers.min(1).to_string()),
+        ("Max MPLS depth", f.max_mpls_depth.to_string()),
+        ("Recirc", yes(f.recirc)),
+        ("CT state", yes(f.ct_state)),
+        ("CT zone", yes(f.ct_zone)),
+        ("CT mark", yes(f.ct_mark)),
+        ("CT label", yes(f.ct_label)),
+        ("CT state NAT", yes(f.ct_state_nat)),
+        ("CT orig tuple", yes(f.ct_orig_tuple)),
+        ("CT orig tuple for IPv6", yes(f.ct_orig_tuple6)),
+        ("IPv6 ND Extension", yes(f.nd_extensions)),
+    ];
+    Ok(match call.format {
+        Format::Text => rows.iter().map(|(n, v)| format!("{n}: {v}\n")).collect::<String>().into(),
+        Format::Json => Output::Json(rows.into_iter().map(|(n, v)| (n.to_string(), Value::from(v))).collect()),
+    })
+}
+
+/// The datapath of a bridge or of a name, for other commands.
+pub fn find(app: &App, name: Option<&str>) -> Result<(String, Arc<dyn Datapath>), String> {
+    with_backer(app, name, |b| Ok((b.full_name(), b.datapath())))
+}

@@ -1,0 +1,171 @@
+//! OpenFlow sockets: one task per listener and per connection, all in the control thread.
+
+use crate::app::App;
+use io::program::strerror;
+use io::vlog::{Level, Module};
+use io::{Listener, Remote, Stream, coverage::Counter, vlog_info, vlog_rl, vlog_warn};
+use session::Reconnect;
+use session::reconnect::Action;
+use std::rc::Rc;
+use std::time::Duration;
+use switch::conn::{Class, ConnId};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+/// Bytes read in one go; also bounds how long one connection keeps the thread.
+const READ_ROOM: usize = 1 << 16;
+
+/// A listener or an active connection, ended when dropped.
+#[derive(Debug)]
+pub struct Endpoint {
+    task: JoinHandle<()>,
+    /// What it serves, as the database or the bridge's name says it.
+    pub target: String,
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Listens on `remote` for connections to `bridge`.
+pub async fn listen(app: &Rc<App>, bridge: &str, remote: &Remote) -> Result<Endpoint, String> {
+    let mut listener =
+        Listener::bind(remote).await.map_err(|e| format!("{remote}: listen failed: {}", strerror(&e)))?;
+    if let (Remote::PassiveTcp(at), Some(port)) = (remote, listener.port())
+        && at.port() == 0
+    {
+        vlog_info!(Module::Connmgr, "{bridge}: listening on port {port}");
+    }
+    vlog_info!(Module::Connmgr, "{bridge}: added service controller \"{remote}\"");
+    let (app, bridge) = (app.clone(), bridge.to_string());
+    let task = tokio::task::spawn_local(async move {
+        let mut connections = tokio::task::JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok(stream) => {
+                        let name = format!("{bridge}<->{}", stream.name);
+                        connections.spawn_local(serve(app.clone(), bridge.clone(), stream, name, Class::Service, None));
+                    }
+                    Err(e) => {
+                        vlog_warn!(Module::Connmgr, "{}: accept failed: {}", listener.remote, strerror(&e));
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                },
+                Some(_) = connections.join_next() => {}
+            }
+        }
+    });
+    Ok(Endpoint { task, target: remote.to_string() })
+}
+
+/// How to keep an active connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    /// Silence after which the controller is probed; `None` for ever.
+    pub probe: Option<Duration>,
+    /// Longest wait between attempts.
+    pub max_backoff: Duration,
+}
+
+/// Connects to a controller and stays connected.
+pub fn connect(app: &Rc<App>, bridge: &str, remote: Remote, keep: Keep) -> Endpoint {
+    let target = remote.to_string();
+    vlog_info!(Module::Connmgr, "{bridge}: added primary controller \"{target}\"");
+    let (app, bridge) = (app.clone(), bridge.to_string());
+    let task = tokio::task::spawn_local(async move {
+        let mut reconnect = Reconnect::new();
+        reconnect.set_backoff(Duration::from_secs(1), keep.max_backoff);
+        reconnect.enable(app.clock.now());
+        loop {
+            let now = app.clock.now();
+            if reconnect.run(now) == Some(Action::Connect) {
+                attempt(&app, &bridge, &remote, keep, &mut reconnect).await;
+            }
+            let wait = reconnect.next_deadline().map_or(Duration::from_secs(1), |d| d.since(app.clock.now()));
+            tokio::time::sleep(wait).await;
+        }
+    });
+    Endpoint { task, target }
+}
+
+async fn attempt(app: &Rc<App>, bridge: &str, remote: &Remote, keep: Keep, reconnect: &mut Reconnect) {
+    let name = format!("{bridge}<->{remote}");
+    vlog_rl!((10, 10), Module::Rconn, Level::Info, "{name}: connecting...");
+    reconnect.connecting(app.clock.now());
+    match Stream::connect(remote).await {
+        Ok(stream) => {
+            vlog_info!(Module::Rconn, "{name}: connected");
+            reconnect.connected(app.clock.now());
+            serve(app.clone(), bridge.to_string(), stream, name.clone(), Class::Primary, keep.probe).await;
+            vlog_info!(Module::Rconn, "{name}: connection closed by peer");
+        }
+        Err(e) => {
+            vlog_rl!((10, 10), Module::Rconn, Level::Warn, "{name}: connection failed ({})", strerror(&e));
+        }
+    }
+    reconnect.disconnected(app.clock.now());
+    vlog_rl!(
+        (10, 10),
+        Module::Rconn,
+        Level::Info,
+        "{name}: waiting {} seconds before reconnect",
+        reconnect.backoff().as_secs_f32()
+    );
+}
+
+/// Removes the connection from its bridge however its task ends.
+struct Open {
+    app: Rc<App>,
+    bridge: String,
+    id: ConnId,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.app.close_connection(&self.bridge, self.id);
+    }
+}
+
+/// Serves one connection to its end. After `probe` of silence the peer is asked whether it is there; after as much
+/// again it is given up.
+async fn serve(app: Rc<App>, bridge: String, mut stream: Stream, name: String, class: Class, probe: Option<Duration>) {
+    let ready = Rc::new(Notify::new());
+    let Some(id) = app.open_connection(&bridge, name.clone(), class, ready.clone()) else { return };
+    Counter::VconnOpen.hit();
+    let open = Open { app, bridge, id };
+    let mut buf = vec![0; READ_ROOM];
+    let mut probed = false;
+    let forever = Duration::from_secs(u64::from(u32::MAX));
+    loop {
+        let (output, closing) = open.app.take_output(&open.bridge, id);
+        if !output.is_empty() && stream.write_all(&output).await.is_err() {
+            return;
+        }
+        if let Some(why) = closing {
+            vlog_rl!((60, 5), Module::Vconn, Level::Warn, "{name}: {why}");
+            return;
+        }
+        tokio::select! {
+            read = stream.read(&mut buf) => match read {
+                Ok(0) | Err(_) => return,
+                Ok(n) => {
+                    probed = false;
+                    open.app.input(&open.bridge, id, &buf[..n]);
+                }
+            },
+            () = ready.notified() => {}
+            () = tokio::time::sleep(probe.unwrap_or(forever)) => {
+                if probed {
+                    vlog_warn!(Module::Rconn, "{name}: no response to inactivity probe, disconnecting");
+                    return;
+                }
+                probed = true;
+                open.app.probe(&open.bridge, id);
+            }
+        }
+    }
+}

@@ -1,0 +1,480 @@
+//! Makes bridges, ports and interfaces match the database.
+//!
+//! Whatever may block in the kernel (opening, closing and configuring devices) runs on another thread and is awaited, so
+//! that OpenFlow connections are served meanwhile. What cannot be applied is noted for its row; the rest is applied.
+
+use crate::app::{App, BridgeEntry, Interface};
+use crate::backer::{self, Backer};
+use crate::config::{self, Config, ControllerConfig, InterfaceConfig};
+use crate::openflow::{self, Keep};
+use flow::OfPort;
+use io::coverage::Counter;
+use io::program::strerror;
+use io::stream::OPENFLOW_PORT;
+use io::vlog::Module;
+use io::{Remote, dirs, vlog_err, vlog_info, vlog_warn};
+use netdev::Device;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use switch::port::Port;
+use switch::{Bridge, Upcalls};
+use wire::EthAddr;
+
+/// Runs `work` where nobody waits for the thread.
+async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| format!("device thread failed: {e}"))
+}
+
+/// Applies a configuration. Afterwards the state says what came of it.
+pub async fn apply(app: &Rc<App>, config: &Config) {
+    Counter::BridgeReconfigure.hit();
+    remove_bridges(app, config).await;
+    for (name, wanted) in &config.bridges {
+        let exists = app.state.borrow().bridges.contains_key(name);
+        if !exists && let Err(e) = add_bridge(app, name, wanted).await {
+            vlog_err!(Module::Bridge, "failed to create bridge {name}: {e}");
+            continue;
+        }
+        remove_interfaces(app, name, wanted).await;
+    }
+    for (name, wanted) in &config.bridges {
+        if app.state.borrow().bridges.contains_key(name) {
+            add_interfaces(app, name, wanted).await;
+            configure(app, name, wanted);
+            configure_devices(app, name, wanted).await;
+            choose_address(app, name, wanted).await;
+        }
+    }
+    app.publish();
+    for (name, wanted) in &config.bridges {
+        if app.state.borrow().bridges.contains_key(name) {
+            controllers(app, name, wanted).await;
+            app.run_events(name);
+        }
+    }
+    drop_unused_backers(app).await;
+}
+
+async fn remove_bridges(app: &Rc<App>, config: &Config) {
+    let gone: Vec<String> = {
+        let state = app.state.borrow();
+        let same = |name: &String, e: &BridgeEntry| {
+            config.bridges.get(name).is_some_and(|w| w.uuid == e.uuid && w.datapath_type == e.datapath_type)
+        };
+        state.bridges.iter().filter(|(n, e)| !same(n, e)).map(|(n, _)| n.clone()).collect()
+    };
+    for name in gone {
+        let names: Vec<String> = match app.state.borrow().bridges.get(&name) {
+            Some(e) => e.interfaces.keys().cloned().collect(),
+            None => continue,
+        };
+        for iface in names {
+            remove_interface(app, &name, &iface).await;
+        }
+        app.state.borrow_mut().bridges.remove(&name);
+        app.publish();
+    }
+}
+
+/// Removes everything, for `exit --cleanup` and for the end of an embedded switch.
+pub async fn clear(app: &Rc<App>) {
+    apply(app, &Config::default()).await;
+}
+
+async fn drop_unused_backers(app: &Rc<App>) {
+    let unused: Vec<Backer> = {
+        let mut state = app.state.borrow_mut();
+        let used: BTreeSet<String> = state.bridges.values().map(|e| e.backer.clone()).collect();
+        let kinds: Vec<String> = state.backers.keys().filter(|k| !used.contains(*k)).cloned().collect();
+        kinds.iter().filter_map(|k| state.backers.remove(k)).collect()
+    };
+    for b in unused {
+        let _ = elsewhere(move || drop(b)).await;
+    }
+}
+
+async fn add_bridge(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig) -> Result<(), String> {
+    let kind = backer::effective_type(&wanted.datapath_type, app.dummy)?;
+    if !app.state.borrow().backers.contains_key(kind) {
+        let notices = app.notices.clone();
+        let clock = app.clock.clone();
+        let new = elsewhere(move || {
+            Backer::create(kind, clock, move |notice| {
+                // A flood of packets for controllers must not fill the memory: what does not fit is lost.
+                if notices.try_send(notice).is_err() {
+                    Counter::PacketInOverflow.hit();
+                }
+            })
+        })
+        .await??;
+        app.state.borrow_mut().backers.insert(kind.into(), new);
+    }
+    let mut state = app.state.borrow_mut();
+    let id = state.new_bridge_id();
+    let Some(b) = state.backers.get(kind) else { return Err("datapath is gone".into()) };
+    let shared = Arc::new(translate::Bridge::new(translate::BridgeConfig {
+        id,
+        name: name.into(),
+        ..translate::BridgeConfig::default()
+    }));
+    let (upcalls, datapath): (Arc<Upcalls>, _) = (b.upcalls.clone(), b.datapath());
+    let bridge = Bridge::new(name, 0, shared, upcalls, datapath, app.clock.now());
+    state.insert(name, bridge, kind, wanted.clone());
+    Ok(())
+}
+
+async fn remove_interfaces(app: &Rc<App>, bridge: &str, wanted: &config::BridgeConfig) {
+    let gone: Vec<String> = {
+        let mut state = app.state.borrow_mut();
+        let Some(entry) = state.bridges.get_mut(bridge) else { return };
+        let find = |name: &str| wanted.ports.values().find_map(|p| p.interfaces.get(name));
+        entry.errors.retain(|name, _| find(name).is_some());
+        let stays = |name: &str, i: &Interface| {
+            find(name).is_some_and(|w| {
+                let number = w.ofport_request.is_none_or(|n| OfPort(n) == i.of || i.of == OfPort::LOCAL);
+                w.uuid == i.uuid && w.kind == i.kind && number && w.options.get("peer") == i.peer.as_ref()
+            })
+        };
+        entry.interfaces.iter().filter(|(n, i)| !stays(n, i)).map(|(n, _)| n.clone()).collect()
+    };
+    for name in gone {
+        remove_interface(app, bridge, &name).await;
+    }
+}
+
+async fn remove_interface(app: &Rc<App>, bridge: &str, name: &str) {
+    let (interface, detach) = {
+        let mut state = app.state.borrow_mut();
+        let Some(entry) = state.bridges.get_mut(bridge) else { return };
+        let Some(i) = entry.interfaces.remove(name) else { return };
+        if let Some(port) = entry.bridge.remove_port(i.of) {
+            entry.bridge.shared.macs().forget_port(port.bundle);
+        }
+        vlog_info!(Module::Bridge, "bridge {bridge}: deleted interface {name} on port {}", i.of.0);
+        let kind = entry.backer.clone();
+        let detach = i.dp.and_then(|dp| state.backers.get(&kind).map(|b| b.detacher(dp)));
+        (i, detach)
+    };
+    app.run_events(bridge);
+    app.publish();
+    let _ = elsewhere(move || {
+        if let Some(detach) = detach {
+            detach();
+        }
+        drop(interface);
+    })
+    .await;
+}
+
+async fn add_interfaces(app: &Rc<App>, bridge: &str, wanted: &config::BridgeConfig) {
+    // The local port first, then those with a number of their own, then those that had one, so that nobody else takes it.
+    let mut missing: Vec<(&String, &InterfaceConfig)> = {
+        let state = app.state.borrow();
+        let Some(entry) = state.bridges.get(bridge) else { return };
+        let all = wanted.ports.values().flat_map(|p| &p.interfaces);
+        all.filter(|(n, _)| !entry.interfaces.contains_key(*n)).collect()
+    };
+    missing.sort_by_key(|(n, i)| {
+        let number = i.ofport_request.or(i.ofport_before);
+        (n.as_str() != bridge, i.ofport_request.is_none(), number.is_none(), number, n.as_str())
+    });
+    for (name, iface) in missing {
+        let result = add_interface(app, bridge, name, iface).await;
+        let mut state = app.state.borrow_mut();
+        let Some(entry) = state.bridges.get_mut(bridge) else { return };
+        match result {
+            Ok(of) => {
+                entry.errors.remove(name);
+                vlog_info!(Module::Bridge, "bridge {bridge}: added interface {name} on port {}", of.0);
+            }
+            Err(e) => {
+                if entry.errors.get(name) != Some(&e) {
+                    vlog_warn!(Module::Bridge, "{e}");
+                }
+                entry.errors.insert(name.clone(), e);
+            }
+        }
+    }
+}
+
+async fn add_interface(app: &Rc<App>, bridge: &str, name: &str, wanted: &InterfaceConfig) -> Result<OfPort, String> {
+    let (attach, kind) = {
+        let state = app.state.borrow();
+        let entry = state.bridges.get(bridge).ok_or("bridge is gone")?;
+        let taken = state.bridges.iter().find(|(_, e)| e.interfaces.contains_key(name));
+        if let Some((other, _)) = taken {
+            return Err(format!("could not add network device {name} to ofproto (already in bridge {other})"));
+        }
+        let backer = state.backers.get(&entry.backer).ok_or("datapath is gone")?;
+        (backer.attacher(), entry.backer.clone())
+    };
+    let peer = wanted.options.get("peer").cloned();
+    if wanted.kind == "patch" && peer.is_none() {
+        return Err(format!("{name}: patch type requires valid 'peer' argument"));
+    }
+    let (device, dp) = if wanted.kind == "patch" {
+        (None, None)
+    } else {
+        let (iface, type_, dummy) = (name.to_string(), wanted.kind.clone(), app.dummy);
+        let (device, dp) = elsewhere(move || {
+            let device = backer::open_device(&iface, &type_, &kind, dummy)
+                .map_err(|e| format!("could not open network device {iface} ({})", strerror(&e)))?;
+            let dp =
+                attach(device.clone()).map_err(|e| format!("could not add network device {iface} to ofproto ({e})"))?;
+            Ok::<_, String>((device, dp))
+        })
+        .await??;
+        (Some(device), Some(dp))
+    };
+    let facts = device_facts(device.clone()).await;
+    Counter::DpifPortAdd.hit();
+    let mut state = app.state.borrow_mut();
+    let entry = state.bridges.get_mut(bridge).ok_or("bridge is gone")?;
+    let number = wanted.ofport_request.or(wanted.ofport_before);
+    let request = if name == bridge { Some(OfPort::LOCAL) } else { number.map(OfPort) };
+    let of = entry.bridge.numbers.take(request).ok_or_else(|| format!("{name}: no free port number"))?;
+    let interface = Interface {
+        uuid: wanted.uuid,
+        kind: wanted.kind.clone(),
+        of,
+        dp,
+        device,
+        peer,
+        created: app.clock.now(),
+        configured: None,
+    };
+    let port = port_of(name, &interface, &facts, 0);
+    entry.interfaces.insert(name.into(), interface);
+    entry.bridge.set_port(port);
+    Ok(of)
+}
+
+/// State of a device at one moment, read where nobody waits.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Link state.
+    pub link: netdev::LinkState,
+    /// Speed.
+    pub speed: netdev::LinkSpeed,
+}
+
+/// Reads a device's state; a patch port is always up.
+pub async fn device_facts(device: Option<Arc<dyn Device>>) -> Facts {
+    let Some(device) = device else {
+        let link = netdev::LinkState { up: true, carrier: true, ..Default::default() };
+        return Facts { link, ..Facts::default() };
+    };
+    let read = elsewhere(move || {
+        let mut link = device.state().unwrap_or_default();
+        // What is switched off has no link.
+        link.carrier &= link.up;
+        Facts { link, speed: device.speed() }
+    });
+    read.await.unwrap_or_default()
+}
+
+/// The OpenFlow port of an interface; `config` are the bits that a controller set before.
+pub fn port_of(name: &str, i: &Interface, facts: &Facts, config: u32) -> Port {
+    Port {
+        of: i.of,
+        dp: i.dp,
+        name: name.into(),
+        kind: match (&i.device, i.kind.as_str()) {
+            (Some(d), _) => d.kind().into(),
+            (None, kind) => kind.into(),
+        },
+        mac: facts.link.mac,
+        admin_up: facts.link.up,
+        carrier: facts.link.carrier,
+        mbps: facts.speed.mbps,
+        full_duplex: facts.speed.full_duplex,
+        config,
+        bundle: translate::BundleId::default(),
+        peer: i.peer.clone(),
+        created: i.created,
+    }
+}
+
+/// Settings of a bridge that need no device.
+fn configure(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig) {
+    let mut guard = app.state.borrow_mut();
+    let state = &mut *guard;
+    let ids: Vec<(String, translate::BundleId)> = {
+        let rows = wanted.ports.values().flat_map(|p| p.interfaces.keys().map(move |i| (i.clone(), p.uuid)));
+        rows.map(|(i, row)| (i, state.bundle_id(row))).collect()
+    };
+    let Some(entry) = state.bridges.get_mut(name) else { return };
+    for (iface, id) in ids {
+        if let Some(of) = entry.interfaces.get(&iface).map(|i| i.of)
+            && let Some(port) = entry.bridge.ports.get_mut(&of)
+        {
+            port.bundle = id;
+        }
+    }
+    {
+        let mut macs = entry.bridge.shared.macs();
+        macs.set_aging(wanted.mac_aging);
+        macs.set_max_entries(wanted.mac_table_size);
+    }
+    if let Some(text) = &wanted.dp_desc {
+        entry.bridge.desc.datapath = text.clone();
+    }
+    if let Some(text) = &wanted.dp_sn {
+        entry.bridge.desc.serial = text.clone();
+    }
+    entry.bridge.protocols = wanted.protocols.clone();
+    entry.config = wanted.clone();
+}
+
+/// Settings that devices take while in use: MTU, and the address of internal ports.
+async fn configure_devices(app: &Rc<App>, bridge: &str, wanted: &config::BridgeConfig) {
+    type Setting = (String, Arc<dyn Device>, Option<u32>, Option<EthAddr>);
+    let settings: Vec<Setting> = {
+        let mut state = app.state.borrow_mut();
+        let Some(entry) = state.bridges.get_mut(bridge) else { return };
+        let mut list = vec![];
+        for (name, w) in wanted.ports.values().flat_map(|p| &p.interfaces) {
+            let Some(i) = entry.interfaces.get_mut(name) else { continue };
+            let new = (w.mtu_request, w.mac);
+            let Some(device) = i.device.clone().filter(|_| i.configured != Some(new)) else { continue };
+            i.configured = Some(new);
+            // The bridge's own address is chosen for it.
+            let mac = w.mac.filter(|_| i.kind == "internal" && name != bridge);
+            list.push((name.clone(), device, w.mtu_request, mac));
+        }
+        list
+    };
+    for (name, device, mtu, mac) in settings {
+        let set = elsewhere(move || {
+            mtu.map_or(Ok(()), |m| device.set_mtu(m)).map_err(|e| ("MTU", e))?;
+            mac.map_or(Ok(()), |m| device.set_mac(m)).map_err(|e| ("MAC address", e))
+        });
+        if let Ok(Err((what, e))) = set.await {
+            vlog_warn!(Module::Bridge, "interface {name}: could not set {what} ({})", strerror(&e));
+        }
+    }
+}
+
+/// The bridge's own address, and the datapath id that is made of it: configured, or the lowest one that the maker of a
+/// card gave to one of its ports, or one made of the row's identity.
+async fn choose_address(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig) {
+    let (mac, device) = {
+        let state = app.state.borrow();
+        let Some(entry) = state.bridges.get(name) else { return };
+        const LOCALLY_ADMINISTERED: u8 = 2;
+        let of_card = |p: &&Port| {
+            p.of != OfPort::LOCAL
+                && p.kind == "system"
+                && p.mac.0[0] & (1 | LOCALLY_ADMINISTERED) == 0
+                && !p.mac.is_zero()
+        };
+        let lowest = entry.bridge.ports.values().filter(of_card).map(|p| p.mac).min();
+        let mac = wanted.hwaddr.or(lowest).unwrap_or_else(|| address_from(wanted.uuid));
+        (mac, entry.interfaces.get(name).and_then(|i| i.device.clone()))
+    };
+    if let Some(d) = device.clone() {
+        let set = elsewhere(move || match d.state() {
+            Ok(s) if s.mac == mac => Ok(()),
+            _ => d.set_mac(mac),
+        });
+        if let Ok(Err(e)) = set.await {
+            vlog_warn!(Module::Bridge, "bridge {name}: failed to set bridge Ethernet address: {}", strerror(&e));
+        }
+    }
+    let facts = device_facts(device).await;
+    let mut state = app.state.borrow_mut();
+    let Some(entry) = state.bridges.get_mut(name) else { return };
+    let id = wanted.datapath_id.unwrap_or_else(|| mac.to_u64());
+    if entry.bridge.datapath_id != id {
+        vlog_info!(Module::Bridge, "bridge {name}: using datapath ID {id:016x}");
+        entry.bridge.datapath_id = id;
+    }
+    if let Some(i) = entry.interfaces.get(name) {
+        let old = entry.bridge.ports.get(&i.of);
+        let mut port = port_of(name, i, &facts, old.map_or(0, |p| p.config));
+        port.bundle = old.map(|p| p.bundle).unwrap_or_default();
+        entry.bridge.set_port(port);
+    }
+}
+
+/// An address that stays the same as long as the row does: its first six bytes, locally administered.
+fn address_from(uuid: ovsdb_data::Uuid) -> EthAddr {
+    let text: String = uuid.to_string().chars().filter(|c| *c != '-').collect();
+    let part = |at: usize| u32::from_str_radix(text.get(at..at + 8).unwrap_or("0"), 16).unwrap_or(0).to_le_bytes();
+    let (a, b) = (part(0), part(8));
+    let mut mac = [a[0], a[1], a[2], a[3], b[0], b[1]];
+    mac[0] = mac[0] & !1 | 2;
+    EthAddr(mac)
+}
+
+/// Sockets and controllers of a bridge, and the mode that follows from them.
+async fn controllers(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig) {
+    let mut targets: BTreeMap<String, (Remote, Option<ControllerConfig>)> = BTreeMap::new();
+    // A name too odd for a file has been refused when the configuration was read.
+    let management = Remote::PassiveUnix(dirs::rundir().join(format!("{name}.mgmt")));
+    targets.insert(management.to_string(), (management, None));
+    let mut active = false;
+    for c in &wanted.controllers {
+        if c.target == "none" {
+            continue;
+        }
+        match Remote::parse(&c.target, OPENFLOW_PORT) {
+            Ok(remote) => {
+                active |= !remote.is_passive();
+                targets.insert(remote.to_string(), (remote, Some(c.clone())));
+            }
+            Err(e) => vlog_warn!(Module::Bridge, "{name}: ignoring controller: {e}"),
+        }
+    }
+    set_mode(app, name, !active && !wanted.fail_secure);
+    let present: Vec<String> = {
+        let mut state = app.state.borrow_mut();
+        let Some(entry) = state.bridges.get_mut(name) else { return };
+        entry.endpoints.retain(|t, _| targets.contains_key(t));
+        entry.endpoints.keys().cloned().collect()
+    };
+    for (target, (remote, config)) in targets {
+        if present.contains(&target) {
+            continue;
+        }
+        let endpoint = if remote.is_passive() {
+            openflow::listen(app, name, &remote).await
+        } else {
+            let probe = config.as_ref().and_then(|c| c.inactivity_probe).or(Some(Duration::from_secs(5)));
+            let max_backoff = config.as_ref().and_then(|c| c.max_backoff).unwrap_or(Duration::from_secs(8));
+            let keep = Keep { probe: probe.filter(|p| !p.is_zero()), max_backoff };
+            Ok(openflow::connect(app, name, remote, keep))
+        };
+        match endpoint {
+            Ok(e) => {
+                if let Some(entry) = app.state.borrow_mut().bridges.get_mut(name) {
+                    entry.endpoints.insert(target, e);
+                }
+            }
+            Err(e) => vlog_err!(Module::Connmgr, "{name}: {e}"),
+        }
+    }
+}
+
+/// A bridge that gains or loses its controllers, or is told to fail otherwise, starts with empty tables.
+fn set_mode(app: &Rc<App>, name: &str, standalone: bool) {
+    let now = app.clock.now();
+    let mut state = app.state.borrow_mut();
+    let Some(entry) = state.bridges.get_mut(name) else { return };
+    if entry.standalone.replace(standalone) != Some(standalone) {
+        entry.bridge.flush_flows(standalone, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn address_of_a_row() {
+        let uuid = ovsdb_data::Uuid::parse("342f80ae-9414-441c-8361-cdeef74fa37a").unwrap();
+        assert_eq!(address_from(uuid).to_string(), "ae:80:2f:34:1c:44");
+    }
+}

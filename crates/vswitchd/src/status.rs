@@ -1,0 +1,211 @@
+//! Writes back to the database what came of the configuration, and how the interfaces are.
+
+use crate::app::{App, BridgeEntry, Interface};
+use crate::backer;
+use crate::config::Config;
+use crate::reconcile::{Facts, device_facts, port_of};
+use flow::OfPort;
+use idl::{Replica, Txn};
+use netdev::{Device, DeviceStats};
+use ovsdb_data::{Atom, Datum, Uuid};
+use serde_json::Map;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Collects the columns of a row that differ from what the database has.
+struct Columns<'a> {
+    replica: &'a Replica,
+    table: &'static str,
+    uuid: Uuid,
+    changed: Map<String, serde_json::Value>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(replica: &'a Replica, table: &'static str, uuid: Uuid) -> Self {
+        Columns { replica, table, uuid, changed: Map::new() }
+    }
+
+    fn set(&mut self, column: &str, value: Datum) {
+        let Some(row) = self.replica.row(self.table, self.uuid) else { return };
+        // A schema older or newer than ours may lack the column.
+        if row.get(column).is_some_and(|old| *old != value) {
+            self.changed.insert(column.into(), value.to_json());
+        }
+    }
+
+    fn optional(&mut self, column: &str, value: Option<impl Into<Datum>>) {
+        self.set(column, value.map_or_else(|| Datum::set(vec![]), Into::into));
+    }
+
+    fn finish(self, txn: &mut Txn) {
+        if !self.changed.is_empty() {
+            txn.update(self.table, self.uuid, self.changed);
+        }
+    }
+}
+
+fn strings(list: &[&str]) -> Datum {
+    Datum::set(list.iter().map(|s| Atom::string(s)).collect())
+}
+
+/// What came of a configuration: errors, numbers, `cur_cfg`.
+pub fn outcome(app: &App, replica: &Replica, config: &Config, txn: &mut Txn) {
+    let state = app.state.borrow();
+    for (name, wanted) in &config.bridges {
+        let mut row = Columns::of(replica, "Bridge", wanted.uuid);
+        match state.bridges.get(name) {
+            Some(e) => {
+                row.optional("datapath_id", Some(format!("{:016x}", e.bridge.datapath_id).as_str()));
+                row.set("datapath_version", "<built-in>".into());
+            }
+            None => row.optional("datapath_id", None::<&str>),
+        }
+        row.finish(txn);
+        for (iface, w) in wanted.ports.values().flat_map(|p| &p.interfaces) {
+            let mut row = Columns::of(replica, "Interface", w.uuid);
+            let entry = state.bridges.get(name);
+            match entry.and_then(|e| e.interfaces.get(iface)) {
+                Some(i) => {
+                    let n = if i.of == OfPort::LOCAL { 65534 } else { i64::from(i.of.0) };
+                    row.optional("ofport", Some(n));
+                    row.optional("error", None::<&str>);
+                }
+                None => {
+                    let error = entry.and_then(|e| e.errors.get(iface));
+                    if entry.is_some() {
+                        row.optional("ofport", Some(-1i64));
+                    }
+                    row.optional("error", error.map(String::as_str));
+                }
+            }
+            row.finish(txn);
+        }
+    }
+    if let Some(root) = replica.only_row("Open_vSwitch") {
+        let mut row = Columns::of(replica, "Open_vSwitch", root.uuid());
+        row.set("datapath_types", strings(&backer::datapath_types(app.dummy)));
+        row.set("iface_types", strings(&backer::interface_types(app.dummy)));
+        row.set("dpdk_initialized", false.into());
+        row.set("cur_cfg", config.next_cfg.into());
+        row.finish(txn);
+    }
+}
+
+/// How the interfaces are, read from the devices where nobody waits; also refreshes the OpenFlow ports. With
+/// `statistics`, counters too.
+pub async fn interfaces(app: &Rc<App>, statistics: bool) -> Vec<Report> {
+    type Named = (String, String, Option<Arc<dyn Device>>);
+    let all: Vec<Named> = {
+        let state = app.state.borrow();
+        let of = |(b, e): (&String, &BridgeEntry)| -> Vec<_> {
+            e.interfaces.iter().map(|(n, i)| (b.clone(), n.clone(), i.device.clone())).collect()
+        };
+        state.bridges.iter().flat_map(of).collect()
+    };
+    let mut reports = vec![];
+    let mut changed = false;
+    for (bridge, name, device) in all {
+        let facts = device_facts(device.clone()).await;
+        let more = tokio::task::spawn_blocking(move || {
+            let Some(d) = device else { return (None, vec![]) };
+            (statistics.then(|| d.stats().unwrap_or_default()), d.status())
+        });
+        let (stats, status) = more.await.unwrap_or_default();
+        let mut state = app.state.borrow_mut();
+        let Some(entry) = state.bridges.get_mut(&bridge) else { continue };
+        let Some(i) = entry.interfaces.get(&name) else { continue };
+        let refreshed = entry.bridge.ports.get(&i.of).map(|old| {
+            let mut p = port_of(&name, i, &facts, old.config);
+            p.bundle = old.bundle;
+            p
+        });
+        let report = report(entry, i, facts, stats, status);
+        if let Some(p) = refreshed {
+            changed |= entry.bridge.ports.get(&p.of) != Some(&p);
+            entry.bridge.set_port(p);
+        }
+        reports.push(report);
+        drop(state);
+        app.run_events(&bridge);
+    }
+    if changed {
+        app.publish();
+    }
+    reports
+}
+
+/// How one interface is.
+pub struct Report {
+    uuid: Uuid,
+    facts: Facts,
+    stats: Option<Vec<(String, i64)>>,
+    status: Vec<(String, String)>,
+    has_device: bool,
+}
+
+fn report(
+    entry: &BridgeEntry,
+    i: &Interface,
+    facts: Facts,
+    stats: Option<DeviceStats>,
+    status: Vec<(String, String)>,
+) -> Report {
+    let patch = i.device.is_none();
+    let stats = if patch && stats.is_none() {
+        let [rx, rx_bytes, tx, tx_bytes] = switch::packet_in::patch_counters(entry.bridge.shared.id, i.of);
+        Some(
+            [("rx_packets", rx), ("rx_bytes", rx_bytes), ("tx_packets", tx), ("tx_bytes", tx_bytes)].map(pair).to_vec(),
+        )
+    } else {
+        stats.map(|s| statistics(&s))
+    };
+    Report { uuid: i.uuid, facts, stats, status, has_device: !patch }
+}
+
+fn pair((name, n): (&str, u64)) -> (String, i64) {
+    (name.to_string(), i64::try_from(n).unwrap_or(i64::MAX))
+}
+
+fn statistics(s: &DeviceStats) -> Vec<(String, i64)> {
+    [
+        ("rx_packets", s.rx_packets),
+        ("rx_bytes", s.rx_bytes),
+        ("tx_packets", s.tx_packets),
+        ("tx_bytes", s.tx_bytes),
+        ("rx_dropped", s.rx_dropped),
+        ("rx_errors", s.rx_errors),
+        ("rx_frame_err", s.rx_frame_errors),
+        ("rx_missed_errors", s.rx_missed_errors),
+        ("rx_over_err", s.rx_over_errors),
+        ("rx_crc_err", s.rx_crc_errors),
+        ("tx_dropped", s.tx_dropped),
+        ("tx_errors", s.tx_errors),
+        ("collisions", s.collisions),
+    ]
+    .map(pair)
+    .to_vec()
+}
+
+/// Writes reports to the rows.
+pub fn write(replica: &Replica, reports: &[Report], txn: &mut Txn) {
+    for r in reports {
+        let mut row = Columns::of(replica, "Interface", r.uuid);
+        let up = |b: bool| if b { "up" } else { "down" };
+        let link = &r.facts.link;
+        row.optional("admin_state", Some(up(link.up)));
+        row.optional("link_state", Some(up(link.carrier)));
+        row.optional("mac_in_use", Some(link.mac.to_string().as_str()));
+        row.optional("ifindex", Some(i64::from(link.ifindex)));
+        row.optional("mtu", r.has_device.then_some(i64::from(link.mtu)));
+        row.optional("link_resets", Some(i64::try_from(link.carrier_changes).unwrap_or(i64::MAX)));
+        let speed = &r.facts.speed;
+        row.optional("link_speed", (speed.mbps != 0).then(|| i64::from(speed.mbps) * 1_000_000));
+        row.optional("duplex", speed.full_duplex.map(|f| if f { "full" } else { "half" }));
+        row.set("status", Datum::string_map(r.status.iter().map(|(k, v)| (k.as_str(), v.as_str()))));
+        if let Some(stats) = &r.stats {
+            let pairs = stats.iter().map(|(k, v)| (Atom::string(k), Atom::Integer(*v))).collect();
+            row.set("statistics", Datum::map(pairs));
+        }
+        row.finish(txn);
+    }
+}
