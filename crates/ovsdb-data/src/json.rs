@@ -207,7 +207,7 @@ fn describe(text: &[u8], error: &serde_json::Error) -> String {
         Some(c) if c.is_ascii_lowercase() => at(text, end, &format!("invalid keyword '{word}'")),
         Some(c) => at(text, start, &format!("invalid character '{c}'")),
         None if error.to_string().contains("value") => at(text, stopped, "syntax error expecting value"),
-        None => at(text, stopped, &error.to_string().split(" at line").next().unwrap_or_default().to_string()),
+        None => at(text, stopped, error.to_string().split(" at line").next().unwrap_or_default()),
     }
 }
 

@@ -261,7 +261,8 @@ impl Core {
         let Some(hosted) = dbs.get_mut(&trigger.database) else { return Some(false) };
         let session = sessions.get(&trigger.session)?;
         let owns = |lock: &str| locks.get(lock).and_then(VecDeque::front) == Some(&trigger.session);
-        let rbac = (!session.role.is_empty()).then_some((session.role.as_str(), session.id.as_str()));
+        let id = Some(session.id.as_str()).filter(|id| !id.is_empty());
+        let rbac = (!session.role.is_empty()).then_some((session.role.as_str(), id));
         let request = Request {
             wall_ms: clock::WallTime::now().millis,
             elapsed_ms: trigger.since.elapsed().as_millis() as u64,

@@ -11,10 +11,10 @@ use crate::transaction::{FoundRow, Transaction};
 use foldhash::fast::RandomState;
 use ovsdb_data::atom::Symbols;
 use ovsdb_data::members::{Kinds, Members};
-use ovsdb_data::schema::{FIRST_COLUMN, TableSchema};
+use ovsdb_data::schema::{FIRST_COLUMN, TableSchema, UUID_COLUMN};
 use ovsdb_data::{Datum, OvsdbError, Result, Uuid, UuidSource, json};
 use serde_json::Value;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Who asks, and when.
@@ -28,7 +28,7 @@ pub struct Request<'a> {
     /// True if the client owns the lock of that name.
     pub owns_lock: &'a dyn Fn(&str) -> bool,
     /// Role and name of a client whose rights are limited.
-    pub rbac: Option<(&'a str, &'a str)>,
+    pub rbac: Option<(&'a str, Option<&'a str>)>,
     /// True to write whole columns instead of differences to the file.
     pub whole_columns: bool,
 }
@@ -279,13 +279,20 @@ impl Run<'_> {
         };
         let mut out = std::mem::take(&mut self.out);
         out.extend_from_slice(b"{\"rows\":[");
-        let mut first = true;
+        let begin = out.len();
+        // Rows that do not differ in what is shown are shown once.
+        let distinct = !columns.contains(&UUID_COLUMN);
+        let mut shown: HashSet<Vec<u8>, RandomState> = HashSet::default();
         self.txn.find(db, table, &condition, |row| {
-            if !first {
+            let before = out.len();
+            if before > begin {
                 out.push(b',');
             }
-            first = false;
+            let start = out.len();
             write_row(&mut out, schema, &columns, row);
+            if distinct && !shown.insert(out[start..].to_vec()) {
+                out.truncate(before);
+            }
         });
         out.extend_from_slice(b"]}");
         self.out = out;
@@ -307,6 +314,9 @@ impl Run<'_> {
             return Err(OvsdbError::constraint(details).about(operation));
         }
         let condition = self.condition(db, table, filter)?;
+        if let Some(rbac) = &self.rbac {
+            rbac.check_table(schema, "update")?;
+        }
         let ids = self.matching(db, table, &condition);
         for id in &ids {
             let Some(columns) = self.txn.modify(db, *id) else { continue };
@@ -335,6 +345,9 @@ impl Run<'_> {
             .flatten()
             .map(|mutation| Mutation::from_json(schema, mutation, &mut self.names))
             .collect::<Result<Vec<Mutation>>>()?;
+        if let Some(rbac) = &self.rbac {
+            rbac.check_table(schema, "mutate")?;
+        }
         let ids = self.matching(db, table, &condition);
         for id in &ids {
             let Some(columns) = self.txn.modify(db, *id) else { continue };
@@ -355,6 +368,9 @@ impl Run<'_> {
         members.finish()?;
         let (Some(table), Some(filter)) = (table, filter) else { return Ok(()) };
         let condition = self.condition(db, table, filter)?;
+        if let Some(rbac) = &self.rbac {
+            rbac.check_table(&db.tables()[table].schema, "delete")?;
+        }
         let ids = self.matching(db, table, &condition);
         for id in &ids {
             if let Some(rbac) = &self.rbac

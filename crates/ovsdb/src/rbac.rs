@@ -11,7 +11,8 @@ use std::collections::HashMap;
 #[derive(Debug)]
 pub struct Rbac {
     role: String,
-    id: String,
+    /// Who the client is; nothing is allowed to one that did not say.
+    id: Option<String>,
     /// By table name.
     permissions: HashMap<String, Permission>,
 }
@@ -24,8 +25,8 @@ struct Permission {
 }
 
 impl Rbac {
-    /// The rights of `role` for the client called `id`, or `None` if the database does not control access.
-    pub fn new(db: &Database, role: &str, id: &str) -> Option<Rbac> {
+    /// The rights of `role` for the client called `id`, who may be unknown, or `None` if the database does not control access.
+    pub fn new(db: &Database, role: &str, id: Option<&str>) -> Option<Rbac> {
         let number = db.table_number("RBAC_Role")?;
         if role.is_empty() {
             return None;
@@ -43,37 +44,55 @@ impl Rbac {
                 }
             }
         }
-        Some(Rbac { role: role.to_string(), id: id.to_string(), permissions })
+        Some(Rbac { role: role.to_string(), id: id.map(str::to_string), permissions })
     }
 
     fn denied(&self, details: String) -> OvsdbError {
         OvsdbError::new(
             "permission error",
-            format!("RBAC rules for client \"{}\" role \"{}\" prohibit {details}", self.id, self.role),
+            format!(
+                "RBAC rules for client \"{}\" role \"{}\" prohibit {details}",
+                self.id.as_deref().unwrap_or("(null)"),
+                self.role
+            ),
         )
     }
 
     fn authorized(&self, permission: &Permission, schema: &TableSchema, row: &[Datum]) -> bool {
-        permission.authorization.iter().any(|rule| {
-            if rule.is_empty() {
-                return true;
-            }
-            let (column, key) = match rule.split_once(':') {
-                Some((column, key)) => (column, Some(key)),
-                None => (rule.as_str(), None),
-            };
-            let Some(datum) = schema.column_number(column).and_then(|number| row.get(number)) else { return false };
-            match key {
-                Some(key) => datum.get_str(key) == Some(self.id.as_str()),
-                None => datum.atoms().iter().any(|atom| atom.as_str() == Some(self.id.as_str())),
-            }
-        })
+        self.id.is_some()
+            && permission.authorization.iter().any(|rule| {
+                if rule.is_empty() {
+                    return true;
+                }
+                let (column, key) = match rule.split_once(':') {
+                    Some((column, key)) => (column, Some(key)),
+                    None => (rule.as_str(), None),
+                };
+                let Some(datum) = schema.column_number(column).and_then(|number| row.get(number)) else { return false };
+                match key {
+                    Some(key) => datum.get_str(key) == self.id.as_deref(),
+                    None => datum.atoms().iter().any(|atom| atom.as_str() == self.id.as_deref()),
+                }
+            })
     }
 
     fn may(&self, schema: &TableSchema, row: &[Datum], allowed: impl Fn(&Permission) -> bool) -> bool {
         self.permissions
             .get(&schema.name)
             .is_some_and(|permission| allowed(permission) && self.authorized(permission, schema, row))
+    }
+
+    /// Refuses an operation that no row of the table could allow.
+    pub fn check_table(&self, schema: &TableSchema, operation: &str) -> Result<()> {
+        if self.id.is_some() && self.permissions.contains_key(&schema.name) {
+            return Ok(());
+        }
+        let table = &schema.name;
+        Err(self.denied(match operation {
+            "delete" => format!("row deletion from table \"{table}\"."),
+            "mutate" => format!("mutate operation on table \"{table}\"."),
+            _ => format!("modification of table \"{table}\"."),
+        }))
     }
 
     /// Whether a row may be inserted.
@@ -94,11 +113,9 @@ impl Rbac {
 
     /// Whether columns of a row may be set.
     pub fn check_update(&self, schema: &TableSchema, row: &[Datum], changes: &[(usize, Datum)]) -> Result<()> {
-        for (number, datum) in changes {
+        for (number, _) in changes {
             let column = &schema.columns[*number].name;
-            let old = &row[*number];
-            let keys = || changed_keys(old, datum);
-            if !self.may(schema, row, |permission| permission.covers(column, keys())) {
+            if !self.may(schema, row, |permission| permission.covers(column)) {
                 return Err(self.denied(format!("modification of table \"{}\".", schema.name)));
             }
         }
@@ -109,8 +126,7 @@ impl Rbac {
     pub fn check_mutate(&self, schema: &TableSchema, row: &[Datum], mutations: &[Mutation]) -> Result<()> {
         for mutation in mutations {
             let column = &schema.columns[mutation.column].name;
-            let keys = || mutation.argument.keys().filter_map(|key| key.as_str().map(str::to_string)).collect();
-            if !self.may(schema, row, |permission| permission.covers(column, keys())) {
+            if !self.may(schema, row, |permission| permission.covers(column)) {
                 return Err(self.denied(format!("mutate operation on table \"{}\".", schema.name)));
             }
         }
@@ -119,21 +135,10 @@ impl Rbac {
 }
 
 impl Permission {
-    /// True if the column, or every key of it that changes, may be updated.
-    fn covers(&self, column: &str, keys: Vec<String>) -> bool {
+    /// True if the column may be updated. A `column:key` rule allows nothing, as in the original, whatever its manual says.
+    fn covers(&self, column: &str) -> bool {
         self.update.iter().any(|allowed| allowed == column)
-            || !keys.is_empty()
-                && keys.iter().all(|key| self.update.iter().any(|rule| *rule == format!("{column}:{key}")))
     }
-}
-
-fn changed_keys(old: &Datum, new: &Datum) -> Vec<String> {
-    let mut keys: Vec<String> = Vec::new();
-    for (one, other) in [(old, new), (new, old)] {
-        let changed = one.pairs().iter().filter(|(key, value)| other.get(key) != Some(value));
-        keys.extend(changed.filter_map(|(key, _)| key.as_str().map(str::to_string)));
-    }
-    keys
 }
 
 fn permission(db: &Database, number: usize, uuid: ovsdb_data::Uuid) -> Option<Permission> {

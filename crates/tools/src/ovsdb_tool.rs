@@ -400,7 +400,7 @@ fn transact(tool: &Tool, args: &[String], read_only: bool) -> Outcome {
         elapsed_ms: u64::MAX >> 1,
         read_only,
         owns_lock: &|_| false,
-        rbac: tool.role.as_deref().map(|role| (role, "ovsdb-tool")),
+        rbac: tool.role.as_deref().map(|role| (role, None)),
         whole_columns: false,
     };
     match execute(&mut loaded.db, &operations, &context, storage) {
