@@ -22,6 +22,7 @@ DAEMONS = ("ovsdb-server", "ovs-vswitchd")
 # side: (whose tools, whose daemons). The reference is what the others are compared with.
 SIDES = {"ref": ("ref", "ref"), "ours": ("ours", "ours"), "our-tools": ("ours", "ref"), "our-daemons": ("ref", "ours")}
 CASE_LIMIT = 180
+HEX_DUMP = re.compile(r"2> [0-9a-f]{8}  ")
 
 
 def reference_programs(root):
@@ -258,12 +259,14 @@ def with_our_log_lines(reference, ours):
 
 
 def leaves_out_log_lines(reference, ours):
-    """Whether `ours` is `reference` without some log lines of standard error."""
-    at = 0
+    """Whether `ours` is `reference` without some log lines of standard error (and the hex dumps that belong to them)."""
+    at, dropping = 0, False
     for line in reference:
         if at < len(ours) and line == ours[at]:
-            at += 1
-        elif not line.startswith("2> <time>|<seq>|"):
+            at, dropping = at + 1, False
+        elif line.startswith("2> <time>|<seq>|") or dropping and HEX_DUMP.match(line):
+            dropping = True
+        else:
             return False
     return at == len(ours)
 
