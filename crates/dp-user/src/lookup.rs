@@ -12,7 +12,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use datapath::DpAction;
-use flow::{FlowKey, FlowMask, MiniKey, WordMap};
+use flow::{DpPort, FlowKey, FlowMask, MiniKey, WordMap};
 
 use crate::table::Megaflow;
 
@@ -37,8 +37,28 @@ pub(crate) struct Entry {
     masks: [u64; INLINE],
     /// Next flow with the same hash in its subtable, plus 1.
     next: u32,
+    /// What the actions come to, where they are of the usual kind.
+    pub simple: Simple,
     pub flow: Arc<Megaflow>,
     pub actions: Arc<[DpAction]>,
+}
+
+/// Lists of actions that need no interpreter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Simple {
+    No,
+    Drop,
+    Output(DpPort),
+}
+
+impl Simple {
+    fn of(actions: &[DpAction]) -> Simple {
+        match actions {
+            [] => Simple::Drop,
+            [DpAction::Output(port)] => Simple::Output(*port),
+            _ => Simple::No,
+        }
+    }
 }
 
 impl Entry {
@@ -111,6 +131,19 @@ fn fold(a: u64, b: u64) -> u64 {
     product as u64 ^ (product >> 64) as u64
 }
 
+/// Asks for the cache line at `place`.
+#[inline]
+pub(crate) fn prefetch<T>(place: &T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch changes nothing and may be given any address; this one is of a live value.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch(std::ptr::from_ref(place).cast(), _MM_HINT_T0);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}
+
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 struct Bucket([u64; PLACES]);
@@ -178,14 +211,23 @@ impl Lookup {
     /// Brings the place where a key's signature would be nearer to the processor.
     #[inline]
     pub fn prefetch(&self, hash: u64) {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: a prefetch reads nothing and may be given any address; this one is inside the table.
-        unsafe {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch(std::ptr::from_ref(&self.signatures[Self::bucket(hash)]).cast(), _MM_HINT_T0);
+        prefetch(&self.signatures[Self::bucket(hash)]);
+    }
+
+    /// The same for the flow that the signature leads to.
+    #[inline]
+    pub fn prefetch_entry(&self, hash: u64) {
+        let tag = hash >> 32;
+        for &place in &self.signatures[Self::bucket(hash)].0 {
+            if place >> 32 == tag && place as u32 != 0 {
+                if let Some(Some(entry)) = self.entries.get(place as u32 as usize - 1) {
+                    prefetch(entry);
+                    prefetch(&entry.masks);
+                    prefetch(&entry.flow);
+                }
+                return;
+            }
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = hash;
     }
 
     /// Finds the flow of a key by its signature.
@@ -285,6 +327,7 @@ impl Lookup {
             values: [0; INLINE],
             masks: [0; INLINE],
             next: 0,
+            simple: Simple::of(&flow.actions()),
             flow: flow.clone(),
             actions: flow.actions(),
         };
@@ -337,6 +380,7 @@ impl Lookup {
             && let Some(Some(entry)) = self.entries.get_mut(index as usize)
         {
             entry.actions = flow.actions();
+            entry.simple = Simple::of(&entry.actions);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The polling thread.
 
 use crate::Shared;
-use crate::lookup::{Found, Lookup};
+use crate::lookup::{Found, Lookup, Simple};
 use crate::port::PortCounters;
 use crate::table::{Change, Megaflow};
 use clock::Instant;
@@ -45,16 +45,70 @@ struct Slot {
     pending: Vec<PacketBuf>,
 }
 
+/// Ports by number: small numbers at once, others by search.
+#[derive(Default)]
+struct Slots {
+    near: Vec<Option<Box<Slot>>>,
+    far: BTreeMap<DpPort, Box<Slot>>,
+}
+
+/// Port numbers below this have a place of their own.
+const NEAR: u32 = 4096;
+
+impl Slots {
+    #[inline]
+    fn get_mut(&mut self, port: &DpPort) -> Option<&mut Slot> {
+        if port.0 < NEAR {
+            return self.near.get_mut(port.0 as usize)?.as_deref_mut();
+        }
+        self.far.get_mut(port).map(|b| &mut **b)
+    }
+
+    fn get(&self, port: &DpPort) -> Option<&Slot> {
+        if port.0 < NEAR {
+            return self.near.get(port.0 as usize)?.as_deref();
+        }
+        self.far.get(port).map(|b| &**b)
+    }
+
+    fn insert(&mut self, port: DpPort, slot: Slot) {
+        if port.0 < NEAR {
+            let at = port.0 as usize;
+            if self.near.len() <= at {
+                self.near.resize_with(at + 1, || None);
+            }
+            self.near[at] = Some(Box::new(slot));
+        } else {
+            self.far.insert(port, Box::new(slot));
+        }
+    }
+
+    fn remove(&mut self, port: &DpPort) -> Option<Slot> {
+        if port.0 < NEAR {
+            return self.near.get_mut(port.0 as usize)?.take().map(|b| *b);
+        }
+        self.far.remove(port).map(|b| *b)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (DpPort, &Slot)> {
+        let near = self.near.iter().enumerate().filter_map(|(i, s)| Some((DpPort(i as u32), s.as_deref()?)));
+        near.chain(self.far.iter().map(|(p, s)| (*p, &**s)))
+    }
+}
+
 pub(crate) struct Poller {
     pub(crate) shared: Arc<Shared>,
     pub(crate) pool: Pool,
     inbox: Receiver<Command>,
     waker: Arc<Waker>,
     epoll: OwnedFd,
-    slots: BTreeMap<DpPort, Slot>,
+    slots: Slots,
     pub(crate) lookup: Lookup,
     /// Keys of the batch in hand; only the words that extraction writes are cleared between packets.
+    /// Between batches all words but the headers and the input port are zero.
     keys: Vec<FlowKey>,
+    /// Hash and flow of each packet of the batch in hand.
+    found: Vec<(u64, Option<u32>)>,
     /// Packets of the batch in hand; empty between batches.
     received: Vec<PacketBuf>,
     /// When the batch in hand came.
@@ -64,6 +118,8 @@ pub(crate) struct Poller {
     random: u32,
 }
 
+/// Words of a key that extraction fills from a packet's bytes.
+const HEADER_WORDS: std::ops::Range<usize> = 39..58;
 /// `epoll` data of the waker; port numbers are smaller.
 const WAKER: u64 = u64::MAX;
 /// Batches taken from one port before the others and the commands get their turn.
@@ -80,9 +136,10 @@ impl Poller {
             inbox,
             waker: Arc::new(waker),
             epoll,
-            slots: BTreeMap::new(),
+            slots: Slots::default(),
             lookup: Lookup::new(),
             keys: vec![FlowKey::ZERO; netdev::BATCH],
+            found: Vec::with_capacity(netdev::BATCH),
             received: Vec::with_capacity(netdev::BATCH),
             batch_now: Instant::ZERO,
             dirty: vec![],
@@ -184,7 +241,7 @@ impl Poller {
 
     /// Takes packets from the ports that epoll knows nothing of; whether there were any.
     fn poll_others(&mut self) -> bool {
-        let ports: Vec<DpPort> = self.slots.iter().filter(|(_, s)| s.queue.fd().is_none()).map(|(p, _)| *p).collect();
+        let ports: Vec<DpPort> = self.slots.iter().filter(|(_, s)| s.queue.fd().is_none()).map(|(p, _)| p).collect();
         let mut any = false;
         for p in ports {
             any |= self.poll_port(p);
@@ -247,7 +304,8 @@ impl Poller {
         }
     }
 
-    /// Handles the packets that came in by a port, in order.
+    /// Handles the packets that came in by a port, in order. Goes through the batch several times, so that what one step
+    /// asks the memory for is there when the next step wants it.
     fn batch(&mut self, port: DpPort, packets: &mut Vec<PacketBuf>) {
         self.take_changes();
         self.batch_now = self.now();
@@ -255,53 +313,54 @@ impl Poller {
         if keys.len() < packets.len() {
             keys.resize(packets.len(), FlowKey::ZERO);
         }
-        let mut hashes = [0u64; netdev::BATCH];
-        for (i, packet) in packets.iter().enumerate() {
-            let key = &mut keys[i];
-            let words = key.words_mut();
-            words[..39].fill(0);
-            words[39..58].fill(0);
+        self.found.clear();
+        for (packet, key) in packets.iter().zip(&mut keys) {
+            key.words_mut()[HEADER_WORDS].fill(0);
             key.set_in_port_raw(port.0);
             flow::extract_into(packet.bytes(), key, flow::key::MAX_VLANS);
-            if let Some(hash) = hashes.get_mut(i) {
-                *hash = Lookup::hash(key, true);
-                self.lookup.prefetch(*hash);
-            }
+            let hash = Lookup::hash(key, true);
+            self.lookup.prefetch(hash);
+            self.found.push((hash, None));
         }
-        let now = self.batch_now.as_millis();
+        for &(hash, _) in &self.found {
+            self.lookup.prefetch_entry(hash);
+        }
         let (mut by_signature, mut by_mask) = (0, 0);
+        for ((hash, index), key) in self.found.iter_mut().zip(&keys) {
+            *index = self.lookup.find(key, *hash).map(|found| {
+                let (index, count) = match found {
+                    Found::Signature(index) => (index, &mut by_signature),
+                    Found::Mask(index) => (index, &mut by_mask),
+                };
+                *count += 1;
+                if let Some(entry) = self.lookup.entry(index) {
+                    crate::lookup::prefetch(&entry.flow.counters);
+                }
+                index
+            });
+        }
+        add(&self.shared.stats.cache_hit, by_signature);
+        add(&self.shared.stats.hit, by_mask);
+        let now = self.batch_now.as_millis();
         for (i, packet) in packets.drain(..).enumerate() {
-            let key = &mut keys[i];
-            let hash = hashes.get(i).copied().unwrap_or_else(|| Lookup::hash(key, true));
-            let index = match self.lookup.find(key, hash) {
-                Some(Found::Signature(index)) => {
-                    by_signature += 1;
-                    index
-                }
-                Some(Found::Mask(index)) => {
-                    by_mask += 1;
-                    index
-                }
-                None => {
-                    self.miss(packet, key, 0);
-                    key.words_mut().fill(0);
-                    continue;
-                }
+            let Some(entry) = self.found[i].1.and_then(|index| self.lookup.entry(index)) else {
+                // A packet before this one may have made the flow.
+                self.process(packet, &mut keys[i], 0);
+                keys[i].words_mut().fill(0);
+                continue;
             };
-            let Some(entry) = self.lookup.entry(index) else { continue };
+            let key = &mut keys[i];
             entry.flow.counters.add(1, packet.len() as u64, tcp_flags(key), now);
-            match *entry.actions {
-                [DpAction::Output(to)] => self.output(to, packet),
-                [] => self.pool.give(packet),
-                _ => {
+            match entry.simple {
+                Simple::Output(to) => self.output(to, packet),
+                Simple::Drop => self.pool.give(packet),
+                Simple::No => {
                     let actions = entry.actions.clone();
                     self.actions(&actions, packet, key, 0);
                     key.words_mut().fill(0);
                 }
             }
         }
-        add(&self.shared.stats.cache_hit, by_signature);
-        add(&self.shared.stats.hit, by_mask);
         self.keys = keys;
     }
 

@@ -30,6 +30,12 @@ pub const PROGRAMS: &[Program] = &[
         linked: true,
     },
     Program {
+        name: "vtep-ctl",
+        summary: "manage the database of a VXLAN gateway",
+        main: tools::vtep_ctl::main,
+        linked: true,
+    },
+    Program {
         name: "ovsdb-client",
         summary: "talk to a database server",
         main: tools::ovsdb_client::main,

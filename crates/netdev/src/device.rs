@@ -155,7 +155,13 @@ pub trait Queue: Send {
 #[derive(Default)]
 pub struct Pool {
     free: Vec<PacketBuf>,
+    large: Vec<PacketBuf>,
 }
+
+/// Room of a large buffer: the largest packet that the kernel builds, with headers and tags.
+pub const LARGE_ROOM: usize = 65536 + 512;
+/// Large buffers that are kept; they are 64 KiB each.
+const LARGE_LIMIT: usize = 96;
 
 /// Room of a pooled buffer, enough for an Ethernet frame of the usual MTU with tags.
 pub const BUFFER_ROOM: usize = 2048;
@@ -163,14 +169,25 @@ const POOL_LIMIT: usize = 1024;
 
 impl Pool {
     /// An empty buffer with at least [`BUFFER_ROOM`] bytes of room.
+    #[inline]
     pub fn take(&mut self) -> PacketBuf {
         self.free.pop().unwrap_or_else(|| PacketBuf::with_room(BUFFER_ROOM))
     }
 
+    /// An empty buffer with at least [`LARGE_ROOM`] bytes of room.
+    pub fn take_large(&mut self) -> PacketBuf {
+        self.large.pop().unwrap_or_else(|| PacketBuf::with_room(LARGE_ROOM))
+    }
+
     /// Takes a buffer back.
+    #[inline]
     pub fn give(&mut self, mut packet: PacketBuf) {
-        // Large buffers come from segmentation and jumbo frames: keeping them would pin memory.
-        if self.free.len() < POOL_LIMIT && (BUFFER_ROOM..=BUFFER_ROOM * 2).contains(&packet.room()) {
+        if packet.room() >= LARGE_ROOM {
+            if self.large.len() < LARGE_LIMIT && packet.room() <= LARGE_ROOM + BUFFER_ROOM {
+                packet.reset();
+                self.large.push(packet);
+            }
+        } else if self.free.len() < POOL_LIMIT && (BUFFER_ROOM..=BUFFER_ROOM * 2).contains(&packet.room()) {
             packet.reset();
             self.free.push(packet);
         }

@@ -467,7 +467,6 @@ fn check_count(json: &Value, class: &str, n: usize, column_type: &ColumnType) ->
     }
     let wanted = match (min, max) {
         (1, 1) => "have exactly one member".to_string(),
-        (min, u32::MAX) => format!("have {min} or more members"),
         (min, max) => format!("have {min} to {max} members"),
     };
     Err(OvsdbError::syntax(json, format!("{class} must {wanted} but {n} are present")))

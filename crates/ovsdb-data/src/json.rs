@@ -155,6 +155,62 @@ pub fn is_id(text: &str) -> bool {
         && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
+/// Reads one JSON text. The error says where reading stopped, and why, in the words that scripts know.
+pub fn parse(text: &[u8]) -> Result<Value, String> {
+    match serde_json::from_slice(text) {
+        Ok(value) => match null_byte(text) {
+            None => Ok(value),
+            Some(escape) => {
+                let close = text[escape..].iter().position(|byte| *byte == b'"').map_or(text.len(), |n| escape + n);
+                Err(at(text, close, "null bytes not supported in quoted strings"))
+            }
+        },
+        Err(error) => Err(describe(text, &error)),
+    }
+}
+
+/// True if a string of a JSON text holds an escaped null character, which no string of a database may.
+pub fn holds_null_byte(text: &[u8]) -> bool {
+    null_byte(text).is_some()
+}
+
+fn null_byte(text: &[u8]) -> Option<usize> {
+    let escape = |&(n, window): &(usize, &[u8])| {
+        window == b"\\u0000" && text[..n].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 0
+    };
+    text.windows(6).enumerate().find(escape).map(|(n, _)| n)
+}
+
+fn at(text: &[u8], byte: usize, why: &str) -> String {
+    let before = &text[..byte.min(text.len())];
+    let line = before.iter().filter(|byte| **byte == b'\n').count();
+    let column = before.iter().rev().take_while(|byte| **byte != b'\n').count();
+    format!("line {line}, column {column}, byte {byte}: {why}")
+}
+
+fn describe(text: &[u8], error: &serde_json::Error) -> String {
+    if text.iter().all(u8::is_ascii_whitespace) {
+        return at(text, 0, "empty input stream");
+    }
+    if error.is_eof() {
+        return at(text, text.len(), "unexpected end of input");
+    }
+    let lines_before: usize =
+        text.split_inclusive(|byte| *byte == b'\n').take(error.line().saturating_sub(1)).map(<[u8]>::len).sum();
+    let stopped = (lines_before + error.column().saturating_sub(1)).min(text.len());
+    // A word is read to its end before it is looked at.
+    let letters = |byte: &u8| byte.is_ascii_alphabetic();
+    let start = stopped - text[..stopped].iter().rev().take_while(|byte| letters(byte)).count();
+    let end = start + text[start..].iter().take_while(|byte| letters(byte)).count();
+    let word = String::from_utf8_lossy(&text[start..end]);
+    match word.chars().next() {
+        Some(c) if c.is_ascii_lowercase() => at(text, end, &format!("invalid keyword '{word}'")),
+        Some(c) => at(text, start, &format!("invalid character '{c}'")),
+        None if error.to_string().contains("value") => at(text, stopped, "syntax error expecting value"),
+        None => at(text, stopped, &error.to_string().split(" at line").next().unwrap_or_default().to_string()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,6 +234,19 @@ mod tests {
         let check = |json: &str| assert_eq!(to_string(&serde_json::from_str(json).unwrap()), json);
         check(r#"{"a":[1,-9223372036854775808,1.5,null,true],"b":"x\"\\\n\u0001é"}"#);
         assert_eq!(to_string(&serde_json::json!(3.0)), "3");
+    }
+
+    #[test]
+    fn parse_errors() {
+        let check = |text: &str, expect: &str| assert_eq!(parse(text.as_bytes()).unwrap_err(), expect);
+        check("", "line 0, column 0, byte 0: empty input stream");
+        check("{\"a\": [1,2", "line 0, column 10, byte 10: unexpected end of input");
+        check("nonsense", "line 0, column 8, byte 8: invalid keyword 'nonsense'");
+        check("unix:/a", "line 0, column 4, byte 4: invalid keyword 'unix'");
+        check("[\n1,\nxyz]", "line 2, column 3, byte 8: invalid keyword 'xyz'");
+        check("Hello", "line 0, column 0, byte 0: invalid character 'H'");
+        assert!(parse(br#"["a\u0000"]"#).is_err());
+        assert!(parse(br#"["a\\u0000"]"#).is_ok());
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl TableSchema {
         }
         let mut parsed = Vec::new();
         for (name, column) in columns.into_iter().flatten() {
-            check_name(name, column)?;
+            check_name(name, value)?;
             parsed.push(Column::from_json(name, column)?);
         }
         let mut table = TableSchema { max_rows, ..TableSchema::new(name, parsed, is_root) };
@@ -242,7 +242,7 @@ impl DatabaseSchema {
         }
         let mut schema = DatabaseSchema { name: text(name), version, cksum: text(cksum), tables: BTreeMap::new() };
         for (name, table) in tables.and_then(Value::as_object).into_iter().flatten() {
-            check_name(name, table)?;
+            check_name(name, tables.unwrap_or(value))?;
             schema.tables.insert(name.clone(), TableSchema::from_json(name, table)?);
         }
         schema.check_references()?;

@@ -85,7 +85,7 @@ fn unchecked_atom(atom_type: AtomType, text: &str, symbols: Option<&mut dyn Symb
     match atom_type {
         AtomType::Integer => match text.parse() {
             Ok(value) => Ok(Atom::Integer(value)),
-            Err(_) => Err(format!("\"{text}\" is not a valid integer")),
+            Err(_) => Err(format!("\"{text}\" is not a valid integer or range")),
         },
         AtomType::Real => match text.parse::<f64>() {
             Ok(value) if value.is_finite() => Ok(Atom::Real(value + 0.0)),
@@ -189,14 +189,12 @@ pub fn datum_from_str(
         } else {
             atoms.push(atom_from_str(&column_type.key, key_text, again(&mut symbols))?);
         }
-        if !rest.is_empty() && !rest.starts_with([' ', ',', '\t', '\n', ']', '}']) {
-            return Err(format!("{text}: syntax error at \"{rest}\""));
+        if let Some(c) = rest.chars().next().filter(|c| ![' ', ',', '\t', '\n', ']', '}'].contains(c)) {
+            return Err(format!("{text}: unexpected \"{c}\" parsing {}", column_type.to_english()));
         }
     }
     if bracketed {
-        rest = rest
-            .strip_prefix(close)
-            .ok_or_else(|| format!("{text}: missing \"{close}\" at end of {}", if is_map { "map" } else { "set" }))?;
+        rest = rest.strip_prefix(close).ok_or_else(|| format!("{text}: missing \"{close}\" at end of data"))?;
     }
     let rest = rest.trim_start();
     if !rest.is_empty() {
@@ -210,16 +208,14 @@ fn finish(column_type: &ColumnType, text: &str, atoms: Vec<Atom>, pairs: Vec<(At
     let datum = if column_type.is_map() { Datum::map(pairs) } else { Datum::set(atoms) };
     if datum.len() != read {
         let what = if column_type.is_map() { "map contains duplicate key" } else { "set contains duplicate value" };
-        return Err(what.to_string());
+        return Err(format!("{text}: {what}"));
     }
-    if read < column_type.n_min as usize || column_type.n_max != u32::MAX && read > column_type.n_max as usize {
-        let what = if column_type.is_map() { "pair(s)" } else { "value(s)" };
-        return Err(format!(
-            "{text}: {read} {what} specified but the {} is {} to {}",
-            if column_type.is_map() { "allowed number of pairs" } else { "allowed number of values" },
-            column_type.n_min,
-            if column_type.n_max == u32::MAX { "unlimited".into() } else { column_type.n_max.to_string() }
-        ));
+    let what = if column_type.is_map() { "pair(s)" } else { "value(s)" };
+    if column_type.n_max != u32::MAX && read > column_type.n_max as usize {
+        return Err(format!("{text}: {read} {what} specified but the maximum number is {}", column_type.n_max));
+    }
+    if read < column_type.n_min as usize {
+        return Err(format!("{text}: {read} {what} specified but the minimum number is {}", column_type.n_min));
     }
     Ok(datum)
 }

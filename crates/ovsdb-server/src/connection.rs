@@ -239,6 +239,9 @@ impl Connection {
                 Ok(value) => value,
                 Err(error) => return Err(self.bad_stream(&error.to_string())),
             };
+            if ovsdb_data::json::holds_null_byte(text) {
+                return Err(self.bad_stream("null bytes not supported in quoted strings"));
+            }
             let message = match Message::from_json(value) {
                 Ok(message) => message,
                 Err(error) => {

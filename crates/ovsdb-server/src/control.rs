@@ -122,7 +122,7 @@ fn roles(commands: &mut Commands, shared: &Shared, replication: &SharedReplicati
     commands.add("ovsdb-server/set-sync-exclude-tables", "", 0, 1, move |call| {
         let mut all = all.borrow_mut();
         let text = call.args.first().map_or("", String::as_str);
-        all.set_exclude(Some(&core.borrow()), text)?;
+        all.set_exclude(text)?;
         if all.is_backup {
             all.connect(&core)?;
         }

@@ -84,7 +84,7 @@ impl Server {
         let mut replication = Replication::default();
         replication.active.clone_from(&config.sync_from);
         if let Some(exclude) = &config.sync_exclude {
-            replication.set_exclude(Some(&shared.borrow()), exclude)?;
+            replication.set_exclude(exclude)?;
         }
         if config.sync_from.is_some() && !config.start_active {
             replication.connect(&shared)?;
@@ -142,7 +142,13 @@ impl Server {
         }
         let exit = self.exit.clone();
         tasks.run_until(exit.notified()).await;
-        // The answer to "exit" is still on its way.
+        // Clients that can be told hear that their databases go.
+        {
+            let mut core = shared.borrow_mut();
+            let names: Vec<String> = core.dbs.keys().cloned().collect();
+            names.iter().for_each(|name| core.end_monitors(name));
+        }
+        // That, and the answer to "exit", is still on its way.
         let _ = tokio::time::timeout(Duration::from_millis(20), tasks).await;
     }
 }
@@ -305,26 +311,36 @@ fn start(invocation: &Invocation) -> Result<ExitCode, String> {
             stop.notify_one();
         });
         server.run().await;
-        Ok::<ExitCode, String>(match child {
-            Some(child) => child.borrow().unwrap_or(ExitCode::SUCCESS),
-            None => ExitCode::SUCCESS,
-        })
+        match child.and_then(|child| child.borrow_mut().take()) {
+            Some(Err(message)) => Err(message),
+            _ => Ok(ExitCode::SUCCESS),
+        }
     });
     result.map_err(|error| io::program::strerror(&error))?
 }
 
-/// Runs a command beside the server (`--run`); the server ends when it does, with its exit code.
-fn run_command(command: String, exit: Rc<Notify>) -> Rc<RefCell<Option<ExitCode>>> {
+/// How a command beside the server ended: a message, unless well. `None` while it runs.
+type Ended = Rc<RefCell<Option<Result<(), String>>>>;
+
+/// Runs a command beside the server (`--run`); the server ends when it does.
+fn run_command(command: String, exit: Rc<Notify>) -> Ended {
     let code = Rc::new(RefCell::new(None));
     let result = code.clone();
     let (sender, receiver) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
-        let status = std::process::Command::new("/bin/sh").arg("-c").arg(command).status();
-        let _ = sender.send(status.ok().and_then(|status| status.code()));
+        use std::os::unix::process::ExitStatusExt;
+        let status = std::process::Command::new("/bin/sh").arg("-c").arg(&command).status();
+        let _ = sender.send(match status {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(match (status.code(), status.signal()) {
+                (Some(code), _) => format!("{command}: child exited, exit status {code}"),
+                (None, signal) => format!("{command}: child exited, killed by signal {}", signal.unwrap_or(0)),
+            }),
+            Err(error) => Err(format!("{command}: {}", io::program::strerror(&error))),
+        });
     });
     tokio::task::spawn_local(async move {
-        let status = receiver.await.ok().flatten().unwrap_or(1);
-        *result.borrow_mut() = Some(ExitCode::from(status.clamp(0, 255) as u8));
+        *result.borrow_mut() = Some(receiver.await.unwrap_or(Ok(())));
         exit.notify_one();
     });
     code

@@ -346,17 +346,12 @@ pub struct Replication {
 
 impl Replication {
     /// Reads `DB:TABLE,…`.
-    pub fn set_exclude(&mut self, core: Option<&Core>, text: &str) -> Result<(), String> {
+    pub fn set_exclude(&mut self, text: &str) -> Result<(), String> {
         let mut exclude: BTreeMap<String, HashSet<String>> = BTreeMap::new();
         for word in text.split([',', ' ']).filter(|word| !word.is_empty()) {
             let Some((database, table)) = word.split_once(':') else {
                 return Err(format!("{word}: DB:TABLE expected"));
             };
-            if let Some(hosted) = core.and_then(|core| core.dbs.get(database))
-                && hosted.db.table_number(table).is_none()
-            {
-                return Err(format!("{table} is not a table of {database}"));
-            }
             exclude.entry(database.to_string()).or_default().insert(table.to_string());
         }
         self.exclude = exclude;
@@ -424,7 +419,7 @@ impl Replication {
         for name in core.dbs.keys().filter(|name| !name.starts_with('_')) {
             out.push_str(&format!("database: {name}\n"));
             if !self.is_backup {
-                out.push_str("state: active\n");
+                out.push_str("state: active\n\n");
                 continue;
             }
             out.push_str("state: backup\n");
@@ -435,8 +430,9 @@ impl Replication {
                 _ => out.push_str(&format!("connecting: {active}\n")),
             }
             let exclude = self.exclude.get(name).map(|_| self.exclude_text()).unwrap_or_default();
-            if !exclude.is_empty() && matches!(core.upstream_states.get(name), Some(State::Replicating(_))) {
-                out.push_str(&format!("exclude: {exclude}\n"));
+            if matches!(core.upstream_states.get(name), Some(State::Replicating(_))) {
+                let exclude = if exclude.is_empty() { String::new() } else { format!("exclude: {exclude}") };
+                out.push_str(&format!("{exclude}\n"));
             }
         }
         out

@@ -33,7 +33,9 @@ impl Bridge {
     pub fn fdb_json(&self, now: Instant) -> Value {
         let macs = self.shared.macs();
         let entry = |(vlan, mac, e): (u16, wire::EthAddr, protocols::mac_learning::Entry<translate::BundleId>)| {
-            let mut v = json!({"port": self.bundle_label(e.port), "vlan": vlan, "mac": mac.to_string()});
+            let label = self.bundle_label(e.port);
+            let port = label.parse::<u32>().map_or_else(|_| Value::from(label), Value::from);
+            let mut v = json!({"port": port, "vlan": vlan, "mac": mac.to_string()});
             match macs.age(now, &e) {
                 Some(age) => v["age"] = age.into(),
                 None => v["static"] = true.into(),
@@ -103,7 +105,7 @@ impl Bridge {
         let port = |p: &crate::port::Port| {
             let v = json!({
                 "ofport": p.of.0.to_string(),
-                "dp_port": p.dp.map(|d| d.0),
+                "port_no": p.dp.map_or_else(|| "none".to_string(), |d| d.to_string()),
                 "type": p.kind,
             });
             (p.name.clone(), v)

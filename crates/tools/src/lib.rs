@@ -7,3 +7,4 @@ pub mod ovs_vsctl;
 pub mod ovsdb_client;
 pub mod ovsdb_tool;
 pub mod table;
+pub mod vtep_ctl;

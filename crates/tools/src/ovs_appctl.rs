@@ -107,12 +107,15 @@ pub fn main(invocation: &Invocation) -> ExitCode {
     let Some((command, args)) = parsed.rest.split_first() else {
         return invocation.fail("at least one non-option argument is required (use --help for help)");
     };
-    match call(&settings, command, args) {
+    let answer = call(&settings, command, args);
+    match answer {
         Ok(Ok(result)) => {
             print_value(&result, &settings);
             ExitCode::SUCCESS
         }
         Ok(Err(error)) => {
+            // Errors are for people in either format.
+            settings.json = false;
             eprint!("{}", text_of(&error, &settings));
             eprintln!("{}: {}: server returned an error", invocation.name, settings.target);
             ExitCode::from(SERVER_ERROR)

@@ -214,7 +214,7 @@ pub(crate) fn seed() -> [u8; 32] {
 pub(crate) fn read_schema(file: &str) -> Result<DatabaseSchema, String> {
     let unreadable = |why: String| format!("failed to read schema: \"{file}\" could not be read as JSON ({why})");
     let bytes = std::fs::read(file).map_err(|e| unreadable(format!("error opening \"{file}\": {}", strerror(&e))))?;
-    let value: Value = serde_json::from_slice(&bytes).map_err(|e| unreadable(e.to_string()))?;
+    let value: Value = json::parse(&bytes).map_err(unreadable)?;
     DatabaseSchema::from_json(&value).map_err(|error| {
         let details = error.details.as_deref().unwrap_or_default();
         let about = error.syntax.as_ref().map(|syntax| format!("syntax \"{syntax}\": ")).unwrap_or_default();
@@ -268,7 +268,7 @@ fn create(_: &Tool, args: &[String]) -> Outcome {
     let file = db_arg(args, 0);
     let text = json::to_string(&schema.to_json());
     let exists = std::fs::symlink_metadata(&file).is_ok();
-    let _lock = if exists { None } else { lock(&file).ok() };
+    let _lock = if exists { None } else { Some(lock(&file)?) };
     LogFile::create(Path::new(&file), text.as_bytes()).map_err(|e| io_error(&file, "create failed", &e).to_string())?;
     Ok(ExitCode::SUCCESS)
 }
@@ -374,14 +374,15 @@ fn transact(tool: &Tool, args: &[String], read_only: bool) -> Outcome {
         [file, text, ..] => (file.clone(), text),
         [] => return Err("missing transaction".into()),
     };
-    let request: Value = serde_json::from_str(text).map_err(|e| format!("\"{text}\": {e}"))?;
     open_failed(&file)?;
+    let request: Value = json::parse(text.as_bytes()).map_err(|e| format!("\"{text}\": {e}"))?;
     let _lock = if read_only { None } else { Some(lock(&file)?) };
     let mut loaded = read_database(&file)?;
     let operations = match request.as_array().and_then(|a| a.split_first()) {
         Some((Value::String(name), operations)) if name == loaded.db.name() => operations.to_vec(),
         _ => {
-            let error = OvsdbError::syntax(&request, "database name expected as first parameter");
+            let what = if request.is_array() { "database name expected as first parameter" } else { "array expected" };
+            let error = OvsdbError::syntax(&request, what);
             return print(&json::to_string(&error.to_json()));
         }
     };
@@ -403,7 +404,11 @@ fn transact(tool: &Tool, args: &[String], read_only: bool) -> Outcome {
         whole_columns: false,
     };
     match execute(&mut loaded.db, &operations, &context, storage) {
-        Execution::Done { results, .. } => print(&String::from_utf8_lossy(&results)),
+        Execution::Done { results, .. } => {
+            // Members in order of their names, whatever order was asked for.
+            let results: Value = serde_json::from_slice(&results).unwrap_or_default();
+            print(&json::to_string(&results))
+        }
         Execution::Waiting(_) => Err("the transaction's \"wait\" cannot be satisfied".into()),
     }
 }

@@ -52,10 +52,8 @@ pub struct Interface {
     pub peer: Option<String>,
     /// When it was made.
     pub created: Instant,
-    /// Address that the database asks for.
-    pub wanted_mac: Option<wire::EthAddr>,
-    /// MTU that the database asks for.
-    pub wanted_mtu: Option<u32>,
+    /// MTU and address that the database asked for when they were last set.
+    pub configured: Option<(Option<u32>, Option<wire::EthAddr>)>,
 }
 
 /// A bridge that exists.

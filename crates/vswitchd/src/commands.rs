@@ -179,7 +179,8 @@ fn dpif_show(app: &App, call: &Call) -> Answer {
             let s = b.datapath().stats();
             let list: Map<String, Value> =
                 bridges(kind).into_iter().map(|e| (e.bridge.name.clone(), e.bridge.dpif_json())).collect();
-            (b.full_name(), json!({"hit": s.hit, "missed": s.missed, "bridges": list}))
+            let stats = json!({"hit": s.hit.to_string(), "missed": s.missed.to_string()});
+            (b.full_name(), json!({"stats": stats, "bridges": list}))
         };
         return Ok(Output::Json(Value::Object(state.backers.iter().map(one).collect())));
     }
@@ -201,6 +202,7 @@ fn memory(app: &App, call: &Call) -> Answer {
     let keys: usize = state.backers.values().map(|b| b.upcalls.known_flows()).sum();
     let revalidators = state.backers.len();
     Ok(match call.format {
+        Format::Text if keys == 0 => format!("ports:{ports} revalidators:{revalidators} rules:{rules}\n").into(),
         Format::Text => format!("ports:{ports} revalidators:{revalidators} rules:{rules} udpif keys:{keys}\n").into(),
         Format::Json => {
             Output::Json(json!({"ports": ports, "revalidators": revalidators, "rules": rules, "udpif keys": keys}))

@@ -226,7 +226,7 @@ pub fn main(invocation: &Invocation) -> ExitCode {
                 None | Some("") => set(&mut dummy, Dummy::On),
                 Some("override") => set(&mut dummy, Dummy::OverrideAll),
                 Some("system") => set(&mut dummy, Dummy::OverrideSystem),
-                Some(other) => Err(format!("--enable-dummy={other}: use override or system")),
+                Some(other) => Err(format!("{other}: unknown dummy level")),
             },
             // There is no kernel datapath in this program; nothing to disable.
             Opt_::DisableSystem | Opt_::DisableSystemRoute => Ok(()),

@@ -43,6 +43,7 @@ pub async fn apply(app: &Rc<App>, config: &Config) {
         if app.state.borrow().bridges.contains_key(name) {
             add_interfaces(app, name, wanted).await;
             configure(app, name, wanted);
+            configure_devices(app, name, wanted).await;
             choose_address(app, name, wanted).await;
         }
     }
@@ -168,14 +169,17 @@ async fn remove_interface(app: &Rc<App>, bridge: &str, name: &str) {
 }
 
 async fn add_interfaces(app: &Rc<App>, bridge: &str, wanted: &config::BridgeConfig) {
-    // The local port first, then those with a number of their own, so that nobody else takes it.
+    // The local port first, then those with a number of their own, then those that had one, so that nobody else takes it.
     let mut missing: Vec<(&String, &InterfaceConfig)> = {
         let state = app.state.borrow();
         let Some(entry) = state.bridges.get(bridge) else { return };
         let all = wanted.ports.values().flat_map(|p| &p.interfaces);
         all.filter(|(n, _)| !entry.interfaces.contains_key(*n)).collect()
     };
-    missing.sort_by_key(|(n, i)| (n.as_str() != bridge, i.ofport_request.is_none(), i.ofport_request, n.as_str()));
+    missing.sort_by_key(|(n, i)| {
+        let number = i.ofport_request.or(i.ofport_before);
+        (n.as_str() != bridge, i.ofport_request.is_none(), number.is_none(), number, n.as_str())
+    });
     for (name, iface) in missing {
         let result = add_interface(app, bridge, name, iface).await;
         let mut state = app.state.borrow_mut();
@@ -213,13 +217,10 @@ async fn add_interface(app: &Rc<App>, bridge: &str, name: &str, wanted: &Interfa
     let (device, dp) = if wanted.kind == "patch" {
         (None, None)
     } else {
-        let (iface, type_, dummy, mac) = (name.to_string(), wanted.kind.clone(), app.dummy, wanted.mac);
+        let (iface, type_, dummy) = (name.to_string(), wanted.kind.clone(), app.dummy);
         let (device, dp) = elsewhere(move || {
             let device = backer::open_device(&iface, &type_, &kind, dummy)
                 .map_err(|e| format!("could not open network device {iface} ({})", strerror(&e)))?;
-            if let Some(mac) = mac.filter(|_| type_ == "internal") {
-                device.set_mac(mac).map_err(|e| format!("{iface}: could not set MAC address ({})", strerror(&e)))?;
-            }
             let dp =
                 attach(device.clone()).map_err(|e| format!("could not add network device {iface} to ofproto ({e})"))?;
             Ok::<_, String>((device, dp))
@@ -231,7 +232,8 @@ async fn add_interface(app: &Rc<App>, bridge: &str, name: &str, wanted: &Interfa
     Counter::DpifPortAdd.hit();
     let mut state = app.state.borrow_mut();
     let entry = state.bridges.get_mut(bridge).ok_or("bridge is gone")?;
-    let request = if name == bridge { Some(OfPort::LOCAL) } else { wanted.ofport_request.map(OfPort) };
+    let number = wanted.ofport_request.or(wanted.ofport_before);
+    let request = if name == bridge { Some(OfPort::LOCAL) } else { number.map(OfPort) };
     let of = entry.bridge.numbers.take(request).ok_or_else(|| format!("{name}: no free port number"))?;
     let interface = Interface {
         uuid: wanted.uuid,
@@ -241,8 +243,7 @@ async fn add_interface(app: &Rc<App>, bridge: &str, name: &str, wanted: &Interfa
         device,
         peer,
         created: app.clock.now(),
-        wanted_mac: wanted.mac,
-        wanted_mtu: wanted.mtu_request,
+        configured: None,
     };
     let port = port_of(name, &interface, &facts, 0);
     entry.interfaces.insert(name.into(), interface);
@@ -325,6 +326,35 @@ fn configure(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig) {
     }
     entry.bridge.protocols = wanted.protocols.clone();
     entry.config = wanted.clone();
+}
+
+/// Settings that devices take while in use: MTU, and the address of internal ports.
+async fn configure_devices(app: &Rc<App>, bridge: &str, wanted: &config::BridgeConfig) {
+    type Setting = (String, Arc<dyn Device>, Option<u32>, Option<EthAddr>);
+    let settings: Vec<Setting> = {
+        let mut state = app.state.borrow_mut();
+        let Some(entry) = state.bridges.get_mut(bridge) else { return };
+        let mut list = vec![];
+        for (name, w) in wanted.ports.values().flat_map(|p| &p.interfaces) {
+            let Some(i) = entry.interfaces.get_mut(name) else { continue };
+            let new = (w.mtu_request, w.mac);
+            let Some(device) = i.device.clone().filter(|_| i.configured != Some(new)) else { continue };
+            i.configured = Some(new);
+            // The bridge's own address is chosen for it.
+            let mac = w.mac.filter(|_| i.kind == "internal" && name != bridge);
+            list.push((name.clone(), device, w.mtu_request, mac));
+        }
+        list
+    };
+    for (name, device, mtu, mac) in settings {
+        let set = elsewhere(move || {
+            mtu.map_or(Ok(()), |m| device.set_mtu(m)).map_err(|e| ("MTU", e))?;
+            mac.map_or(Ok(()), |m| device.set_mac(m)).map_err(|e| ("MAC address", e))
+        });
+        if let Ok(Err((what, e))) = set.await {
+            vlog_warn!(Module::Bridge, "interface {name}: could not set {what} ({})", strerror(&e));
+        }
+    }
 }
 
 /// The bridge's own address, and the datapath id that is made of it: configured, or the lowest one that the maker of a

@@ -86,34 +86,40 @@ impl PacketBuf {
 
     /// The bytes from the first header on.
     #[must_use]
+    #[inline]
     pub fn bytes(&self) -> &[u8] {
         &self.storage[self.start..self.end]
     }
 
     /// The same, to be changed in place.
+    #[inline]
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.storage[self.start..self.end]
     }
 
     /// Length in bytes.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.end - self.start
     }
 
     /// Whether it has no bytes.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.end == self.start
     }
 
     /// Bytes that fit behind the headroom.
     #[must_use]
+    #[inline]
     pub fn room(&self) -> usize {
         self.storage.len().saturating_sub(HEADROOM)
     }
 
     /// Forgets the contents and puts the headroom back.
+    #[inline]
     pub fn reset(&mut self) {
         if self.storage.len() < HEADROOM {
             self.storage.resize(HEADROOM, 0);
@@ -125,22 +131,26 @@ impl PacketBuf {
     }
 
     /// The spare part behind the headroom, for a device to write into; then call [`PacketBuf::set_len`].
+    #[inline]
     pub fn spare_mut(&mut self) -> &mut [u8] {
         &mut self.storage[self.start..]
     }
 
     /// Declares the first `len` bytes after the start to be the packet; at most what there is room for.
+    #[inline]
     pub fn set_len(&mut self, len: usize) {
         self.end = (self.start + len).min(self.storage.len());
     }
 
     /// Replaces the contents by a copy of `bytes`, keeping the buffer.
+    #[inline]
     pub fn assign(&mut self, bytes: &[u8]) {
         self.reset();
         self.append(bytes);
     }
 
     /// Appends `bytes`.
+    #[inline]
     pub fn append(&mut self, bytes: &[u8]) {
         let end = self.end + bytes.len();
         if end > self.storage.len() {

@@ -290,7 +290,7 @@ fn set_pattern(dest: &str, pattern: &str) -> Result<(), String> {
     let which: Vec<Destination> = if dest.eq_ignore_ascii_case("ANY") {
         Destination::ALL.to_vec()
     } else {
-        vec![Destination::parse(dest).ok_or_else(|| format!("unknown destination {dest}"))?]
+        vec![Destination::parse(dest).ok_or_else(|| format!("unknown destination \"{dest}\""))?]
     };
     if let Some(s) = sink().as_mut() {
         for d in which {
@@ -532,7 +532,7 @@ mod tests {
         check("foo", Err("no destination, level, or module \"foo\""));
         check("bridge:bar", Err("no destination, level, or module \"bar\""));
         check("dbg:info", Err("cannot specify multiple levels"));
-        check("PATTERN:nope:x", Err("unknown destination nope"));
+        check("PATTERN:nope:x", Err("unknown destination \"nope\""));
         assert!(!enabled(Module::Bridge, Level::Dbg), "without a file the file's level does not count");
     }
 

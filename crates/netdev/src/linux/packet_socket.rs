@@ -10,7 +10,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use wire::PacketBuf;
 
 use super::{sys, vnet};
-use crate::device::{BATCH, BUFFER_ROOM, Offloads, Pool, Queue, Sent};
+use crate::device::{BATCH, BUFFER_ROOM, LARGE_ROOM, Offloads, Pool, Queue, Sent};
 
 const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
 const PACKET_QDISC_BYPASS: libc::c_int = 20;
@@ -33,7 +33,12 @@ pub struct PacketSocket {
     headers: [[u8; vnet::LEN]; BATCH],
     controls: [Control; BATCH],
     slots: Vec<PacketBuf>,
+    /// Batches for which large buffers are still laid out, since a packet needed one.
+    large_for: u32,
 }
+
+/// Batches without a large packet after which small buffers are used again.
+const LARGE_BATCHES: u32 = 256;
 
 impl PacketSocket {
     /// Opens a socket that sees what arrives at the interface, in promiscuous mode. Needs CAP_NET_RAW.
@@ -62,6 +67,7 @@ impl PacketSocket {
             headers: [[0; vnet::LEN]; BATCH],
             controls: [Control([0; 64]); BATCH],
             slots: Vec::with_capacity(BATCH),
+            large_for: 0,
         })
     }
 
@@ -79,7 +85,7 @@ impl PacketSocket {
             let spare = slot.spare_mut();
             let iov = iovs[i].write([
                 libc::iovec { iov_base: self.headers[i].as_mut_ptr().cast(), iov_len: vnet::LEN },
-                libc::iovec { iov_base: spare.as_mut_ptr().cast(), iov_len: BUFFER_ROOM.min(spare.len()) },
+                libc::iovec { iov_base: spare.as_mut_ptr().cast(), iov_len: first_part(spare.len()) },
                 // SAFETY: `overflow` has BATCH parts of OVERFLOW bytes and `i` is below BATCH.
                 libc::iovec { iov_base: unsafe { overflow.add(i * OVERFLOW) }.cast(), iov_len: OVERFLOW },
             ]);
@@ -111,6 +117,28 @@ impl PacketSocket {
     }
 }
 
+/// Bytes of a packet that go into a buffer directly. Large buffers take all of it.
+fn first_part(room: usize) -> usize {
+    if room >= LARGE_ROOM { LARGE_ROOM } else { BUFFER_ROOM.min(room) }
+}
+
+impl PacketSocket {
+    /// Fills the slots with buffers: large ones while large packets come, so that these need not be copied.
+    fn lay_out(&mut self, pool: &mut Pool) {
+        let large = self.large_for > 0;
+        self.large_for = self.large_for.saturating_sub(1);
+        for slot in &mut self.slots {
+            if large != (slot.room() >= LARGE_ROOM) {
+                let wanted = if large { pool.take_large() } else { pool.take() };
+                pool.give(std::mem::replace(slot, wanted));
+            }
+        }
+        while self.slots.len() < BATCH {
+            self.slots.push(if large { pool.take_large() } else { pool.take() });
+        }
+    }
+}
+
 /// The VLAN tag in control data, as (TPID, TCI).
 fn vlan_of(control: &[u8]) -> Option<(u16, u16)> {
     const CMSG_HEADER: usize = size_of::<libc::cmsghdr>();
@@ -135,9 +163,7 @@ impl Queue for PacketSocket {
     }
 
     fn receive(&mut self, pool: &mut Pool, out: &mut Vec<PacketBuf>) -> io::Result<usize> {
-        while self.slots.len() < BATCH {
-            self.slots.push(pool.take());
-        }
+        self.lay_out(pool);
         let mut lengths = [(0, 0); BATCH];
         let n = match self.receive_raw(&mut lengths) {
             Ok(n) => n,
@@ -146,13 +172,17 @@ impl Queue for PacketSocket {
             Err(e) => return Err(e),
         };
         let mut received = 0;
-        for (i, mut packet) in self.slots.drain(..n).enumerate() {
+        let mut slots = std::mem::take(&mut self.slots);
+        for (i, mut packet) in slots.drain(..n).enumerate() {
             let (length, control_len) = lengths[i];
             let Some(length) = length.checked_sub(vnet::LEN).filter(|&l| l > 0) else {
                 pool.give(packet);
                 continue;
             };
-            let first = length.min(BUFFER_ROOM.min(packet.room()));
+            let first = length.min(first_part(packet.room()));
+            if length > BUFFER_ROOM {
+                self.large_for = LARGE_BATCHES;
+            }
             packet.set_len(first);
             if length > first {
                 packet.append(&self.overflow[i * OVERFLOW..i * OVERFLOW + (length - first).min(OVERFLOW)]);
@@ -164,6 +194,7 @@ impl Queue for PacketSocket {
             out.push(packet);
             received += 1;
         }
+        self.slots = slots;
         Ok(received)
     }
 

@@ -90,7 +90,7 @@ pub fn parse_set_field(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
     };
     p.out.push(Action::SetField(Box::new(SetField {
         field,
-        value: and(&value, &mask),
+        value,
         mask,
         form: SetFieldForm::SetField,
         flow_has_vlan: false,
@@ -102,17 +102,6 @@ fn valid_form(field: Field, value: &FieldValue) -> u128 {
     match field {
         Field::IN_PORT_OXM => u128::from(flow::OfPort(value.low() as u32).to_of11()),
         _ => value.low(),
-    }
-}
-
-fn and(a: &FieldValue, b: &FieldValue) -> FieldValue {
-    match (a, b) {
-        (FieldValue::Wide(x), FieldValue::Wide(y)) => {
-            let skip = y.len().saturating_sub(x.len());
-            FieldValue::Wide(x.iter().zip(y.iter().skip(skip)).map(|(a, b)| a & b).collect())
-        }
-        (FieldValue::Wide(x), FieldValue::Int(_)) => FieldValue::Wide(x.clone()),
-        (a, b) => FieldValue::Int(a.low() & b.low()),
     }
 }
 

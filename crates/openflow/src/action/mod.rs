@@ -359,7 +359,7 @@ pub enum SetFieldForm {
 pub struct SetField {
     /// Field.
     pub field: Field,
-    /// Value; bits outside the mask are zero.
+    /// Value; only the bits of the mask count.
     pub value: FieldValue,
     /// Bits that are set.
     pub mask: FieldValue,

@@ -256,9 +256,7 @@ pub fn take_of11(r: &mut Reader<'_>) -> Result<Match, Error> {
     let (tp_src, tp_dst) = (r.u16()?, r.u16()?);
     let ports = is_ip && exact(W11_NW_PROTO);
     let l4 = matches!(nw_proto, proto::IP_ICMP | proto::IP_TCP | proto::IP_UDP | proto::IP_SCTP);
-    if ports && !l4 && (exact(W11_TP_SRC) || exact(W11_TP_DST)) {
-        return Err(Error::BadMatchBadField);
-    }
+    let ports = ports && l4;
     set(&mut m, ports && exact(W11_TP_SRC), Field::TCP_SRC, u128::from(tp_src));
     set(&mut m, ports && exact(W11_TP_DST), Field::TCP_DST, u128::from(tp_dst));
     let (label, tc) = (r.u32()?, r.u8()?);

@@ -54,16 +54,11 @@ impl FlowRemovedReason {
 }
 
 /// Reads a match block of 1.1 or later.
-pub fn take_match(r: &mut Reader<'_>, v: Version, strictness: Strictness) -> Result<Match> {
-    if v == Version::V11 && r.rest().get(..2) == Some(&[0, 0]) {
-        return fixed_match::take_of11(r);
-    }
-    if v == Version::V11 {
-        return Err(Error::BadMatchBadType);
-    }
+pub fn take_match(r: &mut Reader<'_>, strictness: Strictness) -> Result<Match> {
     if r.rest().get(..2) == Some(&[0, 0]) {
         return fixed_match::take_of11(r);
     }
+    // OXM matches may come in OpenFlow 1.1 too.
     oxm_match::take_block(r, strictness)
 }
 
@@ -129,15 +124,17 @@ pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowM
     if v == Version::V10 {
         let m = fixed_match::take_of10(r)?;
         fm.new_cookie = r.u64()?;
-        (fm.command, fm.table) = split_command(r.u16()?, o)?;
+        let command = r.u16()?;
         fm.idle_timeout = r.u16()?;
         fm.hard_timeout = r.u16()?;
         fm.priority = r.u16()?;
         fm.buffer_id = r.u32()?;
         fm.out_port = OfPort(u32::from(r.u16()?));
-        fm.flags = flags_from(r.u16()?, v)?;
+        let flags = r.u16()?;
         fm.modify_cookie = fm.new_cookie != u64::MAX;
         fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
+        (fm.command, fm.table) = split_command(command, o)?;
+        fm.flags = flags_from(flags, v)?;
         let mut m = m;
         flow::normalize(&mut m);
         fm.matching = MiniMatch::new(&m);
@@ -146,14 +143,18 @@ pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowM
     }
     let (cookie, cookie_mask) = (r.u64()?, r.u64()?);
     fm.table = TableId(r.u8()?);
-    fm.command = FlowModCommand::from_wire(r.u8()?).ok_or(Error::FlowModFailedBadCommand)?;
+    let command = r.u8()?;
     fm.idle_timeout = r.u16()?;
     fm.hard_timeout = r.u16()?;
     fm.priority = r.u16()?;
     fm.buffer_id = r.u32()?;
-    fm.out_port = OfPort::from_of11(r.u32()?).ok_or(Error::BadActionBadOutPort)?;
+    let out_port = r.u32()?;
     fm.out_group = GroupId(r.u32()?);
     let (flags, importance) = (r.u16()?, r.u16()?);
+    let m = take_match(r, Strictness::Strict)?;
+    fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
+    fm.command = FlowModCommand::from_wire(command).ok_or(Error::FlowModFailedBadCommand)?;
+    fm.out_port = OfPort::from_of11(out_port).ok_or(Error::BadActionBadOutPort)?;
     fm.flags = flags_from(flags, v)?;
     fm.importance = if v >= Version::V14 { importance } else { 0 };
     if fm.command == FlowModCommand::Add {
@@ -166,9 +167,7 @@ pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowM
     if matches!(fm.command, FlowModCommand::Modify | FlowModCommand::ModifyStrict) && v == Version::V11 {
         fm.flags &= !FF_RESET_COUNTS;
     }
-    let m = take_match(r, v, Strictness::Strict)?;
     fm.matching = MiniMatch::new(&m);
-    fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
     check::check_for_version(&mut fm.actions, &m, fm.table, v)?;
     Ok(fm)
 }
@@ -177,24 +176,26 @@ pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowM
 pub fn take_nx_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowMod> {
     let mut fm = FlowMod { nicira: true, ..FlowMod::default() };
     fm.new_cookie = r.u64()?;
-    (fm.command, fm.table) = split_command(r.u16()?, o)?;
+    let command = r.u16()?;
     fm.idle_timeout = r.u16()?;
     fm.hard_timeout = r.u16()?;
     fm.priority = r.u16()?;
     fm.buffer_id = r.u32()?;
     fm.out_port = OfPort(u32::from(r.u16()?));
-    fm.flags = flags_from(r.u16()?, Version::V10)?;
+    let flags = r.u16()?;
     let len = usize::from(r.u16()?);
     r.skip(6)?;
     let mut cookie = (0, 0);
     let m = take_nxm(r, len, Strictness::Strict, Some(&mut cookie))?;
     (fm.cookie, fm.cookie_mask) = cookie;
+    fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
+    (fm.command, fm.table) = split_command(command, o)?;
+    fm.flags = flags_from(flags, Version::V10)?;
     if fm.command == FlowModCommand::Add && fm.cookie_mask != 0 {
         return Err(Error::NxBadRequestNxmInvalid);
     }
     fm.modify_cookie = fm.new_cookie != u64::MAX;
     fm.matching = MiniMatch::new(&m);
-    fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
     check::check_for_version(&mut fm.actions, &m, fm.table, v)?;
     Ok(fm)
 }
@@ -214,7 +215,9 @@ pub fn put_flow_mod(f: Frame, fm: &FlowMod, table_id: bool) -> Vec<u8> {
                 b.put64(fm.cookie & fm.cookie_mask);
                 b.put64(fm.cookie_mask);
             }
-            b.put8(if fm.table == TableId::ALL && fm.command == FlowModCommand::Add { 0 } else { fm.table.0 });
+            // Only deletes may name all tables (OpenFlow 1.3 §A.3.4.1).
+            let deletes = matches!(fm.command, FlowModCommand::Delete | FlowModCommand::DeleteStrict);
+            b.put8(if fm.table == TableId::ALL && !deletes { 0 } else { fm.table.0 });
             b.put8(fm.command as u8);
             b.put16(fm.idle_timeout);
             b.put16(fm.hard_timeout);
@@ -281,7 +284,7 @@ pub fn take_flow_removed(r: &mut Reader<'_>, v: Version) -> Result<FlowRemoved> 
         fr.table = TableId(r.u8()?);
         fr.reason = reason_of(r.u8()?)?;
         (fr.priority, fr.idle_timeout, fr.hard_timeout, fr.cookie) = (r.u16()?, r.u16()?, r.u16()?, r.u64()?);
-        fr.matching = MiniMatch::new(&take_match(r, v, Strictness::Strict)?);
+        fr.matching = MiniMatch::new(&take_match(r, Strictness::Strict)?);
         let s = super::oxs::take(r)?;
         (fr.duration, fr.packets, fr.bytes) = (s.duration.unwrap_or_default(), s.packets, s.bytes);
         return Ok(fr);
@@ -292,7 +295,7 @@ pub fn take_flow_removed(r: &mut Reader<'_>, v: Version) -> Result<FlowRemoved> 
     fr.duration = Span { sec: r.u32()?, nsec: r.u32()? };
     (fr.idle_timeout, fr.hard_timeout) = (r.u16()?, r.u16()?);
     (fr.packets, fr.bytes) = (r.u64()?, r.u64()?);
-    fr.matching = MiniMatch::new(&take_match(r, v, Strictness::Strict)?);
+    fr.matching = MiniMatch::new(&take_match(r, Strictness::Strict)?);
     Ok(fr)
 }
 
@@ -422,7 +425,7 @@ pub fn take_stats_request(r: &mut Reader<'_>, v: Version) -> Result<FlowStatsReq
     q.out_group = GroupId(r.u32()?);
     r.skip(4)?;
     (q.cookie, q.cookie_mask) = (r.u64()?, r.u64()?);
-    q.matching = MiniMatch::new(&take_match(r, v, Strictness::Strict)?);
+    q.matching = MiniMatch::new(&take_match(r, Strictness::Strict)?);
     Ok(q)
 }
 
@@ -496,7 +499,7 @@ fn take_flow(r: &mut Reader<'_>, v: Version, nicira: bool, o: Options) -> Result
         e.skip(1)?;
         (fs.priority, fs.idle_timeout, fs.hard_timeout) = (e.u16()?, e.u16()?, e.u16()?);
         (fs.flags, fs.importance, fs.cookie) = (e.u16()?, e.u16()?, e.u64()?);
-        fs.matching = MiniMatch::new(&take_match(&mut e, v, Strictness::Strict)?);
+        fs.matching = MiniMatch::new(&take_match(&mut e, Strictness::Strict)?);
         let s = super::oxs::take(&mut e)?;
         fs.duration = s.duration.unwrap_or_default();
         fs.idle_age = s.idle.map(|i| u16::try_from(i.sec).unwrap_or(u16::MAX));
@@ -527,7 +530,7 @@ fn take_flow(r: &mut Reader<'_>, v: Version, nicira: bool, o: Options) -> Result
         fs.importance = if v >= Version::V14 { importance } else { 0 };
         e.skip(2)?;
         (fs.cookie, fs.packets, fs.bytes) = (e.u64()?, e.u64()?, e.u64()?);
-        fs.matching = MiniMatch::new(&take_match(&mut e, v, Strictness::Strict)?);
+        fs.matching = MiniMatch::new(&take_match(&mut e, Strictness::Strict)?);
     }
     fs.actions = instruction::decode_flow(context(v, o), e.rest())?;
     Ok(fs)
@@ -602,7 +605,8 @@ fn put_flow(b: &mut Vec<u8>, fs: &FlowStats, v: Version, nicira: bool) {
             b.put16(if v >= Version::V14 { fs.importance } else { 0 });
             b.zeros(2);
             counts(b, |n| n);
-            put_match(b, &m, v);
+            // What 1.1's own structure cannot say, such as registers, must not be lost in a dump.
+            oxm_match::put_block(b, &m, v);
         }
     }
     instruction::encode_flow(b, &fs.actions, v);

@@ -267,7 +267,11 @@ pub fn check_group(gm: &GroupMod) -> Result<()> {
         if b.weight != 0 && gm.ty != GroupType::Select && sets && b.weight != 0 {
             return Err(Error::GroupModFailedInvalidGroup);
         }
+        let plain = matches!(gm.ty, GroupType::All | GroupType::Indirect);
         let watched = b.watch_port != OfPort::ANY || b.watch_group != GroupId::ANY;
+        if plain && watched && sets {
+            return Err(Error::GroupModFailedWatchUnsupported);
+        }
         if gm.ty == GroupType::FastFailover && !watched && sets {
             return Err(Error::GroupModFailedInvalidGroup);
         }
@@ -315,7 +319,7 @@ pub fn take_stats(r: &mut Reader<'_>, v: Version, more: bool) -> Result<Multipar
         let mut s = GroupStats { group: GroupId(e.u32()?), ref_count: e.u32()?, ..GroupStats::default() };
         e.skip(4)?;
         (s.packets, s.bytes) = (e.u64()?, e.u64()?);
-        if v >= Version::V13 {
+        if v >= Version::V13 || v == Version::V10 {
             let d = Span { sec: e.u32()?, nsec: e.u32()? };
             s.duration = (d.sec != u32::MAX).then_some(d);
         }
@@ -339,7 +343,7 @@ pub fn put_stats(f: Frame, m: &Multipart<GroupStats>) -> Vec<u8> {
         b.zeros(4);
         b.put64(s.packets);
         b.put64(s.bytes);
-        if v >= Version::V13 {
+        if v >= Version::V13 || v == Version::V10 {
             let d = s.duration.unwrap_or(Span { sec: u32::MAX, nsec: u32::MAX });
             b.put32(d.sec);
             b.put32(d.nsec);

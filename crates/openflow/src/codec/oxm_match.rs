@@ -3,7 +3,7 @@
 use flow::extract::number as proto;
 use flow::{Field, FieldValue, MaskRule, Match, Prereq};
 
-use super::bytes::{Put, Reader, is_zero, round8};
+use super::bytes::{Put, Reader, round8};
 use super::oxm::{self, Numbering, put_entry};
 use crate::error::Error;
 use crate::version::Version;
@@ -417,11 +417,6 @@ pub fn add_entry(m: &mut Match, entry: &oxm::Entry) -> Result<(), Error> {
     if f.def().prereq != Prereq::None && m.mask.packet_type_raw() == 0 {
         m.mask.set_packet_type_raw(u32::MAX);
     }
-    if f == Field::VLAN_VID && mask == all && value == 0 {
-        // OpenFlow 1.2 §A.2.3.7: no tag.
-        m.set_masked(Field::VLAN_TCI, 0, 0xffff);
-        return Ok(());
-    }
     let mask = if f == Field::IN_PORT || f == Field::IN_PORT_OXM { u128::MAX } else { mask };
     m.set_value(f, &FieldValue::Int(value), &FieldValue::Int(mask)).map_err(|_| Error::BadMatchDupField)
 }
@@ -526,7 +521,7 @@ pub fn put_block(out: &mut Vec<u8>, m: &Match, version: Version) {
     let start = out.len();
     out.put16(1);
     out.put16(0);
-    put_entries(out, m, Numbering::Oxm(version), None);
+    put_entries(out, m, Numbering::of(version), None);
     let len = out.len() - start;
     out.set16(start + 2, len as u16);
     out.pad8(start);
@@ -543,9 +538,5 @@ pub fn take_block(r: &mut Reader<'_>, strictness: Strictness) -> Result<Match, E
         return Err(Error::BadMatchBadLen);
     }
     let block = r.take(round8(len))?;
-    let (used, pad) = block.split_at(len);
-    if !is_zero(pad) && strictness == Strictness::Strict {
-        return Err(Error::BadMatchBadLen);
-    }
-    take_entries(used.get(4..).unwrap_or(&[]), strictness, None)
+    take_entries(block.get(4..len).unwrap_or(&[]), strictness, None)
 }

@@ -54,9 +54,6 @@ fn take_body(r: &mut Reader<'_>, table: TableId, config: u32, v: Version) -> Res
     if v < Version::V14 {
         return Ok(t);
     }
-    if config & !15 != 0 {
-        return Err(Error::TableModFailedBadConfig);
-    }
     t.eviction = Some(config & 4 != 0);
     t.vacancy = Some(config & 8 != 0);
     while !r.is_empty() {
@@ -170,7 +167,9 @@ fn oxm_bitmap(set: &FieldSet) -> u64 {
 fn from_oxm_bitmap(bits: u64) -> FieldSet {
     let mut set = FieldSet::default();
     for n in (0..40u8).filter(|n| bits >> n & 1 != 0) {
-        if let Some(f) = oxm::field_of(0x8000, 0, n) {
+        if let Some(f) = oxm::field_of(0x8000, 0, n)
+            && f.def().numbers.iter().any(|x| x.class == 0x8000 && x.min_version <= Version::V12.to_wire())
+        {
             set.insert(f);
         }
     }

@@ -195,7 +195,7 @@ fn cookie(how: Use, fm: &mut FlowMod, value: &str) -> Result<Protocols, String> 
         return Ok(Protocols::NXM_OF11_UP);
     }
     if !how.actions() {
-        return Err("cannot set cookie (to match on a cookie, specify a mask, e.g. 0x5/-1)".to_string());
+        return Err(format!("cannot set cookie (to match on a cookie, specify a mask, e.g. cookie={value}/-1)"));
     }
     fm.new_cookie = number(value)?;
     fm.modify_cookie = true;

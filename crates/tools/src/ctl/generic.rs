@@ -235,7 +235,13 @@ pub(crate) fn set_column(
     let parsed = values::parse(table, argument, Some(&["="]))?;
     let column = &table.columns[parsed.column];
     if parsed.value.is_empty() {
-        return Err(format!("{argument}: missing value"));
+        return Err(format!("{argument}: argument does not end in \"=\" followed by a value."));
+    }
+    if parsed.column < FIRST_COLUMN {
+        return Err(format!(
+            "{} does not contain a column whose name matches \"{}\"",
+            table.name, table.columns[parsed.column].name
+        ));
     }
     writable(table, parsed.column, context.store.is_inserted(&table.name, uuid))?;
     let Some(key) = &parsed.key else {
@@ -312,7 +318,7 @@ fn remove(context: &mut Context<'_>) -> Result<(), String> {
     let Some(uuid) = record_of(context, &table.name, &name)? else { return Ok(()) };
     let number = names::column(&table, context.arg(2))?;
     writable(&table, number, false)?;
-    let relaxed = table.columns[number].column_type.relaxed();
+    let relaxed = ColumnType { n_min: 1, ..table.columns[number].column_type.relaxed() };
     let keys = ColumnType { value: None, ..relaxed.clone() };
     let mut datum = context.store.row(&table.name, uuid).map_or(Datum::EMPTY, |row| row[number].clone());
     let call = context.call;

@@ -7,6 +7,7 @@ pub mod rpc;
 pub mod run;
 pub mod show;
 pub mod store;
+pub(crate) mod targets;
 pub mod values;
 
 use crate::table::Table;
@@ -33,7 +34,16 @@ pub struct Product {
     /// Log module of the program, for `vlog`.
     pub module: io::vlog::Module,
     /// Looks for trouble that the daemon met while applying; what it returns is printed.
-    pub complain: fn(&BTreeMap<String, BTreeSet<ovsdb_data::Uuid>>, &Store) -> Vec<String>,
+    pub complain: fn(&Touched, &Store) -> Vec<String>,
+}
+
+/// Rows that a run wrote to, by table.
+#[derive(Clone, Debug, Default)]
+pub struct Touched {
+    /// All of them.
+    pub rows: BTreeMap<String, BTreeSet<ovsdb_data::Uuid>>,
+    /// Those that it inserted.
+    pub inserted: BTreeSet<ovsdb_data::Uuid>,
 }
 
 /// One way in which a record of a table may be named.

@@ -15,7 +15,8 @@ fn same(full: &str, name: &str) -> bool {
     full.len() == name.len() && matches(full, name)
 }
 
-fn choose<'a>(all: impl Iterator<Item = &'a str>, name: &str) -> Result<Option<&'a str>, ()> {
+/// The one that `name` means, or all that it may mean.
+fn choose<'a>(all: impl Iterator<Item = &'a str>, name: &str) -> Result<Option<&'a str>, String> {
     let found: Vec<&str> = all.filter(|full| matches(full, name)).collect();
     if let Some(exact) = found.iter().find(|full| same(full, name)) {
         return Ok(Some(exact));
@@ -23,7 +24,7 @@ fn choose<'a>(all: impl Iterator<Item = &'a str>, name: &str) -> Result<Option<&
     match found.as_slice() {
         [] => Ok(None),
         [one] => Ok(Some(one)),
-        _ => Err(()),
+        several => Err(several.join(", ")),
     }
 }
 
@@ -32,7 +33,7 @@ pub fn table<'a>(schema: &'a DatabaseSchema, name: &str) -> Result<&'a TableSche
     match choose(schema.tables.keys().map(String::as_str), name) {
         Ok(Some(full)) => schema.tables.get(full).ok_or_else(|| format!("unknown table \"{name}\"")),
         Ok(None) => Err(format!("unknown table \"{name}\"")),
-        Err(()) => Err(format!("multiple table names match \"{name}\"")),
+        Err(several) => Err(format!("\"{name}\" matches multiple table names: {several}")),
     }
 }
 
@@ -45,7 +46,9 @@ pub fn column(table: &TableSchema, name: &str) -> Result<usize, String> {
             number.ok_or_else(|| format!("{} does not contain a column whose name matches \"{name}\"", table.name))
         }
         Ok(None) => Err(format!("{} does not contain a column whose name matches \"{name}\"", table.name)),
-        Err(()) => Err(format!("{} contains more than one column whose name matches \"{name}\"", table.name)),
+        Err(several) => {
+            Err(format!("{} contains more than one column whose name matches \"{name}\": {several}", table.name))
+        }
     }
 }
 
@@ -104,6 +107,10 @@ pub fn record(
         && store.row(table, symbol.uuid).is_some()
     {
         return Ok(Some(symbol.uuid));
+    }
+    // The only row of any table may be called so.
+    if name == "." && store.rows(table).count() == 1 {
+        return Ok(store.rows(table).next().map(|(uuid, _)| uuid));
     }
     let found = candidates(store, product, table, name);
     match found.as_slice() {

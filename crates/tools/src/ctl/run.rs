@@ -2,7 +2,7 @@
 
 use super::rpc::{self, Rpc};
 use super::store::{self, Rows, Store};
-use super::{Call, Command, Context, Needs, Product, generic, need, show};
+use super::{Call, Command, Context, Needs, Product, Touched, generic, need, show};
 use crate::table::{Format, Style, Table};
 use io::getopt::Takes;
 use io::program::{start_timeout, timeout_seconds};
@@ -110,6 +110,14 @@ fn run(invocation: &Invocation, product: &'static Product) -> Result<(), Stop> {
     };
     let (globals, rest) = split_globals(&invocation.args, product)?;
     let mut seconds = None;
+    // A log file that cannot be opened is an error whatever else is asked.
+    for (_, value) in globals.iter().filter(|(name, _)| *name == "log-file") {
+        options.settings.obey(daemon::DaemonOpt::LogFile, value.clone())?;
+    }
+    if let Err(error) = options.settings.open_log(&invocation.name) {
+        vlog::log(vlog::Module::Vlog, Level::Warn, format_args!("{error}"));
+        return Err(Stop::Code(ExitCode::FAILURE));
+    }
     for (name, value) in globals {
         match name {
             "timeout" => seconds = value,
@@ -126,12 +134,13 @@ fn run(invocation: &Invocation, product: &'static Product) -> Result<(), Stop> {
             other => obey(&mut options, other, value)?,
         }
     }
-    options.settings.open_log(&invocation.name)?;
     io::tls::configure(options.tls.clone());
-    if let Some(seconds) = timeout_seconds(seconds.as_deref())? {
+    if let Some(seconds) = timeout_seconds(seconds.as_deref()).map_err(|error| error.replace("-T", "-t"))? {
         start_timeout(&invocation.name, seconds);
     }
     let calls = parse_calls(&rest, product)?;
+    // Without a counter there is no daemon to wait for.
+    options.wait &= !product.generation.1.is_empty();
     let level = if calls.iter().any(|call| writes(call.command.name)) { Level::Info } else { Level::Dbg };
     vlog::log(product.module, level, format_args!("Called as {}", invocation.command_line()));
     Session::open(invocation, product, options, calls)?.work()
@@ -158,7 +167,7 @@ fn obey(options: &mut Options, name: &str, value: Option<String>) -> Result<(), 
         "pretty" => options.style.pretty = true,
         "bare" => options.style.set_bare(),
         "verbose" => options.settings.obey(DaemonOpt::Verbose, value)?,
-        "log-file" => options.settings.obey(DaemonOpt::LogFile, value)?,
+        "log-file" => {}
         "syslog-method" => options.settings.obey(DaemonOpt::SyslogMethod, value)?,
         "syslog-target" => options.settings.obey(DaemonOpt::SyslogTarget, value)?,
         other => {
@@ -472,7 +481,7 @@ impl<'a> Session<'a> {
                 };
                 let root = self.schema.tables.values().any(|t| t.is_root && store.is_inserted(&t.name, symbol.uuid));
                 if !root {
-                    vlog::log(vlog::Module::DbCtlBase, Level::Warn, format_args!("{what}"));
+                    vlog::log(self.product.module, Level::Warn, format_args!("{what}"));
                 }
             }
         }
@@ -512,6 +521,8 @@ impl<'a> Session<'a> {
             let results = results.map_err(|reason| self.lost(reason))?;
             let results = results.map_err(|error| format!("transaction error: {}", json::to_string(&error)))?;
             if let Some(error) = results.iter().find(|result| result.get("error").is_some()) {
+                let text = json::to_string(error);
+                vlog::log(vlog::Module::OvsdbIdl, Level::Warn, format_args!("transaction error: {text}"));
                 return Err(Stop::Error(format!("transaction error: {}", json::to_string(error))));
             }
             for (row, result) in rows.iter().zip(&results) {
@@ -608,11 +619,12 @@ impl<'a> Session<'a> {
             }
         }
         let now = Store::new(self.schema.clone(), tables, crate::ovsdb_tool::seed());
+        let inserted: BTreeSet<Uuid> = names.values().copied().collect();
+        let mut touched = Touched { rows: touched, inserted };
         for complaint in (self.product.complain)(&touched, &now) {
             eprintln!("{}: {complaint}", self.invocation.name);
         }
-        let new: BTreeSet<Uuid> = names.values().copied().collect();
-        touched.values_mut().for_each(|uuids| uuids.retain(|uuid| new.contains(uuid)));
+        touched.rows.values_mut().for_each(|uuids| uuids.retain(|uuid| touched.inserted.contains(uuid)));
         !(self.product.complain)(&touched, &now).is_empty()
     }
 }

@@ -11,6 +11,9 @@ pub fn needs(_: &Call, schema: &DatabaseSchema, product: &Product, needs: &mut N
         need(needs, schema, table.table, table.columns);
         need(needs, schema, table.table, &table.name.into_iter().collect::<Vec<_>>());
     }
+    for name in product.names.iter().filter(|name| name.reference.is_none()) {
+        need(needs, schema, name.table, &name.name_column.into_iter().collect::<Vec<_>>());
+    }
     Ok(())
 }
 
@@ -63,6 +66,23 @@ fn column(
             if let Some(uuid) = atom.as_uuid().filter(|uuid| context.store.row(target, *uuid).is_some()) {
                 row(context, below, uuid, level, shown);
             }
+        }
+        return;
+    }
+    // A map to rows that are shown elsewhere, or not at all, shows their names.
+    if let Some(named) =
+        context.product.names.iter().find(|way| {
+            datum.is_map() && way.reference.is_none() && target.is_some_and(|(target, _)| way.table == target)
+        })
+    {
+        if !datum.is_empty() {
+            context.line(format!("{}{name}:", "    ".repeat(level)));
+        }
+        for (key, value) in datum.pairs() {
+            let row = value.as_uuid().unwrap_or_default();
+            let value = context.store.text(named.table, row, named.name_column.unwrap_or_default());
+            let value = text::string_to_text(&value);
+            context.line(format!("{}{}={value}", "    ".repeat(level + 1), text::atom_to_string(key)));
         }
         return;
     }

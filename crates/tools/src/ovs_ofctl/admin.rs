@@ -15,7 +15,7 @@ use super::{Settings, json};
 
 /// Sends one request on a connection of its own and prints the reply.
 async fn dump_trivial(s: &Settings, switch: &str, m: &Message) -> Result<u8> {
-    let names = s.names_to_show(switch).await;
+    let names = s.names_to_show(switch).await?;
     let mut v = Vconn::open(s, switch, Socket::Management).await?;
     dump_parts(s, &mut v, m, names.as_ref()).await
 }
@@ -128,7 +128,7 @@ async fn port_number(s: &Settings, switch: &str, text: &str) -> Result<OfPort> {
     }
     let mut v = Vconn::open(s, switch, Socket::Management).await?;
     let found = v.ports().await?.into_iter().find(|p| p.name == text);
-    found.map(|p| p.port).ok_or_else(|| format!("{switch}: couldn't find port `{text}'"))
+    found.map(|p| p.port).ok_or_else(|| format!("{switch}: unknown port `{text}'"))
 }
 
 async fn dump_ports(s: &Settings, args: &[String]) -> Result<u8> {
@@ -136,7 +136,7 @@ async fn dump_ports(s: &Settings, args: &[String]) -> Result<u8> {
         Some(text) => port_number(s, &args[0], text).await?,
         None => OfPort::ANY,
     };
-    let names = s.names_to_show(&args[0]).await;
+    let names = s.names_to_show(&args[0]).await?;
     let mut v = Vconn::open(s, &args[0], Socket::Management).await?;
     if s.json {
         return json::dump_ports(&mut v, port, names.as_ref()).await;
@@ -233,7 +233,7 @@ async fn mod_port(s: &Settings, args: &[String]) -> Result<u8> {
 }
 
 async fn mod_table(s: &Settings, args: &[String]) -> Result<u8> {
-    let names = s.names_to_accept(&args[0]).await;
+    let names = s.names_to_accept(&args[0]).await?;
     let mut cx = ParseContext::new(names.as_ref());
     let table = if args[1].eq_ignore_ascii_case("all") {
         TableId::ALL
@@ -317,7 +317,9 @@ async fn keep_other_settings(v: &mut Vconn, t: &mut TableMod) -> Result<()> {
                 }
                 if t.vacancy.is_none() {
                     t.vacancy = d.vacancy;
-                    t.vacancy_limits = d.vacancy_limits.filter(|_| d.vacancy == Some(true));
+                    // A request says no present vacancy.
+                    t.vacancy_limits =
+                        d.vacancy_limits.filter(|_| d.vacancy == Some(true)).map(|(down, up, _)| (down, up, 0));
                 }
             }
         }
@@ -339,13 +341,17 @@ async fn rename_table(s: &Settings, switch: &str, table: TableId, name: &str) ->
             all.extend(x.entries);
         }
     }
-    let mut t = all.into_iter().find(|t| t.table == table).ok_or_else(|| format!("no table {}", table.0))?;
+    // Before 1.5 a request replaces the features of every table, so that all are sent.
+    let t = all.iter_mut().find(|t| t.table == table).ok_or_else(|| format!("no table {}", table.0))?;
     t.name = name.to_string();
-    t.command = 1;
-    if v.version == Version::V15 {
+    let request = if v.version == Version::V15 {
+        t.command = 1;
         t.any_properties = false;
-    }
-    let data = v.transact(&Message::TableFeaturesRequest(Multipart::new(vec![t]))).await?;
+        vec![t.clone()]
+    } else {
+        all
+    };
+    let data = v.transact(&Message::TableFeaturesRequest(Multipart::new(request))).await?;
     if let Ok((_, _, Message::Error(_))) = Message::decode(&data) {
         return Ok(print_error(s, &data));
     }

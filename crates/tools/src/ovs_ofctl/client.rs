@@ -78,16 +78,7 @@ impl Vconn {
     pub async fn open_with(_settings: &Settings, name: &str, socket: Socket, versions: u32) -> Result<Vconn> {
         let remote = remote_of(name, socket)?;
         let shown = remote.to_string();
-        let failed = |e: &std::io::Error| match socket {
-            Socket::Snoop => format!("failed to connect to {shown}: {}", strerror(e)),
-            Socket::Management => format!("connecting to {shown} ({})", strerror(e)),
-        };
-        let stream = Stream::connect(&remote).await.map_err(|e| match &remote {
-            Remote::Unix(_) if socket == Socket::Management => {
-                format!("{shown}: failed to connect to socket ({})", strerror(&e))
-            }
-            _ => failed(&e),
-        })?;
+        let stream = Stream::connect(&remote).await.map_err(|e| format!("connecting to {shown} ({})", strerror(&e)))?;
         let mut v =
             Vconn { stream, framer: Framer::new(), name: shown, version: Version::V10, protocol: Protocols::OF10 };
         v.greet(versions).await?;
@@ -394,22 +385,17 @@ pub async fn open_for_flow_mod(settings: &Settings, name: &str, usable: Protocol
     Err(format!("switch does not support any of the usable flow formats ({usable})"))
 }
 
-/// Names of ports and tables of a switch, by two connections of their own. A switch that cannot be reached has none.
-pub async fn fetch_names(settings: &Settings, name: &str) -> Names {
+/// Names of ports and tables of a switch, by two connections of their own.
+pub async fn fetch_names(settings: &Settings, name: &str) -> Result<Names> {
     let mut names = Names::default();
-    if let Ok(mut v) = Vconn::open(settings, name, Socket::Management).await
-        && let Ok(ports) = v.ports().await
-    {
-        for p in ports {
-            names.add_port(p.port, &p.name);
-        }
+    let mut v = Vconn::open(settings, name, Socket::Management).await?;
+    for p in v.ports().await? {
+        names.add_port(p.port, &p.name);
     }
-    if let Ok(mut v) = Vconn::open(settings, name, Socket::Management).await
-        && let Ok(tables) = v.table_names().await
-    {
-        for (n, table) in tables {
-            names.add_table(n, &table);
-        }
+    drop(v);
+    let mut v = Vconn::open(settings, name, Socket::Management).await?;
+    for (n, table) in v.table_names().await? {
+        names.add_table(n, &table);
     }
-    names
+    Ok(names)
 }

@@ -55,7 +55,7 @@ async fn prepare(s: &Settings, args: &[String]) -> Result<(FlowStatsRequest, Vco
     let (request, usable) = match args.get(1) {
         None => (FlowStatsRequest::default(), Protocols::ANY),
         Some(text) => {
-            let names = s.names_to_accept(&args[0]).await;
+            let names = s.names_to_accept(&args[0]).await?;
             let mut cx = ParseContext::new(names.as_ref());
             let parsed = parse_flow_stats_request(&mut cx, text);
             log_warnings(&mut cx);
@@ -78,7 +78,7 @@ async fn prepare(s: &Settings, args: &[String]) -> Result<(FlowStatsRequest, Vco
 
 /// `dump-flows SWITCH [FLOW]`.
 pub async fn dump_flows(s: &Settings, args: &[String]) -> Result<u8> {
-    let names = s.names_to_show(&args[0]).await;
+    let names = s.names_to_show(&args[0]).await?;
     let (request, mut v) = prepare(s, args).await?;
     let plain = s.sort.is_empty() && names.is_none() && s.stats && !s.json;
     if plain {
@@ -182,7 +182,7 @@ async fn parse_flows(
     default: FlowModCommand,
     words: bool,
 ) -> Result<(Vec<FlowMod>, Protocols)> {
-    let names = s.names_to_accept(switch).await;
+    let names = s.names_to_accept(switch).await?;
     let mut cx = ParseContext::new(names.as_ref());
     let mut usable = Protocols::ANY;
     let mut flows = Vec::new();
@@ -244,19 +244,21 @@ pub async fn send_bundle(s: &Settings, switch: &str, messages: Vec<Message>, usa
         open_for_flow_mod(s, switch, usable.and(capable)).await?
     };
     let flags = BUNDLE_ATOMIC | BUNDLE_ORDERED;
-    let open = Message::BundleControl(BundleControl { id: 0, ty: BundleCtrlType::OpenRequest, flags });
-    let commit = Message::BundleControl(BundleControl { id: 0, ty: BundleCtrlType::CommitRequest, flags });
-    let close = Message::BundleControl(BundleControl { id: 0, ty: BundleCtrlType::CloseRequest, flags });
-    let mut failed = control(s, &mut v, &open).await?;
+    let mut requests = BTreeMap::new();
+    let mut bytes = Vec::new();
+    for m in messages {
+        let xid = client::next_xid();
+        let inner = m.encode_with(v.version, xid, v.options());
+        let add = BundleAdd { id: 0, flags, xid, message: Box::new(m) };
+        bytes.append(&mut Message::BundleAdd(add).encode(v.version, xid));
+        requests.insert(xid, inner);
+    }
+    let order = |ty| Message::BundleControl(BundleControl { id: 0, ty, flags });
+    let mut failed = control(s, &mut v, &order(BundleCtrlType::OpenRequest), &requests).await?;
     if !failed {
-        let mut bytes = Vec::new();
-        for m in messages {
-            let xid = client::next_xid();
-            let add = BundleAdd { id: 0, flags, xid, message: Box::new(m) };
-            bytes.append(&mut Message::BundleAdd(add).encode(v.version, xid));
-        }
         v.send_bytes(&bytes).await?;
-        failed = control(s, &mut v, &close).await? || control(s, &mut v, &commit).await?;
+        failed = control(s, &mut v, &order(BundleCtrlType::CloseRequest), &requests).await?;
+        failed = control(s, &mut v, &order(BundleCtrlType::CommitRequest), &requests).await? || failed;
     }
     if failed {
         return Err(format!("talking to {} (Protocol error)", v.name));
@@ -264,16 +266,18 @@ pub async fn send_bundle(s: &Settings, switch: &str, messages: Vec<Message>, usa
     Ok(0)
 }
 
-/// One bundle control message; errors, of this one or of those before it, are printed. Whether there was one.
-async fn control(s: &Settings, v: &mut Vconn, m: &Message) -> Result<bool> {
+/// One bundle control message; errors, of this one or of those before it, are printed with the message that they are
+/// about. Whether there was one.
+async fn control(s: &Settings, v: &mut Vconn, m: &Message, requests: &BTreeMap<u32, Vec<u8>>) -> Result<bool> {
     let xid = v.send(m).await?;
     let mut failed = false;
     loop {
         let data = v.receive().await?;
         if let Ok((_, _, Message::Error(e))) = Message::decode(&data) {
             failed = true;
+            let about = requests.get(&client::xid_of(&data)).unwrap_or(&e.data);
             let mut out = String::new();
-            put_message(&mut out, &e.data, s.verbosity + 1, &s.style(None));
+            put_message(&mut out, about, s.verbosity + 1, &s.style(None));
             eprint!("Error {} for: {out}", e.error.map_or("(unknown)", Error::symbol));
         }
         if client::xid_of(&data) == xid {
@@ -285,7 +289,7 @@ async fn control(s: &Settings, v: &mut Vconn, m: &Message) -> Result<bool> {
 
 /// `bundle SWITCH FILE`.
 pub async fn bundle(s: &Settings, args: &[String]) -> Result<u8> {
-    let names = s.names_to_accept(&args[0]).await;
+    let names = s.names_to_accept(&args[0]).await?;
     let mut cx = ParseContext::new(names.as_ref());
     let mut usable = Protocols::ANY;
     let mut messages = Vec::new();
@@ -317,7 +321,7 @@ pub async fn bundle(s: &Settings, args: &[String]) -> Result<u8> {
 
 /// `packet-out SWITCH "in_port=… packet=… actions=…"` or `packet-out SWITCH PORT ACTIONS PACKET…`.
 pub async fn packet_out(s: &Settings, args: &[String]) -> Result<u8> {
-    let names = s.names_to_accept(&args[0]).await;
+    let names = s.names_to_accept(&args[0]).await?;
     let mut cx = ParseContext::new(names.as_ref());
     let mut usable = Protocols::ANY;
     let mut messages = Vec::new();
@@ -450,11 +454,13 @@ fn flow_mod(key: &(u8, u16, String), e: &Entry, side: &Side, command: FlowModCom
 pub async fn replace_flows(s: &Settings, args: &[String]) -> Result<u8> {
     const FILE: usize = 0;
     const SWITCH: usize = 1;
-    let names = s.names_to_accept(&args[0]).await;
+    let names = s.names_to_accept(&args[0]).await?;
     let mut table = Table::new();
     let usable = read_file(s, &mut table, FILE, &args[1], names.as_ref())?;
     let usable = if table.keys().any(|k| k.0 != 0) { usable.and(Protocols::TID) } else { usable };
-    let mut v = open_for_flow_mod(s, &args[0], usable).await?;
+    let allowed = usable.and(s.protocols());
+    let mut v = Vconn::open(s, &args[0], Socket::Management).await?;
+    choose_dump_format(&mut v, allowed).await?;
     let format = v.protocol;
     read_switch(&mut v, &mut table, SWITCH).await?;
     // Flows to delete go first, so that a full table has room.
@@ -503,7 +509,7 @@ pub async fn diff_flows(s: &Settings, args: &[String]) -> Result<u8> {
     let mut names = None;
     for name in args {
         if !is_file(name) && names.is_none() {
-            names = s.names_to_accept(name).await;
+            names = s.names_to_accept(name).await?;
         }
     }
     for (which, name) in args.iter().enumerate() {

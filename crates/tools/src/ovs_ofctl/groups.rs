@@ -33,7 +33,7 @@ pub async fn run(s: &Settings, name: &str, args: &[String]) -> Result<u8> {
 
 async fn change(s: &Settings, args: &[String], command: GroupCommand, is_file: bool) -> Result<u8> {
     let text = args.get(1).map_or("", String::as_str);
-    let names = s.names_to_accept(&args[0]).await;
+    let names = s.names_to_accept(&args[0]).await?;
     let mut cx = ParseContext::new(names.as_ref());
     let mut usable = Protocols::OF10_ANY.or(Protocols::OF11_UP);
     let mut messages = Vec::new();
@@ -82,7 +82,7 @@ fn group_of(args: &[String]) -> Result<GroupId> {
 
 async fn dump(s: &Settings, args: &[String]) -> Result<u8> {
     let group = group_of(args)?;
-    let names = s.names_to_show(&args[0]).await;
+    let names = s.names_to_show(&args[0]).await?;
     let mut v = Vconn::open(s, &args[0], Socket::Management).await?;
     if s.json {
         return json::dump_groups(&mut v, group, names.as_ref()).await;
@@ -101,7 +101,7 @@ async fn dump_stats(s: &Settings, args: &[String]) -> Result<u8> {
     }
     // The original looks names up here although it uses none of them.
     if args.len() < 2 || s.accepts_names() {
-        let _ = s.names_to_accept(&args[0]).await;
+        let _ = s.names_to_accept(&args[0]).await?;
     }
     let mut v = Vconn::open(s, &args[0], Socket::Management).await?;
     dump_parts(s, &mut v, &Message::GroupStatsRequest(group), None).await

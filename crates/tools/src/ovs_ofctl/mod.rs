@@ -171,13 +171,13 @@ impl Settings {
     }
 
     /// Names that arguments may use.
-    pub async fn names_to_accept(&self, switch: &str) -> Option<Names> {
-        if self.accepts_names() { Some(client::fetch_names(self, switch).await) } else { None }
+    pub async fn names_to_accept(&self, switch: &str) -> Result<Option<Names>> {
+        if self.accepts_names() { client::fetch_names(self, switch).await.map(Some) } else { Ok(None) }
     }
 
     /// Names that are printed.
-    pub async fn names_to_show(&self, switch: &str) -> Option<Names> {
-        if self.shows_names() { Some(client::fetch_names(self, switch).await) } else { None }
+    pub async fn names_to_show(&self, switch: &str) -> Result<Option<Names>> {
+        if self.shows_names() { client::fetch_names(self, switch).await.map(Some) } else { Ok(None) }
     }
 
     /// How to print.
@@ -458,14 +458,10 @@ fn parse_options(invocation: &Invocation) -> Result<Parsed> {
     Ok(Some((s, parsed.rest)))
 }
 
-/// `-O`: a list of versions, added to the default ones if it starts with `+`.
+/// `-O`: a list of versions.
 fn set_versions(s: &mut Settings, text: &str) -> Result<()> {
-    let (add, list) = match text.strip_prefix('+') {
-        Some(l) => (true, l),
-        None => (false, text),
-    };
-    let mut versions = if add { s.versions } else { 0 };
-    for name in list.split([',', ' ']).filter(|n| !n.is_empty()) {
+    let mut versions = 0;
+    for name in text.split([',', ' ']).filter(|n| !n.is_empty()) {
         let v = Version::from_name(name).ok_or_else(|| format!("Unknown OpenFlow version: \"{name}\""))?;
         versions |= 1 << v.to_wire();
     }

@@ -143,7 +143,7 @@ fn parse_flows(s: &Settings, file: &str) -> Result<u8> {
     let mut flows = Vec::new();
     let mut cx = ParseContext::new(None);
     for_each_line(file, |line| {
-        let parsed = parse_flow_line(&mut cx, line, FlowModCommand::Add, true);
+        let parsed = parse_flow_line(&mut cx, line, FlowModCommand::Add, false);
         log_warnings(&mut cx);
         let (fm, u) = parsed?;
         usable = usable.and(u);

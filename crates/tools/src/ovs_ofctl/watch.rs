@@ -39,7 +39,7 @@ pub async fn snoop(s: &Settings, switch: &str) -> Result<u8> {
 /// `monitor SWITCH [MISSLEN] [invalid_ttl] [watch:SPEC]`.
 pub async fn monitor(s: &Settings, args: &[String]) -> Result<u8> {
     let switch = &args[0];
-    let names = s.names_to_accept(switch).await;
+    let names = s.names_to_accept(switch).await?;
     let mut usable = Protocols::ANY;
     let mut watches = Vec::new();
     let (mut miss_len, mut invalid_ttl) = (None, false);

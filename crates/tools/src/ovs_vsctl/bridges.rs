@@ -31,10 +31,15 @@ fn insert_port(context: &mut Context<'_>, bridge: Uuid, name: &str, ifaces: &[St
 
 pub(super) fn add_br(context: &mut Context<'_>) -> Result<(), String> {
     let name = context.arg(0).to_string();
+    if name.is_empty() {
+        return Err("bridge name must not be empty string".into());
+    }
     let (parent, vlan) = match context.call.args.as_slice() {
         [_] => (None, 0),
         [_, parent, vlan] => {
-            let number: i64 = vlan.parse().unwrap_or(-1);
+            // What does not begin with a number counts as 0, as in scripts that rely on it.
+            let digits = vlan.find(|c: char| !c.is_ascii_digit()).unwrap_or(vlan.len());
+            let number: i64 = if vlan.starts_with('-') { -1 } else { vlan[..digits].parse().unwrap_or(0) };
             if !(0..=4095).contains(&number) {
                 return Err(format!("{}: vlan must be between 0 and 4095", context.call.command.name));
             }
@@ -62,6 +67,10 @@ pub(super) fn add_br(context: &mut Context<'_>) -> Result<(), String> {
     };
     if parent_bridge.parent.is_some() {
         return Err("cannot create bridge with fake bridge as parent".into());
+    }
+    let same_vlan = |bridge: &Bridge| bridge.parent.as_ref() == Some(&parent) && bridge.vlan == vlan;
+    if let Some((child, _)) = view.bridges.iter().find(|(_, bridge)| same_vlan(bridge)) {
+        return Err(format!("bridge {parent} already has a child VLAN bridge {child} on VLAN {vlan}"));
     }
     let port = insert_port(context, parent_bridge.uuid, &name, std::slice::from_ref(&name), true);
     context.store.set("Port", port, "fake_bridge", true);
@@ -266,7 +275,7 @@ fn add_any_port(
         let mut want = ifaces.to_vec();
         have.sort();
         want.sort();
-        let command = format!("{} {}", context.call.command.name, context.call.args.join(" "));
+        let command = format!("--may-exist {} {}", context.call.command.name, context.call.args.join(" "));
         if known.bridge != bridge_name {
             let bridge = view.bridge(&bridge_name)?;
             return Err(match &bridge.parent {

@@ -6,10 +6,9 @@ mod view;
 mod zones;
 
 use crate::ctl::store::Store;
-use crate::ctl::{self, Call, Command, Context, Needs, Product, RecordName, ShowTable, need};
+use crate::ctl::{self, Call, Command, Context, Needs, Product, RecordName, ShowTable, Touched, need};
 use io::Invocation;
 use ovsdb_data::{DatabaseSchema, Uuid};
-use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 /// `ovs-vsctl`.
@@ -73,15 +72,15 @@ const PRODUCT: Product = Product {
 const HELP: &str = include_str!("help.txt");
 
 /// What the switch says is wrong with interfaces that this run touched.
-fn complain(touched: &BTreeMap<String, BTreeSet<Uuid>>, store: &Store) -> Vec<String> {
+fn complain(touched: &Touched, store: &Store) -> Vec<String> {
     let mut complaints = Vec::new();
-    for uuid in touched.get("Interface").into_iter().flatten() {
+    for uuid in touched.rows.get("Interface").into_iter().flatten() {
         let (name, error) = (store.text("Interface", *uuid, "name"), store.text("Interface", *uuid, "error"));
         let ofport = store.get("Interface", *uuid, "ofport").and_then(|d| d.scalar()?.as_integer());
         if !error.is_empty() {
             complaints
                 .push(format!("Error detected while setting up '{name}': {error}.  See ovs-vswitchd log for details."));
-        } else if ofport == Some(-1) {
+        } else if touched.inserted.contains(uuid) && matches!(ofport, None | Some(-1)) {
             complaints.push(format!("Error detected while setting up '{name}'.  See ovs-vswitchd log for details."));
         }
     }

@@ -115,7 +115,8 @@ fn limit_target(context: &Context<'_>) -> Result<Option<i64>, String> {
         "default" => Ok(None),
         text => match text.parse::<i64>() {
             Ok(zone) if (0..=65535).contains(&zone) => Ok(Some(zone)),
-            _ => Err(format!("{text}: invalid zone (use a number from 0 to 65535, or \"default\")")),
+            Ok(zone) => Err(format!("zone_id ({zone}) out of range")),
+            Err(_) => Err(format!("invalid zone id, {text}")),
         },
     }
 }

@@ -7,6 +7,7 @@ use ovsdb::log_file::{LogReader, Magic, frame};
 use ovsdb_data::schema::{FIRST_COLUMN, UUID_COLUMN};
 use ovsdb_data::{DatabaseSchema, Datum, TableSchema, json};
 use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 use std::io::{IsTerminal, Read, Write};
 
 /// All rows of some tables, in one transaction.
@@ -47,6 +48,7 @@ pub(super) fn dump(client: &mut Client, args: &[String]) -> Result<(), String> {
             let number = table.column_number(name);
             columns.push(number.ok_or_else(|| format!("Table \"{}\" has no column {name}.", table.name))?);
         }
+        columns.sort_unstable();
     }
     let results = select(client, &tables)?;
     for (table, rows) in tables.iter().zip(results) {
@@ -113,16 +115,16 @@ pub(super) fn restore(client: &mut Client, _: &[String]) -> Result<(), String> {
     }
     let mut bytes = Vec::new();
     std::io::stdin().read_to_end(&mut bytes).map_err(|error| io::program::strerror(&error))?;
-    let mut reader = LogReader::new(bytes.as_slice(), "(stdin)").map_err(|error| error.to_string())?;
+    let mut reader = LogReader::new(bytes.as_slice(), "/dev/stdin").map_err(|error| error.to_string())?;
     if reader.magic() != Magic::Standalone {
-        return Err("(stdin): a backup is a standalone database file".into());
+        return Err("/dev/stdin: a backup is a standalone database file".into());
     }
     let mut next = || -> Result<Option<Value>, String> {
         let Some((body, start)) = reader.next_record().map_err(|error| error.to_string())? else { return Ok(None) };
         let value = serde_json::from_slice(&body);
         value.map(Some).map_err(|error| reader.not_an_object(&body, start, Some(&error)).to_string())
     };
-    let saved = next()?.ok_or("(stdin): database file contains no schema")?;
+    let saved = next()?.ok_or("/dev/stdin: database file contains no schema")?;
     let saved = DatabaseSchema::from_json(&saved).map_err(|error| error.to_string())?;
     let schema = client.schema()?;
     if saved != schema && !client.force {
@@ -134,20 +136,32 @@ pub(super) fn restore(client: &mut Client, _: &[String]) -> Result<(), String> {
     for table in schema.tables.keys() {
         operations.push(json!({"op": "delete", "table": table, "where": []}));
     }
-    let mut ignored = false;
+    let mut records = Vec::new();
     while let Some(record) = next()? {
-        for (table, rows) in record.as_object().into_iter().flatten().filter(|(name, _)| !name.starts_with('_')) {
-            let Some(known) = schema.tables.get(table) else {
-                ignored = true;
-                continue;
-            };
-            for (uuid, row) in rows.as_object().into_iter().flatten() {
-                let Some(mut row) = row.as_object().cloned() else { continue };
-                let before = row.len();
-                row.retain(|name, _| known.column_number(name).is_some());
-                ignored |= row.len() != before;
-                operations.push(json!({"op": "insert", "table": table, "uuid": uuid, "row": row}));
-            }
+        records.push(record);
+    }
+    let tables_of = |record: &Value| -> Vec<(String, Map<String, Value>)> {
+        let object = record.as_object().into_iter().flatten().filter(|(name, _)| !name.starts_with('_'));
+        object.filter_map(|(name, rows)| Some((name.clone(), rows.as_object()?.clone()))).collect()
+    };
+    // The rows that are there go in the same transaction, so new ones cannot have their UUIDs: they get new ones, and
+    // references go by name.
+    let uuids: HashSet<String> =
+        records.iter().flat_map(&tables_of).flat_map(|(_, rows)| rows.into_iter().map(|(uuid, _)| uuid)).collect();
+    let mut ignored = false;
+    for (table, rows) in records.iter().flat_map(&tables_of) {
+        let Some(known) = schema.tables.get(&table) else {
+            ignored = true;
+            continue;
+        };
+        for (uuid, row) in rows {
+            let Value::Object(mut row) = row else { continue };
+            let before = row.len();
+            row.retain(|name, _| known.column_number(name).is_some());
+            ignored |= row.len() != before;
+            let mut row = Value::Object(row);
+            name_references(&mut row, &uuids);
+            operations.push(json!({"op": "insert", "table": table, "uuid-name": row_name(&uuid), "row": row}));
         }
     }
     if ignored {
@@ -159,5 +173,28 @@ pub(super) fn restore(client: &mut Client, _: &[String]) -> Result<(), String> {
     match results.iter().find(|result| result.get("error").is_some()) {
         Some(error) => Err(format!("transaction returned error: {}", json::to_string(error))),
         None => Ok(()),
+    }
+}
+
+fn row_name(uuid: &str) -> String {
+    format!("row{}", uuid.replace('-', "_"))
+}
+
+/// Makes `["uuid", X]` into `["named-uuid", …]` for the rows of a backup.
+fn name_references(value: &mut Value, uuids: &HashSet<String>) {
+    match value {
+        Value::Array(items) => {
+            if let [Value::String(tag), Value::String(uuid)] = items.as_mut_slice()
+                && tag == "uuid"
+                && uuids.contains(uuid)
+            {
+                *uuid = row_name(uuid);
+                *tag = "named-uuid".to_string();
+                return;
+            }
+            items.iter_mut().for_each(|item| name_references(item, uuids));
+        }
+        Value::Object(members) => members.values_mut().for_each(|member| name_references(member, uuids)),
+        _ => {}
     }
 }

@@ -175,6 +175,11 @@ fn run(invocation: &Invocation) -> Result<ExitCode, String> {
     let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
         return Err(format!("unknown command '{name}'; use --help for help"));
     };
+    // Before a server and a database are taken off, there may be as many arguments more.
+    let most = command.max.saturating_add(1 + usize::from(command.wants == Wants::Database));
+    if args.len() < command.min || args.len() > most {
+        return Err(format!("invalid syntax for '{name}' (use --help for help)"));
+    }
     let mut daemon = match Daemon::start(invocation, &settings)? {
         Started::Daemon(daemon) => daemon,
         Started::Parent(code) => return Ok(code),
@@ -323,7 +328,7 @@ fn list_columns(client: &mut Client, args: &[String]) -> Result<(), String> {
 }
 
 fn parse_transaction(text: &str) -> Result<Vec<Value>, String> {
-    let value: Value = serde_json::from_str(text).map_err(|error| format!("\"{text}\": {error}"))?;
+    let value: Value = json::parse(text.as_bytes()).map_err(|error| format!("\"{text}\": {error}"))?;
     match value {
         Value::Array(items) if items.first().is_some_and(Value::is_string) => Ok(items),
         _ => Err("not a valid OVSDB query".into()),
@@ -361,6 +366,7 @@ fn query(client: &mut Client, args: &[String]) -> Result<(), String> {
 
 fn convert(client: &mut Client, args: &[String]) -> Result<(), String> {
     let schema = read_schema(&args[0])?;
+    client.call("set_db_change_aware", json!([true]))?;
     let params = json!([schema.name, schema.to_json()]);
     let reply = client.rpc.call("convert", params).map_err(|reason| client.lost(reason))?;
     reply.map(|_| ()).map_err(|error| format!("transaction returned error: {}", json::to_string(&error)))

@@ -85,7 +85,7 @@ pub(super) fn monitor(client: &mut Client, args: &[String]) -> Result<(), String
         watched.push(one);
     }
     let params = json!([client.database, null, requests]);
-    let initial = client.call("monitor", params)?;
+    let initial = client.start("monitor", params)?;
     follow(client, &watched, |client| client.print_updates(&watched, &initial, true))
 }
 
@@ -93,7 +93,7 @@ pub(super) fn monitor_cond(client: &mut Client, args: &[String]) -> Result<(), S
     let condition = parse_condition(&args[0])?;
     let (watched, requests) = conditional(client, &condition, &args[1], args.get(2))?;
     let params = json!([client.database, null, requests]);
-    let initial = client.call("monitor_cond", params)?;
+    let initial = client.start("monitor_cond", params)?;
     follow(client, &watched, |client| client.print_updates2(&watched, &initial))
 }
 
@@ -108,7 +108,7 @@ pub(super) fn monitor_cond_since(client: &mut Client, args: &[String]) -> Result
     let condition = parse_condition(condition)?;
     let (watched, requests) = conditional(client, &condition, table, rest.first())?;
     let params = json!([client.database, null, requests, last]);
-    let reply = client.call("monitor_cond_since", params)?;
+    let reply = client.start("monitor_cond_since", params)?;
     let found = reply[0].as_bool().unwrap_or(false);
     println!("found: {found}, last_id: {}", reply[1].as_str().unwrap_or_default());
     client.first_table = true;
@@ -116,7 +116,7 @@ pub(super) fn monitor_cond_since(client: &mut Client, args: &[String]) -> Result
 }
 
 fn parse_condition(text: &str) -> Result<Value, String> {
-    serde_json::from_str(text).map_err(|error| format!("\"{text}\": {error}"))
+    json::parse(text.as_bytes()).map_err(|error| format!("\"{text}\": {error}"))
 }
 
 fn conditional(
@@ -147,13 +147,21 @@ fn follow(client: &mut Client, watched: &[Watched], first: impl FnOnce(&mut Clie
                 client.first_table = true;
                 client.print_updates2(watched, &params[2]);
             }
-            "monitor_canceled" => return Ok(()),
+            "monitor_canceled" => return Err(format!("{}: {} database was removed", client.remote, client.database)),
             _ => {}
         }
     }
 }
 
 impl Client {
+    /// Sends a monitor request, as a client that can be told that its database goes.
+    fn start(&mut self, method: &str, params: Value) -> Result<Value, String> {
+        // Servers before 2.9 know nothing of it, and do not mind being asked.
+        let aware = self.rpc.call("set_db_change_aware", json!([true]));
+        aware.map_err(|reason| self.lost(reason))?.ok();
+        self.call(method, params)
+    }
+
     fn table_for(&self, watched: &Watched, n_watched: usize) -> Table {
         let names = watched.columns.iter().map(|n| watched.table.columns[*n].name.as_str());
         let mut table = Table::new(["row", "action"].into_iter().chain(names));

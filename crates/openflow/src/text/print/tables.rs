@@ -224,15 +224,24 @@ fn relative_next(t: &TableFeatures) -> Vec<u8> {
 pub fn format_features_list(out: &mut String, style: &Style<'_>, list: &[TableFeatures], v: Version) {
     let mut previous: Option<&TableFeatures> = None;
     let mut run: Vec<u8> = Vec::new();
+    let mut after_named = false;
     for t in list {
+        let named = !t.name.is_empty() && !is_default_name(&t.name, t.table.0);
         if let Some(p) = previous
             && same_but_identity(t, p)
         {
-            run.push(t.table.0);
+            if named && style.names.is_none() {
+                put_ditto(out, style, &run);
+                run.clear();
+                let _ = writeln!(out, "\n  table {} (\"{}\"): ditto", t.table.0, t.name);
+                after_named = true;
+            } else {
+                run.push(t.table.0);
+            }
             continue;
         }
         if !run.is_empty() {
-            put_ditto(out, style, &run);
+            put_run(out, style, &run, after_named);
             run.clear();
         }
         if !out.is_empty() && !out.ends_with('\n') {
@@ -251,9 +260,16 @@ pub fn format_features_list(out: &mut String, style: &Style<'_>, list: &[TableFe
         previous = Some(t);
     }
     if !run.is_empty() {
-        put_ditto(out, style, &run);
+        put_run(out, style, &run, after_named);
     }
     out.push('\n');
+}
+
+/// Like [`put_ditto`]; without the empty line before it if a table with a name stood there.
+fn put_run(out: &mut String, style: &Style<'_>, run: &[u8], after_named: bool) {
+    let mut text = String::new();
+    put_ditto(&mut text, style, run);
+    out.push_str(if after_named { text.trim_start_matches('\n') } else { &text });
 }
 
 fn put_features_body(out: &mut String, t: &TableFeatures, previous: Option<&TableFeatures>, v: Version, stats: bool) {
@@ -273,11 +289,10 @@ fn put_features_body(out: &mut String, t: &TableFeatures, previous: Option<&Tabl
         };
         let _ = writeln!(out, "    config={name}");
     }
-    if t.supports_eviction {
-        out.push_str("    eviction: supported\n");
-    }
-    if t.supports_vacancy {
-        out.push_str("    vacancy events: supported\n");
+    if v >= Version::V14 {
+        let word = |on: bool| if on { "supported" } else { "not supported" };
+        let _ = writeln!(out, "    eviction: {}", word(t.supports_eviction));
+        let _ = writeln!(out, "    vacancy events: {}", word(t.supports_vacancy));
     }
     let _ = writeln!(out, "    max_entries={}", t.max_entries);
     if v > Version::V10 {
@@ -309,7 +324,8 @@ fn put_flow_features(out: &mut String, f: &FlowFeatures, previous: Option<&FlowF
     ];
     let list: Vec<&str> = names.iter().filter(|n| f.instructions >> n.0 & 1 != 0).map(|n| n.1).collect();
     let _ = writeln!(out, "      instructions: {}", list.join(" "));
-    if let Some(p) = previous
+    // The original compares nothing that 1.1 says of actions.
+    if let Some(p) = previous.filter(|_| v != Version::V11)
         && p.write == f.write
         && p.apply == f.apply
     {
