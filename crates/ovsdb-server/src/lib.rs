@@ -364,3 +364,6 @@ fn help(program: &str) -> String {
         daemon::help(program)
     )
 }
+
+#[cfg(test)]
+mod tests;
