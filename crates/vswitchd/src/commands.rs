@@ -68,7 +68,7 @@ pub fn commands(program: &str, app: &Rc<App>) -> Commands {
     });
     crate::dpctl::add(&mut c, app);
     crate::probe::add(&mut c, app);
-    add(&mut c, app, "time/warp", "[large_msecs] msecs", 1, 2, |app, call| warp(app, call));
+    add(&mut c, app, "time/warp", "[large_msecs] msecs", 1, 2, warp);
     c
 }
 

@@ -114,7 +114,7 @@ pub struct PortConfig {
 }
 
 /// One row of `Interface`.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub struct InterfaceConfig {
     /// The row.
     pub uuid: Uuid,
@@ -122,12 +122,22 @@ pub struct InterfaceConfig {
     pub kind: String,
     /// `ofport_request`, if it is a number that a port can have.
     pub ofport_request: Option<u32>,
+    /// `ofport`, the number that the port had before a restart; it is no wish, so that it does not count when
+    /// configurations are compared.
+    pub ofport_before: Option<u32>,
     /// `mac`, if it is valid.
     pub mac: Option<EthAddr>,
     /// `mtu_request`.
     pub mtu_request: Option<u32>,
     /// `options`.
     pub options: BTreeMap<String, String>,
+}
+
+impl PartialEq for InterfaceConfig {
+    fn eq(&self, other: &Self) -> bool {
+        let wishes = |i: &Self| (i.uuid, i.ofport_request, i.mac, i.mtu_request);
+        wishes(self) == wishes(other) && self.kind == other.kind && self.options == other.options
+    }
 }
 
 /// Datapath type of a bridge that names none.
@@ -279,6 +289,7 @@ fn interface(bridge: &str, name: &str, row: &Row<'_>) -> InterfaceConfig {
             .int("ofport_request")
             .and_then(|n| u32::try_from(n).ok())
             .filter(|n| (1..0xff00).contains(n)),
+        ofport_before: row.int("ofport").and_then(|n| u32::try_from(n).ok()).filter(|n| (1..0xff00).contains(n)),
         mac: row.str("mac").and_then(|s| s.parse().ok()),
         mtu_request: row.int("mtu_request").and_then(|n| u32::try_from(n).ok()),
         options: map(row, "options"),

@@ -28,8 +28,8 @@ pub fn add(c: &mut Commands, app: &Rc<App>) {
     command("netdev-dummy/receive", "name [--qid queue_id] packet|flow [--len packet_len]", 2, ANY_NUMBER, receive);
     command("netdev-dummy/set-admin-state", "[netdev] up|down", 1, 2, admin_state);
     command("netdev-dummy/conn-state", "[netdev]", 0, 1, conn_state);
-    command("netdev-dummy/ip4addr", "[netdev] ipaddr/mask-prefix-len", 2, 2, |app, call| address(app, call));
-    command("netdev-dummy/ip6addr", "[netdev] ip6addr", 2, 2, |app, call| address(app, call));
+    command("netdev-dummy/ip4addr", "[netdev] ipaddr/mask-prefix-len", 2, 2, address);
+    command("netdev-dummy/ip6addr", "[netdev] ip6addr", 2, 2, address);
 }
 
 /// Options of a trace, and the other arguments.
@@ -165,7 +165,7 @@ fn metadata(key: &FlowKey) -> Metadata {
 
 fn from_hex(s: &str) -> Option<Vec<u8>> {
     let digits: Vec<u8> = s.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
-    if digits.len() % 2 != 0 || digits.is_empty() {
+    if !digits.len().is_multiple_of(2) || digits.is_empty() {
         return None;
     }
     digits.chunks(2).map(|p| u8::from_str_radix(std::str::from_utf8(p).ok()?, 16).ok()).collect()

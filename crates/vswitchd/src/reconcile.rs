@@ -169,14 +169,17 @@ async fn remove_interface(app: &Rc<App>, bridge: &str, name: &str) {
 }
 
 async fn add_interfaces(app: &Rc<App>, bridge: &str, wanted: &config::BridgeConfig) {
-    // The local port first, then those with a number of their own, so that nobody else takes it.
+    // The local port first, then those with a number of their own, then those that had one, so that nobody else takes it.
     let mut missing: Vec<(&String, &InterfaceConfig)> = {
         let state = app.state.borrow();
         let Some(entry) = state.bridges.get(bridge) else { return };
         let all = wanted.ports.values().flat_map(|p| &p.interfaces);
         all.filter(|(n, _)| !entry.interfaces.contains_key(*n)).collect()
     };
-    missing.sort_by_key(|(n, i)| (n.as_str() != bridge, i.ofport_request.is_none(), i.ofport_request, n.as_str()));
+    missing.sort_by_key(|(n, i)| {
+        let number = i.ofport_request.or(i.ofport_before);
+        (n.as_str() != bridge, i.ofport_request.is_none(), number.is_none(), number, n.as_str())
+    });
     for (name, iface) in missing {
         let result = add_interface(app, bridge, name, iface).await;
         let mut state = app.state.borrow_mut();
@@ -229,7 +232,8 @@ async fn add_interface(app: &Rc<App>, bridge: &str, name: &str, wanted: &Interfa
     Counter::DpifPortAdd.hit();
     let mut state = app.state.borrow_mut();
     let entry = state.bridges.get_mut(bridge).ok_or("bridge is gone")?;
-    let request = if name == bridge { Some(OfPort::LOCAL) } else { wanted.ofport_request.map(OfPort) };
+    let number = wanted.ofport_request.or(wanted.ofport_before);
+    let request = if name == bridge { Some(OfPort::LOCAL) } else { number.map(OfPort) };
     let of = entry.bridge.numbers.take(request).ok_or_else(|| format!("{name}: no free port number"))?;
     let interface = Interface {
         uuid: wanted.uuid,

@@ -112,15 +112,8 @@ fn nat(s: &str) -> Result<Action, String> {
     if n.src && n.dst {
         return Err("May only specify one of \"src\" or \"dst\".".to_string());
     }
-    if !n.src && !n.dst {
-        for (on, name) in [(n.persistent, "persistent"), (n.hash, "hash"), (n.random, "random")] {
-            if on {
-                return Err(format!(
-                    "Flags allowed only with \"src\" or \"dst\".{}",
-                    if name.is_empty() { "" } else { "" }
-                ));
-            }
-        }
+    if !n.src && !n.dst && (n.persistent || n.hash || n.random) {
+        return Err("Flags allowed only with \"src\" or \"dst\".".to_string());
     }
     if n.hash && n.random {
         return Err("Both \"hash\" and \"random\" are not allowed.".to_string());

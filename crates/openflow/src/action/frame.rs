@@ -375,5 +375,5 @@ pub fn put_either(
 fn finish(out: &mut Vec<u8>, start: usize) {
     out.pad8(start);
     let len = out.len() - start;
-    out.set16(start + 2, u16::try_from(len).unwrap_or(u16::MAX & !7));
+    out.set16(start + 2, u16::try_from(len).unwrap_or(0xfff8));
 }

@@ -210,7 +210,7 @@ pub fn encode_flow(out: &mut Vec<u8>, actions: &[Action], v: Version) {
 /// Reads a flow's actions (1.0) or instructions (1.1 and later) to the end of `data`.
 pub fn decode_flow(cx: DecodeContext, data: &[u8]) -> Result<Vec<Action>, Error> {
     let actions = if cx.version == Version::V10 {
-        if data.len() % 8 != 0 {
+        if !data.len().is_multiple_of(8) {
             return Err(Error::BadActionBadLen);
         }
         frame::decode_list(cx, data)?
@@ -223,7 +223,7 @@ pub fn decode_flow(cx: DecodeContext, data: &[u8]) -> Result<Vec<Action>, Error>
 
 fn decode_instructions(cx: DecodeContext, data: &[u8]) -> Result<Vec<Action>, Error> {
     let bad_len = Error::BadInstructionBadLen;
-    if data.len() % 8 != 0 {
+    if !data.len().is_multiple_of(8) {
         return Err(bad_len);
     }
     let mut found: [Option<&[u8]>; 7] = [None; 7];

@@ -332,7 +332,7 @@ pub fn put_bundle_control(f: Frame, x: &BundleControl) -> Vec<u8> {
 fn take_map(r: &mut Reader<'_>) -> Result<TlvMap> {
     let m = TlvMap { option_class: r.u16()?, option_type: r.u8()?, option_len: r.u8()?, index: r.u16()? };
     r.skip(2)?;
-    if m.option_len % 4 != 0 || m.option_len > 124 {
+    if !m.option_len.is_multiple_of(4) || m.option_len > 124 {
         return Err(Error::NxTlvTableModFailedBadOptLen);
     }
     if m.index >= 64 {

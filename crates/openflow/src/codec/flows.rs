@@ -84,6 +84,16 @@ fn put_nxm(out: &mut Vec<u8>, m: &Match, cookie: Option<(u64, u64)>) -> usize {
     len
 }
 
+/// Reads a match of OpenFlow 1.0, which may say fields that do not go together; those are left out.
+fn take_match10(r: &mut Reader<'_>) -> Result<Match> {
+    let mut m = fixed_match::take_of10(r)?;
+    flow::normalize(&mut m);
+    if (39..58).all(|w| m.mask.word(w) == 0) {
+        m.mask.set_packet_type_raw(0);
+    }
+    Ok(m)
+}
+
 fn split_command(raw: u16, o: Options) -> Result<(FlowModCommand, TableId)> {
     let (command, table) = if o.table_id { (raw & 0xff, (raw >> 8) as u8) } else { (raw, 0xff) };
     let command = u8::try_from(command).ok().and_then(FlowModCommand::from_wire);
@@ -122,33 +132,37 @@ fn context(v: Version, o: Options) -> DecodeContext {
 pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowMod> {
     let mut fm = FlowMod::default();
     if v == Version::V10 {
-        let m = fixed_match::take_of10(r)?;
+        let m = take_match10(r)?;
         fm.new_cookie = r.u64()?;
-        (fm.command, fm.table) = split_command(r.u16()?, o)?;
+        let command = r.u16()?;
         fm.idle_timeout = r.u16()?;
         fm.hard_timeout = r.u16()?;
         fm.priority = r.u16()?;
         fm.buffer_id = r.u32()?;
         fm.out_port = OfPort(u32::from(r.u16()?));
-        fm.flags = flags_from(r.u16()?, v)?;
+        let flags = r.u16()?;
         fm.modify_cookie = fm.new_cookie != u64::MAX;
         fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
-        let mut m = m;
-        flow::normalize(&mut m);
+        (fm.command, fm.table) = split_command(command, o)?;
+        fm.flags = flags_from(flags, v)?;
         fm.matching = MiniMatch::new(&m);
         check::check_for_version(&mut fm.actions, &m, fm.table, v)?;
         return Ok(fm);
     }
     let (cookie, cookie_mask) = (r.u64()?, r.u64()?);
     fm.table = TableId(r.u8()?);
-    fm.command = FlowModCommand::from_wire(r.u8()?).ok_or(Error::FlowModFailedBadCommand)?;
+    let command = r.u8()?;
     fm.idle_timeout = r.u16()?;
     fm.hard_timeout = r.u16()?;
     fm.priority = r.u16()?;
     fm.buffer_id = r.u32()?;
-    fm.out_port = OfPort::from_of11(r.u32()?).ok_or(Error::BadActionBadOutPort)?;
+    let out_port = r.u32()?;
     fm.out_group = GroupId(r.u32()?);
     let (flags, importance) = (r.u16()?, r.u16()?);
+    let m = take_match(r, Strictness::Strict)?;
+    fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
+    fm.command = FlowModCommand::from_wire(command).ok_or(Error::FlowModFailedBadCommand)?;
+    fm.out_port = OfPort::from_of11(out_port).ok_or(Error::BadActionBadOutPort)?;
     fm.flags = flags_from(flags, v)?;
     fm.importance = if v >= Version::V14 { importance } else { 0 };
     if fm.command == FlowModCommand::Add {
@@ -161,9 +175,7 @@ pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowM
     if matches!(fm.command, FlowModCommand::Modify | FlowModCommand::ModifyStrict) && v == Version::V11 {
         fm.flags &= !FF_RESET_COUNTS;
     }
-    let m = take_match(r, Strictness::Strict)?;
     fm.matching = MiniMatch::new(&m);
-    fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
     check::check_for_version(&mut fm.actions, &m, fm.table, v)?;
     Ok(fm)
 }
@@ -172,24 +184,26 @@ pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowM
 pub fn take_nx_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowMod> {
     let mut fm = FlowMod { nicira: true, ..FlowMod::default() };
     fm.new_cookie = r.u64()?;
-    (fm.command, fm.table) = split_command(r.u16()?, o)?;
+    let command = r.u16()?;
     fm.idle_timeout = r.u16()?;
     fm.hard_timeout = r.u16()?;
     fm.priority = r.u16()?;
     fm.buffer_id = r.u32()?;
     fm.out_port = OfPort(u32::from(r.u16()?));
-    fm.flags = flags_from(r.u16()?, Version::V10)?;
+    let flags = r.u16()?;
     let len = usize::from(r.u16()?);
     r.skip(6)?;
     let mut cookie = (0, 0);
     let m = take_nxm(r, len, Strictness::Strict, Some(&mut cookie))?;
     (fm.cookie, fm.cookie_mask) = cookie;
+    fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
+    (fm.command, fm.table) = split_command(command, o)?;
+    fm.flags = flags_from(flags, Version::V10)?;
     if fm.command == FlowModCommand::Add && fm.cookie_mask != 0 {
         return Err(Error::NxBadRequestNxmInvalid);
     }
     fm.modify_cookie = fm.new_cookie != u64::MAX;
     fm.matching = MiniMatch::new(&m);
-    fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
     check::check_for_version(&mut fm.actions, &m, fm.table, v)?;
     Ok(fm)
 }
@@ -262,8 +276,7 @@ pub fn take_flow_removed(r: &mut Reader<'_>, v: Version) -> Result<FlowRemoved> 
     let reason_of = |n: u8| FlowRemovedReason::from_wire(n).ok_or(Error::NxBadRequestBadReason);
     let mut fr = empty_removed();
     if v == Version::V10 {
-        let mut m = fixed_match::take_of10(r)?;
-        flow::normalize(&mut m);
+        let m = take_match10(r)?;
         fr.matching = MiniMatch::new(&m);
         (fr.cookie, fr.priority) = (r.u64()?, r.u16()?);
         fr.reason = reason_of(r.u8()?)?;
@@ -405,8 +418,7 @@ fn known_or_zero(n: u64) -> u64 {
 pub fn take_stats_request(r: &mut Reader<'_>, v: Version) -> Result<FlowStatsRequest> {
     let mut q = FlowStatsRequest::default();
     if v == Version::V10 {
-        let mut m = fixed_match::take_of10(r)?;
-        flow::normalize(&mut m);
+        let m = take_match10(r)?;
         q.matching = MiniMatch::new(&m);
         q.table = TableId(r.u8()?);
         r.skip(1)?;
@@ -504,8 +516,7 @@ fn take_flow(r: &mut Reader<'_>, v: Version, nicira: bool, o: Options) -> Result
     fs.table = TableId(e.u8()?);
     e.skip(1)?;
     if v == Version::V10 && !nicira {
-        let mut m = fixed_match::take_of10(&mut e)?;
-        flow::normalize(&mut m);
+        let m = take_match10(&mut e)?;
         fs.matching = MiniMatch::new(&m);
     }
     fs.duration = Span { sec: e.u32()?, nsec: e.u32()? };

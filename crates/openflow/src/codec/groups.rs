@@ -264,10 +264,14 @@ pub fn check_group(gm: &GroupMod) -> Result<()> {
         return Err(Error::GroupModFailedBadBucket);
     }
     for b in &gm.buckets {
-        if b.weight != 0 && gm.ty != GroupType::Select && sets && b.weight != 0 {
+        if b.weight != 0 && gm.ty != GroupType::Select && sets {
             return Err(Error::GroupModFailedInvalidGroup);
         }
+        let plain = matches!(gm.ty, GroupType::All | GroupType::Indirect);
         let watched = b.watch_port != OfPort::ANY || b.watch_group != GroupId::ANY;
+        if plain && watched && sets {
+            return Err(Error::GroupModFailedWatchUnsupported);
+        }
         if gm.ty == GroupType::FastFailover && !watched && sets {
             return Err(Error::GroupModFailedInvalidGroup);
         }

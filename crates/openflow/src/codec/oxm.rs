@@ -212,17 +212,19 @@ pub struct Entry {
 /// Reads an entry. An unknown field is `OFPBMC_BAD_FIELD`, after its payload was left out.
 pub fn take_entry(r: &mut Reader<'_>) -> Result<Entry, Error> {
     let h = take_header(r)?;
-    let payload = r.take(usize::from(h.len)).map_err(|_| Error::BadMatchBadLen)?;
-    if h.has_mask && payload.len() % 2 != 0 {
-        return Err(Error::BadMatchBadLen);
-    }
-    let Some(field) = h.field() else { return Err(Error::BadMatchBadField) };
-    let len = if h.has_mask { payload.len() / 2 } else { payload.len() };
-    let width = usize::from(field.def().bytes);
-    let right = if field.tun_metadata_index().is_some() { len <= width } else { len == width };
-    if !right {
-        return Err(Error::BadMatchBadLen);
-    }
+    let total = usize::from(h.len);
+    let len = if h.has_mask { total / 2 } else { total };
+    // A header whose length is not that of its field names no field.
+    let field = h.field().filter(|f| {
+        let width = usize::from(f.def().bytes);
+        let fits = if f.tun_metadata_index().is_some() { len <= width } else { len == width };
+        fits && (!h.has_mask || total % 2 == 0)
+    });
+    let Some(field) = field else {
+        r.skip_up_to(total);
+        return Err(Error::BadMatchBadField);
+    };
+    let payload = r.take(total).map_err(|_| Error::BadMatchBadLen)?;
     let (value, mask) = payload.split_at(len);
     let (value, mask) = (value_from(value), h.has_mask.then(|| value_from(mask)));
     if let Some(m) = &mask

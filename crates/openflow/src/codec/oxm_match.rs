@@ -3,7 +3,7 @@
 use flow::extract::number as proto;
 use flow::{Field, FieldValue, MaskRule, Match, Prereq};
 
-use super::bytes::{Put, Reader, is_zero, round8};
+use super::bytes::{Put, Reader, round8};
 use super::oxm::{self, Numbering, put_entry};
 use crate::error::Error;
 use crate::version::Version;
@@ -538,9 +538,5 @@ pub fn take_block(r: &mut Reader<'_>, strictness: Strictness) -> Result<Match, E
         return Err(Error::BadMatchBadLen);
     }
     let block = r.take(round8(len))?;
-    let (used, pad) = block.split_at(len);
-    if !is_zero(pad) && strictness == Strictness::Strict {
-        return Err(Error::BadMatchBadLen);
-    }
-    take_entries(used.get(4..).unwrap_or(&[]), strictness, None)
+    take_entries(block.get(4..len).unwrap_or(&[]), strictness, None)
 }

@@ -56,7 +56,7 @@ pub fn take_port(r: &mut Reader<'_>, v: Version) -> Result<PortDesc> {
         r.skip(2)?;
     }
     p.name = fixed_string(r.take(16)?);
-    (p.config, p.state) = (r.u32()?, r.u32()?);
+    take_config(r, &mut p, v)?;
     let mut features = [r.u32()?, r.u32()?, r.u32()?, r.u32()?];
     if v == Version::V10 {
         features = features.map(features_from10);
@@ -77,7 +77,7 @@ fn take_port14(r: &mut Reader<'_>, mut p: PortDesc) -> Result<PortDesc> {
     p.hw_addr = EthAddr(r.array()?);
     r.skip(2)?;
     p.name = fixed_string(r.take(16)?);
-    (p.config, p.state) = (r.u32()?, r.u32()?);
+    take_config(r, &mut p, Version::V14)?;
     let Some(rest) = len.checked_sub(40).filter(|n| *n <= r.len()) else {
         return Err(Error::BadRequestBadLen);
     };
@@ -92,6 +92,13 @@ fn take_port14(r: &mut Reader<'_>, mut p: PortDesc) -> Result<PortDesc> {
         }
     }
     Ok(p)
+}
+
+/// Reads configuration and state; bits that the version does not have are dropped.
+fn take_config(r: &mut Reader<'_>, p: &mut PortDesc, v: Version) -> Result<()> {
+    (p.config, p.state) = (r.u32()?, r.u32()?);
+    (p.config, p.state) = config_to(p, v);
+    Ok(())
 }
 
 fn config_to(p: &PortDesc, v: Version) -> (u32, u32) {
@@ -288,9 +295,8 @@ fn take_stats14(r: &mut Reader<'_>) -> Result<PortStats> {
     }
     let mut e = r.sub(len)?;
     e.skip(4)?;
-    let mut s = PortStats::default();
-    s.port = OfPort::from_of11(e.u32()?).ok_or(Error::BadActionBadOutPort)?;
-    s.duration = span(&mut e)?;
+    let port = OfPort::from_of11(e.u32()?).ok_or(Error::BadActionBadOutPort)?;
+    let mut s = PortStats { port, duration: span(&mut e)?, ..PortStats::default() };
     take_counters(&mut e, &mut s)?;
     while !e.is_empty() {
         let p = property::take(&mut e)?;

@@ -54,9 +54,6 @@ fn take_body(r: &mut Reader<'_>, table: TableId, config: u32, v: Version) -> Res
     if v < Version::V14 {
         return Ok(t);
     }
-    if config & !15 != 0 {
-        return Err(Error::TableModFailedBadConfig);
-    }
     t.eviction = Some(config & 4 != 0);
     t.vacancy = Some(config & 8 != 0);
     while !r.is_empty() {
@@ -355,7 +352,7 @@ fn take_features_entry(r: &mut Reader<'_>, v: Version) -> Result<TableFeatures> 
 
 fn take_features_property(t: &mut TableFeatures, ty: u16, payload: &[u8]) -> Result<()> {
     let mut r = Reader::with_error(payload, Error::BadPropertyBadLen);
-    let flows = if ty % 2 == 0 { &mut t.nonmiss } else { &mut t.miss_features };
+    let flows = if ty.is_multiple_of(2) { &mut t.nonmiss } else { &mut t.miss_features };
     match ty {
         0 | 1 => flows.instructions = numbers(&mut r)? as u32,
         2 | 3 => flows.next = payload.to_vec(),

@@ -294,7 +294,7 @@ fn is_pipeline_field(f: Field) -> bool {
 /// A packet as hexadecimal digits.
 pub fn parse_hex_packet(s: &str) -> Result<Vec<u8>, String> {
     let digits: Vec<u8> = s.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
-    if digits.len() % 2 != 0 || !digits.iter().all(u8::is_ascii_hexdigit) {
+    if !digits.len().is_multiple_of(2) || !digits.iter().all(u8::is_ascii_hexdigit) {
         return Err("Trailing garbage in packet data".to_string());
     }
     let nibble = |b: u8| (b as char).to_digit(16).unwrap_or(0) as u8;

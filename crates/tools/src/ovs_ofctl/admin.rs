@@ -341,11 +341,17 @@ async fn rename_table(s: &Settings, switch: &str, table: TableId, name: &str) ->
             all.extend(x.entries);
         }
     }
-    let mut t = all.into_iter().find(|t| t.table == table).ok_or_else(|| format!("no table {}", table.0))?;
+    // Before 1.5 a request replaces the features of every table, so that all are sent.
+    let t = all.iter_mut().find(|t| t.table == table).ok_or_else(|| format!("no table {}", table.0))?;
     t.name = name.to_string();
-    t.command = 1;
-    t.any_properties = false;
-    let data = v.transact(&Message::TableFeaturesRequest(Multipart::new(vec![t]))).await?;
+    let request = if v.version == Version::V15 {
+        t.command = 1;
+        t.any_properties = false;
+        vec![t.clone()]
+    } else {
+        all
+    };
+    let data = v.transact(&Message::TableFeaturesRequest(Multipart::new(request))).await?;
     if let Ok((_, _, Message::Error(_))) = Message::decode(&data) {
         return Ok(print_error(s, &data));
     }

@@ -436,7 +436,7 @@ fn parse_options(invocation: &Invocation) -> Result<Parsed> {
                 return Ok(None);
             }
             Flag::Version => {
-                print!("{}OpenFlow versions 0x1:0x6\n", invocation.version_text());
+                println!("{}OpenFlow versions 0x1:0x6", invocation.version_text());
                 return Ok(None);
             }
             Flag::Options => {

@@ -290,7 +290,7 @@ fn parse_nxm(s: &Settings, numbering: oxm::Numbering) -> Result<u8> {
             continue;
         };
         let data = nxm_from_text(text)?;
-        let strictness = if s.strict { oxm_match::Strictness::Strict } else { oxm_match::Strictness::Strict };
+        let strictness = if s.strict { oxm_match::Strictness::Strict } else { oxm_match::Strictness::Loose };
         let mut cookie = (0, 0);
         match oxm_match::take_entries(&data, strictness, Some(&mut cookie)) {
             Ok(m) => {

@@ -13,6 +13,7 @@ pub(super) fn put(out: &mut String, m: &Message, v: Version, _verbosity: u32, st
             out.push_str("\n version bitmap: ");
             let list: Vec<String> = (0..32).filter(|n| h.versions >> n & 1 != 0).map(|n| format!("{n:#04x}")).collect();
             out.push_str(&list.join(", "));
+            put_unknown_in_hello(out, data);
         }
         Message::FeaturesReply(x) => put_features(out, x, v),
         Message::GetConfigReply(c) | Message::SetConfig(c) => put_config(out, *c),
@@ -42,12 +43,8 @@ pub(super) fn put(out: &mut String, m: &Message, v: Version, _verbosity: u32, st
             }
         }
         Message::BundleControl(x) => put_bundle_control(out, x),
-        Message::BundleAdd(x) => {
-            let _ = write!(out, "\n bundle_id={:#x}", x.id);
-            put_bundle_flags(out, x.flags);
-            out.push('\n');
-            let bytes = inner_message(data);
-            super::put_message(out, bytes, 0, style);
+        Message::BundleAdd(_) => {
+            put_bundle_add(out, data, style);
         }
         Message::SetFlowFormat(n) => {
             out.push_str(" format=");
@@ -111,6 +108,40 @@ pub(super) fn put(out: &mut String, m: &Message, v: Version, _verbosity: u32, st
     }
 }
 
+/// Elements of a hello that nobody knows are shown as bytes.
+fn put_unknown_in_hello(out: &mut String, data: &[u8]) {
+    let mut rest = data.get(8..).unwrap_or(&[]);
+    let mut known = true;
+    while rest.len() >= 4 && known {
+        let (ty, len) = (u16::from_be_bytes([rest[0], rest[1]]), usize::from(u16::from_be_bytes([rest[2], rest[3]])));
+        known = ty == 1 && len >= 8 && len % 4 == 0 && len <= rest.len();
+        if known {
+            rest = rest.get(crate::codec::bytes::round8(len)..).unwrap_or(&[]);
+        }
+    }
+    if !known || !rest.is_empty() {
+        out.push_str("\n unknown data in hello:\n");
+        super::hex_dump(out, data, 0, true);
+    }
+}
+
+/// Appends a message that joins a bundle, whether the message inside can be read or not. False if the outer one cannot.
+pub(super) fn put_bundle_add(out: &mut String, data: &[u8], style: &Style<'_>) -> bool {
+    let at = if data.get(1) == Some(&4) { 16 } else { 8 };
+    let Some(h) = data.get(at..at + 8) else { return false };
+    let inner = inner_message(data);
+    let known = inner.len() >= 8 && crate::codec::types::name_of(inner).is_some();
+    if !known || inner.first() != data.first() || inner.get(4..8) != data.get(4..8) {
+        return false;
+    }
+    out.push_str("\n bundle_id=");
+    flow::text::number::put_alt_hex(out, u128::from(u32::from_be_bytes([h[0], h[1], h[2], h[3]])));
+    put_bundle_flags(out, u16::from_be_bytes([h[6], h[7]]));
+    out.push('\n');
+    super::put_message(out, inner, 0, style);
+    true
+}
+
 /// The message inside a bundle add message.
 fn inner_message(data: &[u8]) -> &[u8] {
     let at = if data.get(1) == Some(&4) { 24 } else { 16 };
@@ -166,9 +197,7 @@ fn put_features(out: &mut String, x: &Features, v: Version) {
         super::tables::put_action_names(out, u64::from(x.actions), v);
         out.push('\n');
     }
-    for p in &x.ports {
-        super::format_port(out, p);
-    }
+    super::ports::put_sorted(out, &x.ports);
 }
 
 /// The name of a way to treat fragments.
@@ -258,11 +287,9 @@ fn put_bundle_control(out: &mut String, x: &BundleControl) {
         "DISCARD_REQUEST",
         "DISCARD_REPLY",
     ];
-    let _ = write!(out, "\n bundle_id={:#x} type={}", x.id, names[x.ty as usize]);
-    if x.id == 0 {
-        let at = out.len() - names[x.ty as usize].len() - " type=".len() - 3;
-        out.replace_range(at..at + 3, "0");
-    }
+    out.push_str("\n bundle_id=");
+    flow::text::number::put_alt_hex(out, u128::from(x.id));
+    let _ = write!(out, " type={}", names[x.ty as usize]);
     put_bundle_flags(out, x.flags);
 }
 

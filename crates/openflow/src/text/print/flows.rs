@@ -151,8 +151,12 @@ fn put_request(out: &mut String, style: &Style<'_>, q: &FlowStatsRequest) {
     if q.cookie_mask != 0 {
         let _ = write!(out, " cookie={:#x}/{:#x}", q.cookie, q.cookie_mask);
     }
+    let at = out.len();
     out.push(' ');
     format_match(out, style, &q.matching.expand(), 0x8000);
+    if out.len() == at + 1 {
+        out.truncate(at);
+    }
 }
 
 /// Appends `name=`.

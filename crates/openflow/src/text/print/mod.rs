@@ -17,7 +17,7 @@ use std::fmt::Write;
 use flow::text::Style;
 
 use crate::codec::Options;
-use crate::codec::types::{Family, identify};
+use crate::codec::types::{Family, identify, identify_start};
 use crate::error::ErrorMsg;
 use crate::message::Message;
 use crate::version::Version;
@@ -42,7 +42,7 @@ pub fn put_message(out: &mut String, data: &[u8], verbosity: u32, style: &Style<
     };
     let len = usize::from(u16::from_be_bytes([head[2], head[3]]));
     if len > data.len() {
-        put_name(out, data);
+        put_name(out, data, true);
         let _ = writeln!(out, "\n(***truncated to {} bytes from {len}***)", data.len());
         hex_dump(out, data, 0, true);
         return;
@@ -52,7 +52,7 @@ pub fn put_message(out: &mut String, data: &[u8], verbosity: u32, style: &Style<
         hex_dump(out, data, 0, true);
         return;
     }
-    put_name(out, data);
+    put_name(out, data, false);
     let o = Options { table_id: is_with_table(data), debug_actions: false };
     match Message::decode_with(data, o) {
         Ok((version, _, m)) => {
@@ -61,7 +61,9 @@ pub fn put_message(out: &mut String, data: &[u8], verbosity: u32, style: &Style<
                 out.push('\n');
             }
         }
+        Err(_) if is_bundle_add(data) && control::put_bundle_add(out, data, style) => {}
         Err(e) => {
+            let e = if e == crate::Error::BadRequestBadVersion { crate::Error::BadRequestBadType } else { e };
             let _ = writeln!(out, "{}***decode error: {e}***", if out.ends_with(':') { " " } else { "" });
             hex_dump(out, data, 0, true);
         }
@@ -73,8 +75,14 @@ fn is_with_table(data: &[u8]) -> bool {
     data.first() == Some(&1)
 }
 
+/// Whether this is a message that joins a bundle.
+fn is_bundle_add(data: &[u8]) -> bool {
+    let name = crate::codec::types::name_of(data);
+    matches!(name, Some("OFPT_BUNDLE_ADD_MESSAGE" | "ONFT_BUNDLE_ADD_MESSAGE"))
+}
+
 /// `NAME (OF1.3) (xid=0x5):`.
-fn put_name(out: &mut String, data: &[u8]) {
+fn put_name(out: &mut String, data: &[u8], cut: bool) {
     let byte = data.first().copied().unwrap_or(0);
     let xid = data.get(4..8).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
     let ty = data.get(1).copied().unwrap_or(0xff);
@@ -85,7 +93,8 @@ fn put_name(out: &mut String, data: &[u8]) {
         let _ = write!(out, " (xid={xid:#x}):");
         return;
     }
-    let Some(id) = version.and_then(|v| identify(v, data).ok()) else { return };
+    let found = version.and_then(|v| if cut { identify_start(v, data) } else { identify(v, data) }.ok());
+    let Some(id) = found else { return };
     let Some(row) = id.row else { return };
     out.push_str(row.name);
     put_version(out, byte);
@@ -150,7 +159,7 @@ pub fn hex_dump(out: &mut String, data: &[u8], base: usize, ascii: bool) {
 
 fn put_body(out: &mut String, m: &Message, v: Version, verbosity: u32, style: &Style<'_>, data: &[u8]) {
     match m {
-        Message::Error(e) => put_error(out, e, verbosity, style),
+        Message::Error(e) => put_error(out, e, verbosity, style, data),
         Message::EchoRequest(d) | Message::EchoReply(d) => {
             let _ = writeln!(out, " {} bytes of payload", d.len());
             if verbosity > 1 || !d.is_empty() {
@@ -202,13 +211,11 @@ fn put_body(out: &mut String, m: &Message, v: Version, verbosity: u32, style: &S
     }
 }
 
-fn put_error(out: &mut String, e: &ErrorMsg, verbosity: u32, style: &Style<'_>) {
+fn put_error(out: &mut String, e: &ErrorMsg, verbosity: u32, style: &Style<'_>, data: &[u8]) {
     match e.error {
         None => {
-            let (vendor, ty, code) = e.raw;
-            let _ = vendor;
-            let _ = write!(out, " ***decode error: type={ty} code={code}***\n");
-            hex_dump(out, &e.data, 0, true);
+            out.push_str(" ***decode error: OFPBRC_BAD_LEN***\n");
+            hex_dump(out, data, 0, true);
         }
         Some(error) => {
             let _ = writeln!(out, " {error}");
@@ -246,9 +253,9 @@ fn put_ascii(out: &mut String, data: &[u8]) {
 pub fn put_duration(out: &mut String, sec: u32, nsec: u32) {
     let _ = write!(out, "{sec}");
     // Three decimals always; the rest where the span is that exact.
-    if nsec % 1_000_000 == 0 {
+    if nsec.is_multiple_of(1_000_000) {
         let _ = write!(out, ".{:03}", nsec / 1_000_000);
-    } else if nsec % 1_000 == 0 {
+    } else if nsec.is_multiple_of(1_000) {
         let _ = write!(out, ".{:06}", nsec / 1_000);
     } else {
         let _ = write!(out, ".{nsec:09}");

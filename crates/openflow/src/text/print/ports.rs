@@ -27,9 +27,7 @@ pub(super) fn put(out: &mut String, m: &Message, v: Version, verbosity: u32, sty
         }
         Message::PortDescReply(x) => {
             out.push('\n');
-            for p in &x.entries {
-                format_port(out, p);
-            }
+            put_sorted(out, &x.entries);
         }
         Message::PortStatsReply(x) => put_stats(out, style, x, verbosity),
         Message::QueueStatsRequest(q) => {
@@ -151,6 +149,15 @@ fn put_state(out: &mut String, state: u32) {
         words.push(format!("{rest:#x}"));
     }
     let _ = writeln!(out, "{}", if words.is_empty() { "0".to_string() } else { words.join(" ") });
+}
+
+/// Appends ports in the order of their numbers.
+pub(super) fn put_sorted(out: &mut String, ports: &[PortDesc]) {
+    let mut sorted: Vec<&PortDesc> = ports.iter().collect();
+    sorted.sort_by_key(|p| p.port);
+    for p in sorted {
+        format_port(out, p);
+    }
 }
 
 /// Appends a port's description: several lines, each ended.
@@ -331,7 +338,9 @@ fn put_queue_config(out: &mut String, style: &Style<'_>, list: &[QueueDesc], of:
         out.push('\n');
         last = Some(port);
     }
-    for q in list {
+    let mut sorted: Vec<&QueueDesc> = list.iter().collect();
+    sorted.sort_by_key(|q| (q.port, q.queue));
+    for q in sorted {
         if last != Some(q.port) {
             last = Some(q.port);
             out.push_str("port=");
