@@ -1,11 +1,11 @@
 //! The userspace datapath: polling threads, caches and execution of actions.
 //!
 //! One polling thread owns the packet side of every port. It sleeps in epoll until a device has packets or somebody sends
-//! it a command, takes packets in batches, looks each one up in its exact-match cache and then in the [`table`], asks the
-//! switch inline where there is no flow, and sends what the actions produce in batches.
+//! it a command, takes packets in batches, finds each one's flow in tables of its own ([`lookup`]), asks the switch inline
+//! where there is no flow, and sends what the actions produce in batches.
 //!
-//! The flow table is shared: other threads put, delete and dump flows without the polling thread's help, and the polling
-//! thread looks up without a lock. Ports come and go through a channel.
+//! The flow [`table`] is shared: other threads put, delete and dump flows without the polling thread's help, and the
+//! polling thread's own tables follow it. Ports come and go through a channel.
 
 mod core;
 mod execute;
