@@ -14,7 +14,9 @@ use io::coverage::Counter;
 use io::vlog::{Level, Module};
 use io::vlog_rl;
 use openflow::action::{Action, PacketInReason};
-use openflow::message::{AsyncKind, Desc, FlowRemoved, FlowRemovedReason, PortReason, PortStatus, TableStatus};
+use openflow::message::{
+    AsyncKind, Desc, FlowRemoved, FlowRemovedReason, PacketInFormat, PortReason, PortStatus, TableStatus,
+};
 use openflow::{Message, TableId, Version};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -62,6 +64,8 @@ pub struct Bridge {
     pub(crate) conns: BTreeMap<ConnId, Conn>,
     next_conn: u64,
     pub(crate) generation_id: Option<u64>,
+    /// Meters by number.
+    pub(crate) meters: BTreeMap<openflow::MeterId, crate::meter::Meter>,
     /// Silence after which an open bundle is given up.
     pub bundle_idle_timeout: Duration,
     pub(crate) events: VecDeque<Event>,
@@ -106,6 +110,7 @@ impl Bridge {
             conns: BTreeMap::new(),
             next_conn: 1,
             generation_id: None,
+            meters: BTreeMap::new(),
             bundle_idle_timeout: crate::bundle::IDLE_TIMEOUT,
             events: VecDeque::new(),
         }
@@ -326,13 +331,15 @@ impl Bridge {
             r => r as u8,
         };
         for (id, c) in &mut self.conns {
-            if c.version().is_none()
-                || c.controller_id != to.what.controller_id
-                || !c.wants(AsyncKind::PacketIn, wire_reason)
-            {
+            let Some(version) = c.version() else { continue };
+            if c.controller_id != to.what.controller_id || !c.wants(AsyncKind::PacketIn, wire_reason) {
                 continue;
             }
-            c.packet_in(message.clone());
+            let mut message = message.clone();
+            if c.packet_in_format == PacketInFormat::Nxt2 {
+                message.continuation = to.continuation.as_ref().map(|c| c.encode(version));
+            }
+            c.packet_in(message);
             self.events.push_back(Event::Output(*id));
         }
     }

@@ -75,6 +75,8 @@ impl Bridge {
             Message::BundleAdd(add) => return self.bundle_add(id, add, raw, now),
             Message::FlowMonitorRequest(list) => return self.flow_monitor(id, xid, &list),
             Message::FlowMonitorCancel(monitor) => return self.flow_monitor_cancel(id, monitor),
+            Message::MeterMod(mm) => return self.meter_mod(mm, origin, now),
+            Message::Resume(p) => return self.resume(&p, version, now),
             Message::TableMod(tm) => return self.table_mod(&tm, version, now),
             Message::PortMod(pm) => return self.port_mod(&pm),
             Message::PacketOut(po) => return self.packet_out(&po, now),
@@ -208,7 +210,7 @@ impl Bridge {
         if any_action(actions, &|a| matches!(a, Action::Group(g) if !change.has_group(&self.shared, *g))) {
             return Err(Error::BadActionBadOutGroup);
         }
-        if any_action(actions, &|a| matches!(a, Action::Meter(_))) {
+        if any_action(actions, &|a| matches!(a, Action::Meter(m) if !self.meters.contains_key(m))) {
             return Err(Error::MeterModFailedInvalidMeter);
         }
         Ok(())
@@ -366,14 +368,14 @@ impl Bridge {
             key.set_word(word, key.word(word) & !mask | value);
         }
         key.set_in_port(po.in_port());
-        self.execute(key, &po.packet, &po.actions, now);
+        self.run_packet(key, &po.packet, Start::Actions(&po.actions), now);
     }
 
-    /// Sends a packet through a list of actions.
-    fn execute(&mut self, key: FlowKey, packet: &[u8], actions: &[Action], now: Instant) {
+    /// Sends a packet through the tables or a list of actions.
+    pub(crate) fn run_packet(&mut self, key: FlowKey, packet: &[u8], start: Start<'_>, now: Instant) {
         let network = self.upcalls.network();
         let mut request = Translation::packet(self.shared.id, key, Some(packet), now);
-        request.start = Start::Actions(actions);
+        request.start = start;
         let xlate = translate::translate(&network, &request);
         self.upcalls.apply_effects(&network, &xlate.effects, now);
         crate::upcall::credit(&network, &xlate.credits, 1, packet.len() as u64, Some(now));
@@ -385,6 +387,7 @@ impl Bridge {
         let mut datapath_key = key;
         let dp = self.ports.get(&OfPort(key.in_port_raw())).and_then(|p| p.dp).unwrap_or(flow::DpPort::NONE);
         datapath_key.set_in_port_raw(dp.0);
+        datapath_key.set_recirc_id(0);
         io::coverage::Counter::DpifExecute.hit();
         let execute = Execute { packet, key: &datapath_key, actions: &xlate.actions, probe: false };
         if let Err(e) = self.datapath.execute(execute) {

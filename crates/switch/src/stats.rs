@@ -57,9 +57,10 @@ impl Bridge {
             }
             Message::GroupFeaturesRequest => Message::GroupFeaturesReply(group_features()),
             // Refused in the words of a switch that lacks the feature, so that nobody believes it was done.
-            Message::MeterMod(_) => return Err(Error::MeterModFailedOutOfMeters),
+            m @ (Message::MeterConfigRequest(_) | Message::MeterStatsRequest(_) | Message::MeterFeaturesRequest) => {
+                self.meter_statistics(&m, now)?
+            }
             Message::TlvTableMod(_) => return Err(Error::NxTlvTableModFailedTableFull),
-            Message::Resume(_) => return Err(Error::NxResumeNotSupported),
             Message::IpfixBridgeRequest | Message::IpfixFlowRequest => return Err(Error::NxStatsNotConfigured),
             _ => return Err(Error::BadRequestBadType),
         };
