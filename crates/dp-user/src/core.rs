@@ -32,6 +32,7 @@ impl Core {
             handler: Published::new(Some(handler)),
             stats: Counters::default(),
             flow_limit: AtomicUsize::new(usize::MAX),
+            meters: crate::meters::Meters::default(),
             clock,
         });
         let (sender, inbox) = channel();

@@ -110,8 +110,11 @@ impl Poller {
                     key.set_ct_mark(0);
                     key.set_ct_label(0);
                 }
-                // A datapath without meters lets everything pass.
-                DpAction::Meter(_) => {}
+                DpAction::Meter(id) => {
+                    if !self.shared.meters.admit(*id, packet.len() as u64, self.batch_now) {
+                        break;
+                    }
+                }
                 // What this datapath cannot do must not pass as if it had been done.
                 DpAction::Ct(_)
                 | DpAction::TunnelPush(_)

@@ -11,6 +11,7 @@ mod core;
 mod execute;
 mod header;
 mod lookup;
+mod meters;
 mod poller;
 mod port;
 mod table;
@@ -19,10 +20,11 @@ pub use crate::core::Core;
 
 use clock::Clock;
 use datapath::{
-    Datapath, DpError, DpStats, Execute, Features, FlowDump, FlowPut, FlowStats, PortInfo, PortStats, Ufid,
-    UpcallHandler,
+    Datapath, DpError, DpStats, Execute, Features, FlowDump, FlowPut, FlowStats, MeterConfig, MeterFeatures,
+    MeterStats, PortInfo, PortStats, Ufid, UpcallHandler,
 };
 use flow::DpPort;
+use meters::Meters;
 use netdev::Device;
 use poller::{Command, Poller, Waker};
 use port::PortEntry;
@@ -42,6 +44,7 @@ pub(crate) struct Shared {
     pub handler: Published<Option<Arc<dyn UpcallHandler>>>,
     pub stats: Counters,
     pub flow_limit: AtomicUsize,
+    pub meters: Meters,
     pub clock: Clock,
 }
 
@@ -78,6 +81,7 @@ impl Userspace {
             handler: Published::new(None),
             stats: Counters::default(),
             flow_limit: AtomicUsize::new(usize::MAX),
+            meters: Meters::default(),
             clock,
         });
         let (commands, inbox) = channel();
@@ -255,6 +259,22 @@ impl Datapath for Userspace {
 
     fn set_flow_limit(&self, limit: usize) {
         self.shared.flow_limit.store(limit, Ordering::Relaxed);
+    }
+
+    fn meter_features(&self) -> MeterFeatures {
+        MeterFeatures::USERSPACE
+    }
+
+    fn meter_set(&self, id: u32, config: &MeterConfig) -> Result<(), DpError> {
+        self.shared.meters.set(id, config, self.shared.clock.now())
+    }
+
+    fn meter_get(&self, id: u32) -> Result<MeterStats, DpError> {
+        self.shared.meters.get(id)
+    }
+
+    fn meter_del(&self, id: u32) -> Result<MeterStats, DpError> {
+        self.shared.meters.remove(id)
     }
 }
 

@@ -112,7 +112,7 @@ pub(crate) struct Poller {
     /// Packets of the batch in hand; empty between batches.
     received: Vec<PacketBuf>,
     /// When the batch in hand came.
-    batch_now: Instant,
+    pub(crate) batch_now: Instant,
     /// Ports with packets in `pending`.
     dirty: Vec<DpPort>,
     random: u32,

@@ -141,3 +141,21 @@ fn a_flow_of_untagged_packets_does_not_take_tagged_ones() {
     f.dp.settle();
     assert_eq!(f.flood.asked.load(Ordering::Relaxed), 2);
 }
+
+#[test]
+fn a_meter_drops_what_is_too_much() {
+    let f = fixture(2);
+    let config = MeterConfig { packets: true, burst: true, bands: vec![datapath::MeterBand { rate: 1, burst: 3 }] };
+    f.dp.meter_set(7, &config).unwrap();
+    let packet = frame(1);
+    let key = flow::extract(&packet, &flow::Metadata::default());
+    for _ in 0..5 {
+        let actions = [DpAction::Meter(7), DpAction::Output(DpPort(1))];
+        f.dp.execute(Execute { packet: &packet, key: &key, actions: &actions, probe: false }).unwrap();
+    }
+    f.dp.settle();
+    assert_eq!(f.devices[0].take_sent().len(), 3);
+    let stats = f.dp.meter_del(7).unwrap();
+    assert_eq!((stats.packets, stats.bands[0].0), (5, 2));
+    assert!(matches!(f.dp.meter_get(7), Err(DpError::NoSuchMeter)));
+}
