@@ -381,7 +381,7 @@ impl Bridge {
         crate::upcall::credit(&network, &xlate.credits, 1, packet.len() as u64, Some(now));
         for e in &xlate.effects {
             if let Effect::PacketIn(p) = e {
-                self.packet_in(&crate::packet_in::ToControllers::new((**p).clone(), packet.to_vec()));
+                self.packet_in(&crate::packet_in::ToControllers::new((**p).clone(), packet.to_vec()), now);
             }
         }
         let mut datapath_key = key;

@@ -16,6 +16,7 @@ pub mod meter;
 mod monitor;
 pub mod packet_in;
 pub mod port;
+pub mod rate_limit;
 mod resume;
 pub mod revalidate;
 pub mod show;

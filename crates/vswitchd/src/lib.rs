@@ -6,6 +6,7 @@ mod commands;
 pub mod config;
 mod dpctl;
 mod links;
+mod mirrors;
 mod openflow;
 mod probe;
 mod reconcile;
