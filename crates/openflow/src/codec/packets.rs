@@ -318,12 +318,12 @@ pub fn take_packet_out(r: &mut Reader<'_>, v: Version, o: Options) -> Result<Pac
             (port_only(port), len)
         }
     };
-    if len % 8 != 0 {
-        return Err(Error::BadActionBadLen);
-    }
     let cx = DecodeContext { debug_actions: o.debug_actions, ..DecodeContext::new(v) };
     if len > r.len() {
         return Err(Error::BadRequestBadLen);
+    }
+    if len % 8 != 0 {
+        return Err(Error::BadActionBadLen);
     }
     let actions = frame::decode_list(cx, r.take(len)?)?;
     check::verify(&actions, Place::Actions).map_err(|e| e.0)?;
