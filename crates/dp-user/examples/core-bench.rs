@@ -53,6 +53,7 @@ fn flow_line(bridge: &Bridge, line: &str) -> Result<(), String> {
         importance: 0,
         timeouts: Arc::new(Timeouts::default()),
         created: Instant::ZERO,
+        born: 1,
         modified: Instant::ZERO,
         stats: Arc::new(Counters::default()),
         hidden: false,

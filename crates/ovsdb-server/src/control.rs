@@ -114,8 +114,11 @@ fn roles(commands: &mut Commands, shared: &Shared, replication: &SharedReplicati
         }
         Ok("".into())
     });
-    commands.add("ovsdb-server/set-relay-source-probe-interval", "", 1, 1, |call| {
-        let _: u64 = call.args[0].parse().map_err(|_| "Invalid probe interval, integer value expected".to_string())?;
+    let core = shared.clone();
+    commands.add("ovsdb-server/set-relay-source-probe-interval", "", 1, 1, move |call| {
+        let ms: i64 = call.args[0].parse().map_err(|_| "Invalid probe interval, integer value expected".to_string())?;
+        // Nobody probes faster than once a second; 0 (or less) is never.
+        core.borrow_mut().relay_probe.set((ms > 0).then(|| Duration::from_millis(ms.unsigned_abs().max(1000))));
         Ok("".into())
     });
     let (core, all) = (shared.clone(), replication.clone());

@@ -77,6 +77,10 @@ pub struct Conn {
     pub asynchronous: Option<AsyncConfig>,
     /// Events dropped because it did not read.
     pub dropped: u64,
+    /// What it wants to be told of flows.
+    pub(crate) monitors: crate::monitor::Monitors,
+    /// Bundles that it has not committed yet.
+    pub(crate) bundles: std::collections::BTreeMap<u32, crate::bundle::Bundle>,
 }
 
 impl Conn {
@@ -99,6 +103,8 @@ impl Conn {
             flow_mod_table_id: false,
             asynchronous: None,
             dropped: 0,
+            monitors: crate::monitor::Monitors::default(),
+            bundles: std::collections::BTreeMap::new(),
         };
         let newest = Version::ALL.into_iter().rev().find(|v| c.allowed & 1 << v.to_wire() != 0).unwrap_or(Version::V10);
         c.output.extend(Message::Hello(Hello { versions: c.allowed, bitmap: true }).encode(newest, 1));

@@ -5,16 +5,23 @@
 //! [`revalidate`] keeps the datapath's flows true to the tables.
 
 pub mod bridge;
+mod bundle;
+mod change;
 pub mod conn;
 mod features;
 mod flow_mod;
 mod group_mod;
 mod handle;
+pub mod meter;
+mod monitor;
 pub mod packet_in;
 pub mod port;
+mod resume;
 pub mod revalidate;
 pub mod show;
 mod stats;
+pub mod table;
+mod table_mod;
 pub mod trace;
 pub mod upcall;
 

@@ -8,8 +8,8 @@ use crate::{INTERNAL_TABLE, features, group_mod, packet_in};
 use clock::Instant;
 use flow::OfPort;
 use openflow::message::{
-    AggregateStats, BundleControl, FlowStats, FlowStatsRequest, GroupFeatures, Message, Multipart, PortDesc, PortStats,
-    QueueRequest, QueueStats, TableStats,
+    AggregateStats, FlowStats, FlowStatsRequest, GroupFeatures, Message, Multipart, PortDesc, PortStats, QueueRequest,
+    QueueStats, TableStats,
 };
 use openflow::{Error, Version, Xid};
 use std::sync::Arc;
@@ -37,10 +37,13 @@ impl Bridge {
                 Message::TableStatsReply(Multipart::new(self.table_stats(version)))
             }
             Message::TableFeaturesRequest(r) if r.entries.is_empty() => {
-                Message::TableFeaturesReply(Multipart::new(features::all()))
+                Message::TableFeaturesReply(Multipart::new(self.table_features()))
             }
-            Message::TableFeaturesRequest(_) => return Err(Error::TableFeaturesFailedEperm),
-            Message::TableDescRequest => Message::TableDescReply(Multipart::new(features::descriptions())),
+            Message::TableFeaturesRequest(r) => {
+                self.set_table_features(&r.entries)?;
+                Message::TableFeaturesReply(r)
+            }
+            Message::TableDescRequest => Message::TableDescReply(Multipart::new(self.table_descs())),
             Message::PortStatsRequest(port) => Message::PortStatsReply(Multipart::new(self.port_stats(port, now)?)),
             Message::PortDescRequest(port) => Message::PortDescReply(Multipart::new(self.port_descs(port))),
             Message::QueueStatsRequest(r) => Message::QueueStatsReply(Multipart::new(self.queue_stats(r)?)),
@@ -54,12 +57,10 @@ impl Bridge {
             }
             Message::GroupFeaturesRequest => Message::GroupFeaturesReply(group_features()),
             // Refused in the words of a switch that lacks the feature, so that nobody believes it was done.
-            Message::BundleControl(BundleControl { .. }) | Message::BundleAdd(_) => {
-                return Err(Error::BundleFailedUnknown);
+            m @ (Message::MeterConfigRequest(_) | Message::MeterStatsRequest(_) | Message::MeterFeaturesRequest) => {
+                self.meter_statistics(&m, now)?
             }
-            Message::MeterMod(_) => return Err(Error::MeterModFailedOutOfMeters),
             Message::TlvTableMod(_) => return Err(Error::NxTlvTableModFailedTableFull),
-            Message::Resume(_) => return Err(Error::NxResumeNotSupported),
             Message::IpfixBridgeRequest | Message::IpfixFlowRequest => return Err(Error::NxStatsNotConfigured),
             _ => return Err(Error::BadRequestBadType),
         };
@@ -79,13 +80,13 @@ impl Bridge {
     }
 
     fn table_stats(&self, version: Version) -> Vec<TableStats> {
-        let mut all = if version < Version::V13 { features::all() } else { vec![] }.into_iter();
+        let mut all = if version < Version::V13 { self.table_features() } else { vec![] }.into_iter();
         let tables = self.shared.tables.iter().enumerate().take(usize::from(INTERNAL_TABLE));
         let one = |(i, t): (usize, &translate::view::Table)| {
             let matched = t.matched.load(Relaxed);
             TableStats {
                 table: openflow::TableId(i as u8),
-                active: u32::try_from(t.rules.len()).unwrap_or(u32::MAX),
+                active: u32::try_from(self.tables.count(i as u8)).unwrap_or(u32::MAX),
                 lookups: matched + t.missed.load(Relaxed),
                 matched,
                 features: all.next().map(|f| Box::new(features::in_stats(version, f))),

@@ -117,7 +117,6 @@ impl<F: FnOnce()> Runner<F> {
     /// Applies the database's configuration if it has changed.
     async fn follow(&mut self, client: &mut Client) {
         while client.replica.poll_outcome().is_some() {}
-        client.replica.take_changes();
         if !client.replica.is_live() || !client.replica.has_lock() {
             // A daemon whose database is not there yet serves its control socket all the same.
             if client.last_error().is_some() {

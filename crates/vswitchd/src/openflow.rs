@@ -142,12 +142,17 @@ async fn serve(app: Rc<App>, bridge: String, mut stream: Stream, name: String, c
     let forever = Duration::from_secs(u64::from(u32::MAX));
     loop {
         let (output, closing) = open.app.take_output(&open.bridge, id);
-        if !output.is_empty() && stream.write_all(&output).await.is_err() {
+        let wrote = !output.is_empty();
+        if wrote && stream.write_all(&output).await.is_err() {
             return;
         }
         if let Some(why) = closing {
             vlog_rl!((60, 5), Module::Vconn, Level::Warn, "{name}: {why}");
             return;
+        }
+        // What was held back while the peer did not read can go now.
+        if wrote {
+            continue;
         }
         tokio::select! {
             read = stream.read(&mut buf) => match read {
