@@ -1,6 +1,8 @@
 //! Runs a list of actions on a packet.
 
 use crate::header;
+use crate::lookup::Lookup;
+use crate::member::add;
 use crate::poller::Poller;
 use datapath::{DpAction, Upcall, UpcallKind};
 use flow::{FlowKey, Metadata};
@@ -82,7 +84,9 @@ impl Poller {
                     again.key.set_recirc_id(*id);
                     let copy = if last { std::mem::take(&mut packet) } else { packet.clone() };
                     let mut new_key = flow::extract(copy.bytes(), &again);
-                    self.process(copy, &mut new_key, depth + 1);
+                    add(&self.me.counters.recirculated, 1);
+                    let hash = Lookup::hash(&new_key);
+                    self.process(copy, &mut new_key, hash, depth + 1);
                     if last {
                         return;
                     }

@@ -2,6 +2,7 @@ use super::*;
 use datapath::{DpAction, InstallFlow, Upcall, UpcallAnswer};
 use flow::FlowMask;
 use netdev::dummy::DummyDevice;
+use std::sync::atomic::AtomicU64;
 use wire::{PacketBuf, build};
 
 /// A switch that floods: every packet goes to all ports but its own.

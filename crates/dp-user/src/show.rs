@@ -1,0 +1,1 @@
+//! Text of the control commands about polling threads.
