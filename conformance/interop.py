@@ -22,6 +22,10 @@ def packages_folder():
     return os.environ.get("FERROVS_INTEROP") or os.path.expanduser("~/.cache/ferrovs/interop")
 
 
+def reference_folder():
+    return os.environ.get("FERROVS_REFERENCE") or os.path.expanduser("~/.cache/ferrovs/reference")
+
+
 def scenarios(patterns):
     found = []
     for name in sorted(os.listdir(f"{HERE}/interop")):
@@ -48,12 +52,12 @@ class Interop:
         """The checks of one scenario on one side: name of check -> (holds, detail)."""
         with tempfile.TemporaryDirectory(prefix="fvs-run-") as work:
             with open(f"{work}/side.json", "w", encoding="utf-8") as f:
-                json.dump(dict(self.kit.side(side), packages=packages_folder()), f)
+                json.dump(dict(self.kit.side(side), packages=packages_folder(), reference=reference_folder()), f)
             os.makedirs("/tmp/fvs", exist_ok=True)
             command = [*self.kit.unshare, sys.executable, f"{HERE}/kit/lab.py", f"{HERE}/interop/{name}.py",
                        f"{work}/side.json", f"{work}/result.json", f"{work}/log"]
             try:
-                done = subprocess.run(command, capture_output=True, text=True, timeout=module.LIMIT)
+                done = subprocess.run(command, capture_output=True, text=True, timeout=module.LIMIT + 20)
                 trouble = done.stderr if done.returncode else ""
             except subprocess.TimeoutExpired:
                 trouble = f"more than {module.LIMIT} s"
