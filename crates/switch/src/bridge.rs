@@ -67,6 +67,8 @@ pub struct Bridge {
     pub(crate) generation_id: Option<u64>,
     /// Meters by number.
     pub(crate) meters: BTreeMap<openflow::MeterId, crate::meter::Meter>,
+    /// Tunnel options that have a field.
+    pub(crate) tlv_table: crate::tlv::TlvTable,
     /// Silence after which an open bundle is given up.
     pub bundle_idle_timeout: Duration,
     pub(crate) events: VecDeque<Event>,
@@ -112,6 +114,7 @@ impl Bridge {
             next_conn: 1,
             generation_id: None,
             meters: BTreeMap::new(),
+            tlv_table: BTreeMap::new(),
             bundle_idle_timeout: crate::bundle::IDLE_TIMEOUT,
             events: VecDeque::new(),
         }

@@ -23,6 +23,7 @@ pub mod show;
 mod stats;
 pub mod table;
 mod table_mod;
+mod tlv;
 pub mod trace;
 pub mod upcall;
 

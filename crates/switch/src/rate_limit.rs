@@ -140,6 +140,6 @@ mod tests {
         assert_eq!(s.offer(OfPort(2), 1000, at(0)), None);
         assert_eq!((s.dropped, s.n_waiting), (96, 4));
         let order: Vec<i32> = (1..5).flat_map(|t| s.release(at(t * 1000))).collect();
-        assert_eq!(order.iter().position(|n| *n == 1000), Some(0), "{order:?}");
+        assert_eq!(order.iter().position(|n| *n == 1000), Some(1), "the ports take turns: {order:?}");
     }
 }

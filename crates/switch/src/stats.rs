@@ -65,7 +65,7 @@ impl Bridge {
             m @ (Message::MeterConfigRequest(_) | Message::MeterStatsRequest(_) | Message::MeterFeaturesRequest) => {
                 self.meter_statistics(&m, now)?
             }
-            Message::TlvTableMod(_) => return Err(Error::NxTlvTableModFailedTableFull),
+            Message::TlvTableRequest => Message::TlvTableReply(self.tlv_table_reply()),
             Message::IpfixBridgeRequest | Message::IpfixFlowRequest => return Err(Error::NxStatsNotConfigured),
             _ => return Err(Error::BadRequestBadType),
         };

@@ -368,6 +368,7 @@ impl State {
         view.flood_order = order;
         view.miss_to_controller = entry.bridge.miss_to_controller();
         view.miss_send_len = u16::MAX;
+        view.tun_options = entry.bridge.tunnel_options();
         let bundles: HashMap<Uuid, BundleId> = entry
             .config
             .ports
