@@ -8,6 +8,7 @@ use crate::poller::{Poller, Scratch};
 use crate::table::Megaflow;
 use datapath::{DpError, FlowPut, InstallFlow, Ufid, Upcall, UpcallKind};
 use flow::{DpPort, FlowKey};
+use io::coverage::Counter;
 use netdev::BATCH;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -212,7 +213,7 @@ impl Poller {
     fn count_hits(&mut self, by_signature: u64, by_mask: u64) {
         let c = &self.me.counters;
         if by_signature > 0 {
-            let smc = self.shared.smc.load(Relaxed) && self.shared.emc_inverse.load(Relaxed) == 0;
+            let smc = self.shared.smc.load(Relaxed) && self.shared.emc_inverse.load(Relaxed) != 1;
             add(if smc { &c.smc_hit } else { &c.emc_hit }, by_signature);
         }
         if by_mask > 0 {
@@ -246,6 +247,7 @@ impl Poller {
         let began = cycles::now();
         let Some(handler) = (**self.shared.handler.load()).clone() else {
             add(&self.me.counters.lost, 1);
+            Counter::DropUpcall.hit();
             return self.pool.give(packet);
         };
         add(&self.me.counters.upcalls, 1);
@@ -297,7 +299,10 @@ impl Poller {
                     self.flush();
                 }
             }
-            None => self.pool.give(packet),
+            None => {
+                Counter::DropInvalidPort.hit();
+                self.pool.give(packet);
+            }
         }
     }
 

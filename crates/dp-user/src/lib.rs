@@ -59,6 +59,8 @@ pub(crate) struct Shared {
     /// One of so many flows goes into the cache; 0: none.
     pub emc_inverse: AtomicU32,
     pub smc: AtomicBool,
+    /// Queues are to be shared out anew from time to time.
+    pub auto_balance: AtomicBool,
     pub clock: Clock,
 }
 
@@ -71,6 +73,7 @@ impl Shared {
             meters: Meters::default(),
             emc_inverse: AtomicU32::new(settings::Settings::default().emc_inverse),
             smc: AtomicBool::new(false),
+            auto_balance: AtomicBool::new(false),
             clock,
         }
     }
@@ -129,8 +132,11 @@ impl Userspace {
         self.attach(&mut control, port, &entry, &device)?;
         ports.insert(port, entry);
         self.shared.ports.publish(Arc::new(ports));
+        let polled = device.is_polled();
         control.devices.insert(port, device);
-        self.reassign(&mut control)?;
+        if polled {
+            self.reassign(&mut control)?;
+        }
         Ok(port)
     }
 
@@ -155,10 +161,10 @@ impl Userspace {
             member.ask(|done| Command::Remove { port, done });
             lock(&member.queues).retain(|q| q.port != port);
         }
-        control.devices.remove(&port);
+        let device = control.devices.remove(&port);
         control.affinity.remove(&port);
         control.at.retain(|(p, _), _| *p != port);
-        self.reassign(&mut control)
+        if device.is_some_and(|d| d.is_polled()) { self.reassign(&mut control) } else { Ok(()) }
     }
 
     /// Waits until every packet that was waiting at the time of the call, and all that follows from it, has been handled.

@@ -69,6 +69,8 @@ pub(crate) struct Control {
     pub affinity: BTreeMap<DpPort, PortSettings>,
     /// Core of the thread that receives from a queue.
     pub at: BTreeMap<(DpPort, u32), u32>,
+    /// When evenness was last looked at.
+    balanced: Instant,
     /// Work of each queue, kept when it moves.
     work: BTreeMap<(DpPort, u32), Arc<History>>,
 }
@@ -81,6 +83,7 @@ impl Default for Control {
             devices: BTreeMap::new(),
             affinity: BTreeMap::new(),
             at: BTreeMap::new(),
+            balanced: Instant::ZERO,
             work: BTreeMap::new(),
         }
     }
@@ -308,6 +311,10 @@ impl Userspace {
             let now = if settings.smc { "enabled" } else { "disabled" };
             vlog_info!(Module::DpifNetdev, "SMC cache is {now}");
         }
+        self.shared.auto_balance.store(settings.auto_balance, Ordering::Relaxed);
+        if settings.auto_balance != old.auto_balance {
+            control.balanced = self.shared.clock.now();
+        }
         self.log_assignment(&old, &settings);
         for m in self.pinned.load().values() {
             let Some(p) = m.place else { continue };
@@ -340,8 +347,17 @@ impl Userspace {
             vlog_info!(Module::DpifNetdev, "Default PMD thread max sleep: {:4} us.", new.sleep);
         }
         if new.auto_balance != old.auto_balance {
-            let now = if new.auto_balance { "enabled" } else { "disabled" };
-            vlog_info!(Module::DpifNetdev, "PMD auto load balance is {now}.");
+            if new.auto_balance {
+                vlog_info!(
+                    Module::DpifNetdev,
+                    "PMD auto load balance is enabled, interval {} mins, pmd load threshold {}%, improvement threshold {}%.",
+                    new.balance_minutes,
+                    new.balance_load,
+                    new.balance_gain
+                );
+            } else {
+                vlog_info!(Module::DpifNetdev, "PMD auto load balance is disabled.");
+            }
         }
     }
 
@@ -377,14 +393,23 @@ impl Userspace {
         }
     }
 
-    /// Looks whether a new assignment would be so much better that it is worth it, and makes it; for a timer, every
-    /// `balance_minutes`. Gives what was done.
+    /// Whether [`Userspace::auto_balance`] is worth calling.
+    #[must_use]
+    pub fn may_balance(&self) -> bool {
+        self.shared.auto_balance.load(Ordering::Relaxed)
+    }
+
+    /// Looks, if it is time to, whether a new assignment would be so much better that it is worth it, and makes it. Gives what
+    /// was done.
     pub fn auto_balance(&self) -> bool {
         let mut control = lock(&self.control);
         let (pinned, settings) = (self.pinned.snapshot(), control.settings.clone());
-        if !settings.auto_balance || pinned.len() < 2 {
+        let (now, minutes) = (self.shared.clock.now(), u64::from(settings.balance_minutes));
+        let due = now.since(control.balanced).as_secs() >= 60 * minutes;
+        if !settings.auto_balance || pinned.len() < 2 || !due {
             return false;
         }
+        control.balanced = now;
         let n = crate::member::INTERVALS;
         let percent = |part: u64, all: u64| (part * 100).checked_div(all).unwrap_or(0);
         let overloaded =

@@ -98,6 +98,8 @@ pub struct App {
     pub clock: Clock,
     /// Whether dummies may be made.
     pub dummy: Dummy,
+    /// Cores that tests make up (`--dummy-numa`).
+    pub topology: Option<dp_user::Topology>,
     /// State; never borrowed across an await.
     pub state: RefCell<State>,
     /// Somebody asked the daemon to end; true: and to take its interfaces with it.
@@ -110,10 +112,16 @@ pub struct App {
 
 impl App {
     /// A daemon with nothing in it.
-    pub fn new(clock: Clock, dummy: Dummy, notices: mpsc::Sender<Notice>) -> Rc<App> {
+    pub fn new(
+        clock: Clock,
+        dummy: Dummy,
+        topology: Option<dp_user::Topology>,
+        notices: mpsc::Sender<Notice>,
+    ) -> Rc<App> {
         Rc::new(App {
             clock,
             dummy,
+            topology,
             state: RefCell::default(),
             exit: RefCell::default(),
             exit_asked: Notify::new(),

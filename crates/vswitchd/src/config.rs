@@ -145,12 +145,17 @@ pub struct InterfaceConfig {
     pub mtu_request: Option<u32>,
     /// `options`.
     pub options: BTreeMap<String, String>,
+    /// `other_config`.
+    pub other_config: BTreeMap<String, String>,
 }
 
 impl PartialEq for InterfaceConfig {
     fn eq(&self, other: &Self) -> bool {
         let wishes = |i: &Self| (i.uuid, i.ofport_request, i.mac, i.mtu_request);
-        wishes(self) == wishes(other) && self.kind == other.kind && self.options == other.options
+        wishes(self) == wishes(other)
+            && self.kind == other.kind
+            && self.options == other.options
+            && self.other_config == other.other_config
     }
 }
 
@@ -323,6 +328,7 @@ fn interface(bridge: &str, name: &str, row: &vswitch::Interface<'_>) -> Interfac
         mac: row.mac().and_then(|s| s.parse().ok()),
         mtu_request: row.mtu_request().and_then(|n| u32::try_from(n).ok()),
         options: map(row.options()),
+        other_config: map(row.other_config()),
     }
 }
 

@@ -40,9 +40,11 @@ pub async fn apply(app: &Rc<App>, config: &Config) {
         }
         remove_interfaces(app, name, wanted).await;
     }
+    settle(app, config).await;
     for (name, wanted) in &config.bridges {
         if app.state.borrow().bridges.contains_key(name) {
             add_interfaces(app, name, wanted).await;
+            settle_ports(app, name, wanted).await;
             configure(app, name, wanted);
             configure_devices(app, name, wanted).await;
             choose_address(app, name, wanted).await;
@@ -56,6 +58,34 @@ pub async fn apply(app: &Rc<App>, config: &Config) {
         }
     }
     drop_unused_backers(app).await;
+}
+
+/// Settings of polling threads and caches.
+async fn settle(app: &Rc<App>, config: &Config) {
+    let settings = dp_user::settings::Settings::parse(|k| config.other_config.get(k).cloned());
+    let work: Vec<_> = app.state.borrow().backers.values().map(|b| b.settler(settings.clone())).collect();
+    for w in work {
+        let _ = elsewhere(w).await;
+    }
+}
+
+/// Queues of a bridge's interfaces, and the cores that poll them.
+async fn settle_ports(app: &Rc<App>, bridge: &str, wanted: &config::BridgeConfig) {
+    let work: Vec<_> = {
+        let state = app.state.borrow();
+        let Some(entry) = state.bridges.get(bridge) else { return };
+        let Some(backer) = state.backers.get(&entry.backer) else { return };
+        let all = wanted.ports.values().flat_map(|p| &p.interfaces);
+        let one = |(name, w): (&String, &InterfaceConfig)| {
+            let port = entry.interfaces.get(name)?.dp?;
+            let settings = dp_user::settings::PortSettings::parse(|k| w.other_config.get(k).cloned());
+            let options = w.options.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+            Some(backer.port_settler(port, settings, options))
+        };
+        all.filter_map(one).collect()
+    };
+    // Most ports have nothing to be set: one trip for all.
+    let _ = elsewhere(move || work.into_iter().for_each(|w| w())).await;
 }
 
 async fn remove_bridges(app: &Rc<App>, config: &Config) {
@@ -100,9 +130,9 @@ async fn add_bridge(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig) ->
     let kind = backer::effective_type(&wanted.datapath_type, app.dummy)?;
     if !app.state.borrow().backers.contains_key(kind) {
         let notices = app.notices.clone();
-        let clock = app.clock.clone();
+        let (clock, topology) = (app.clock.clone(), app.topology.clone());
         let new = elsewhere(move || {
-            Backer::create(kind, clock, move |notice| {
+            Backer::create(kind, clock, topology, move |notice| {
                 // A flood of packets for controllers must not fill the memory: what does not fit is lost.
                 if notices.try_send(notice).is_err() {
                     Counter::PacketInOverflow.hit();
