@@ -69,13 +69,16 @@ def run(lab):
         port(lab, p, mac, ip, gateway)
     for p, *_ in PORTS:
         lab.check(f"port {p} is bound and up",
-                  lab.wait(f"ovn-nbctl --timeout=5 lsp-get-up {p} | grep -q up", 15), lab.switch_log(("ERR", "WARN")))
-    lab.succeeds("all is in the hypervisor", "ovn-nbctl --timeout=20 --wait=hv sync")
+                  lab.wait(f"ovn-nbctl --timeout=5 lsp-get-up {p} | grep -q up", 8), lab.switch_log(("ERR", "WARN")))
+    done = lab.succeeds("all is in the hypervisor", "ovn-nbctl --timeout=20 --wait=hv sync")
     lab.sh("ovs-ofctl dump-flows br-int >$OVS_LOGDIR/flows-br-int.txt; ovs-vsctl show >$OVS_LOGDIR/show.txt; "
            "ovn-sbctl dump-flows >$OVS_LOGDIR/logical-flows.txt")
     flows = lab.sh("ovs-ofctl dump-flows br-int | wc -l")[0].strip()
     lab.check("br-int has flows", flows.isdigit() and int(flows) > 300, flows)
 
+    if not done:
+        lab.stop("ovn-controller did not get the switch programmed:\n" + "\n".join(
+            line for line in lab.log("ovn-controller").splitlines() if "ERR" in line or "error" in line)[-1500:])
     reaches(lab, "p1 reaches p2 (same switch)", "p1", "10.0.0.2")
     reaches(lab, "p1 reaches its router", "p1", "10.0.0.254")
     reaches(lab, "p1 reaches the router's other address", "p1", "10.0.1.254")

@@ -112,6 +112,11 @@ class Lab:
         self.children.append(child)
         return child
 
+    @staticmethod
+    def stop(why):
+        """Ends the scenario: the rest would mean nothing."""
+        raise Stop(why)
+
     def log(self, name):
         try:
             with open(f"{self.logs}/{name}.log", encoding="utf-8", errors="replace") as f:
