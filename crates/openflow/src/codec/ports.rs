@@ -88,7 +88,8 @@ fn take_port14(r: &mut Reader<'_>, mut p: PortDesc) -> Result<PortDesc> {
         if prop.ty == 0 {
             let mut e = prop.reader();
             e.skip(4)?;
-            [p.curr, p.advertised, p.supported, p.peer] = [e.u32()?, e.u32()?, e.u32()?, e.u32()?].map(|n| n & FEATURES);
+            [p.curr, p.advertised, p.supported, p.peer] =
+                [e.u32()?, e.u32()?, e.u32()?, e.u32()?].map(|n| n & FEATURES);
             (p.curr_speed, p.max_speed) = (e.u32()?, e.u32()?);
         }
     }
