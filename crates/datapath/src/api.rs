@@ -19,6 +19,8 @@ pub struct PortInfo {
     pub name: String,
     /// Type, as in the database: `system`, `internal`, `tap`, `dummy`, …
     pub kind: String,
+    /// What listings tell of its queues.
+    pub config: Vec<(String, String)>,
 }
 
 /// Counters of a datapath.

@@ -360,8 +360,7 @@ impl FlowTables {
             self.expiring.iter().chain(change.added()).filter(|r| r.data.table.0 == table && !r.is_leaving());
         let victim = config.evicts().then(|| config.victim(candidates, now)).flatten();
         let victim = victim.ok_or(Error::FlowModFailedTableFull)?;
-        change.remove(victim.clone());
-        change.done.push(Done::Removed(victim, FlowRemovedReason::Eviction));
+        self.remove(change, victim, FlowRemovedReason::Eviction);
         Ok(())
     }
 
@@ -372,8 +371,7 @@ impl FlowTables {
         while self.count(table).saturating_add_signed(change.growth(table)) > max as usize {
             let candidates = self.expiring.iter().filter(|r| r.data.table.0 == table && !r.is_leaving());
             let Some(victim) = config.victim(candidates, now) else { return };
-            change.remove(victim.clone());
-            change.done.push(Done::Removed(victim, FlowRemovedReason::Eviction));
+            self.remove(change, victim, FlowRemovedReason::Eviction);
         }
     }
 
@@ -409,11 +407,16 @@ impl FlowTables {
         Ok(())
     }
 
+    /// Lets a rule go.
+    pub fn remove(&self, change: &mut Change, rule: Arc<FlowRule>, reason: FlowRemovedReason) {
+        change.remove(rule.clone());
+        change.done.push(Done::Removed(rule, reason));
+    }
+
     /// Lets the rules of a selection go.
     pub fn delete(&self, change: &mut Change, s: &Selection<'_>, reason: FlowRemovedReason) {
         for rule in self.select_in(change.version, s) {
-            change.remove(rule.clone());
-            change.done.push(Done::Removed(rule, reason));
+            self.remove(change, rule, reason);
         }
     }
 
@@ -433,8 +436,7 @@ impl FlowTables {
         self.expiring.retain(|r| !r.is_leaving() && has_timeout(r));
         for rule in &self.expiring {
             if let Some(reason) = timed_out(rule, now) {
-                change.remove(rule.clone());
-                change.done.push(Done::Removed(rule.clone(), reason));
+                self.remove(change, rule.clone(), reason);
             }
         }
     }

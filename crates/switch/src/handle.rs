@@ -75,6 +75,11 @@ impl Bridge {
             Message::BundleAdd(add) => return self.bundle_add(id, add, raw, now),
             Message::FlowMonitorRequest(list) => return self.flow_monitor(id, xid, &list),
             Message::FlowMonitorCancel(monitor) => return self.flow_monitor_cancel(id, monitor),
+            Message::TlvTableMod(tm) => return self.tlv_table_mod(&tm),
+            // There are no tracked connections in this datapath: all that could be removed is gone.
+            Message::CtFlushZone(_) | Message::CtFlush(_) => {}
+            Message::MeterMod(mm) => return self.meter_mod(mm, origin, now),
+            Message::Resume(p) => return self.resume(&p, version, now),
             Message::TableMod(tm) => return self.table_mod(&tm, version, now),
             Message::PortMod(pm) => return self.port_mod(&pm),
             Message::PacketOut(po) => return self.packet_out(&po, now),
@@ -208,7 +213,7 @@ impl Bridge {
         if any_action(actions, &|a| matches!(a, Action::Group(g) if !change.has_group(&self.shared, *g))) {
             return Err(Error::BadActionBadOutGroup);
         }
-        if any_action(actions, &|a| matches!(a, Action::Meter(_))) {
+        if any_action(actions, &|a| matches!(a, Action::Meter(m) if !self.meters.contains_key(m))) {
             return Err(Error::MeterModFailedInvalidMeter);
         }
         Ok(())
@@ -236,6 +241,7 @@ impl Bridge {
         if fm.table == TableId::ALL && version > Version::V10 && adds {
             return Err(Error::FlowModFailedBadTableId);
         }
+        self.check_tunnel_fields(&fm.matching)?;
         openflow::action::check(&fm.actions, &fm.matching, fm.table, version)?;
         self.check_actions(&fm.actions, change)?;
         // Before OpenFlow 1.2 there was no flag for it: an added flow always counted from zero.
@@ -366,25 +372,26 @@ impl Bridge {
             key.set_word(word, key.word(word) & !mask | value);
         }
         key.set_in_port(po.in_port());
-        self.execute(key, &po.packet, &po.actions, now);
+        self.run_packet(key, &po.packet, Start::Actions(&po.actions), now);
     }
 
-    /// Sends a packet through a list of actions.
-    fn execute(&mut self, key: FlowKey, packet: &[u8], actions: &[Action], now: Instant) {
+    /// Sends a packet through the tables or a list of actions.
+    pub(crate) fn run_packet(&mut self, key: FlowKey, packet: &[u8], start: Start<'_>, now: Instant) {
         let network = self.upcalls.network();
         let mut request = Translation::packet(self.shared.id, key, Some(packet), now);
-        request.start = Start::Actions(actions);
+        request.start = start;
         let xlate = translate::translate(&network, &request);
         self.upcalls.apply_effects(&network, &xlate.effects, now);
         crate::upcall::credit(&network, &xlate.credits, 1, packet.len() as u64, Some(now));
         for e in &xlate.effects {
             if let Effect::PacketIn(p) = e {
-                self.packet_in(&crate::packet_in::ToControllers::new((**p).clone(), packet.to_vec()));
+                self.packet_in(&crate::packet_in::ToControllers::new((**p).clone(), packet.to_vec()), now);
             }
         }
         let mut datapath_key = key;
         let dp = self.ports.get(&OfPort(key.in_port_raw())).and_then(|p| p.dp).unwrap_or(flow::DpPort::NONE);
         datapath_key.set_in_port_raw(dp.0);
+        datapath_key.set_recirc_id(0);
         io::coverage::Counter::DpifExecute.hit();
         let execute = Execute { packet, key: &datapath_key, actions: &xlate.actions, probe: false };
         if let Err(e) = self.datapath.execute(execute) {

@@ -12,14 +12,18 @@ mod features;
 mod flow_mod;
 mod group_mod;
 mod handle;
+pub mod meter;
 mod monitor;
 pub mod packet_in;
 pub mod port;
+pub mod rate_limit;
+mod resume;
 pub mod revalidate;
 pub mod show;
 mod stats;
 pub mod table;
 mod table_mod;
+mod tlv;
 pub mod trace;
 pub mod upcall;
 

@@ -100,7 +100,7 @@ impl TableConfig {
     fn free(&self, flows: usize) -> Option<u8> {
         let max = u64::from(self.limits.max_flows?);
         let used = u64::try_from(flows).unwrap_or(u64::MAX).min(max);
-        if max == 0 { Some(0) } else { u8::try_from((max - used) * 100 / max).ok() }
+        u8::try_from(((max - used) * 100).checked_div(max).unwrap_or(0)).ok()
     }
 
     /// Says whether controllers have to be told, now that there are `flows`.

@@ -10,7 +10,7 @@ use datapath::Features;
 use flow::{DpPort, OfPort};
 use openflow::action::Action;
 use openflow::message::groups::{GroupProps, GroupType};
-use openflow::{GroupId, TableId};
+use openflow::{GroupId, MeterId, TableId};
 use protocols::mac_learning::MacTable;
 use snapshot::{Published, Versions};
 use wire::EthAddr;
@@ -493,6 +493,8 @@ pub struct Bridge {
     pub versions: Versions<Arc<Rule>>,
     /// Groups.
     pub groups: GroupHistory,
+    /// Meters: the datapath's number of each.
+    pub meters: Published<HashMap<MeterId, u32>>,
     /// Learned addresses.
     pub macs: Mutex<MacTable<BundleId>>,
 }
@@ -513,6 +515,7 @@ impl Bridge {
             tables: (0..N_TABLES).map(|_| Table::default()).collect(),
             versions: Versions::default(),
             groups: GroupHistory::default(),
+            meters: Published::default(),
             macs: Mutex::default(),
         }
     }

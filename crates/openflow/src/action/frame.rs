@@ -276,23 +276,20 @@ pub fn decode_one(cx: DecodeContext, data: &[u8], out: &mut Vec<Action>) -> Resu
     let bad_len = Error::BadActionBadLen;
     let mut r = Reader::with_error(data, bad_len);
     let (ty, len) = (r.u16()?, usize::from(r.u16()?));
-    if len < 8 || len % 8 != 0 || len > data.len() {
-        return Err(bad_len);
-    }
-    let body = data.get(..len).ok_or(bad_len)?;
     let (found, at) = if ty == 0xffff {
-        if len < 16 {
-            return Err(bad_len);
-        }
         let vendor = r.u32()?;
-        let subtype = r.u16()?;
         if vendor != NX_VENDOR && vendor != ONF_VENDOR {
             return Err(Error::BadActionBadVendor);
         }
+        let subtype = r.u16()?;
         (row(cx.version, vendor, subtype).ok_or(Error::BadActionBadVendorType)?, 10)
     } else {
         (row(cx.version, 0, ty).ok_or(Error::BadActionBadType)?, 4)
     };
+    if len < 8 || len % 8 != 0 || len > data.len() {
+        return Err(bad_len);
+    }
+    let body = data.get(..len).ok_or(bad_len)?;
     if len < usize::from(found.len) || (!found.longer && len > usize::from(found.len)) {
         return Err(bad_len);
     }

@@ -162,6 +162,10 @@ pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowM
     let m = take_match(r, Strictness::Strict)?;
     fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
     fm.command = FlowModCommand::from_wire(command).ok_or(Error::FlowModFailedBadCommand)?;
+    let deletes = matches!(fm.command, FlowModCommand::Delete | FlowModCommand::DeleteStrict);
+    if fm.table == TableId::ALL && (v == Version::V11 || !deletes) {
+        return Err(Error::FlowModFailedBadTableId);
+    }
     fm.out_port = OfPort::from_of11(out_port).ok_or(Error::BadActionBadOutPort)?;
     fm.flags = flags_from(flags, v)?;
     fm.importance = if v >= Version::V14 { importance } else { 0 };
@@ -176,8 +180,20 @@ pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowM
         fm.flags &= !FF_RESET_COUNTS;
     }
     fm.matching = MiniMatch::new(&m);
-    check::check_for_version(&mut fm.actions, &m, fm.table, v)?;
+    check_flow(&mut fm, &m, v)?;
     Ok(fm)
+}
+
+/// What a flow_mod may say of the original tuple of a connection, and its actions.
+fn check_flow(fm: &mut FlowMod, m: &Match, v: Version) -> Result<()> {
+    let any = |fields: [flow::Field; 2]| fields.iter().any(|f| m.mask.get(*f) != 0);
+    let eth_type = if m.mask.eth_type() == 0xffff { m.key.eth_type() } else { 0 };
+    let v4 = any([flow::Field::CT_NW_SRC, flow::Field::CT_NW_DST]) && eth_type != 0x0800;
+    let v6 = any([flow::Field::CT_IPV6_SRC, flow::Field::CT_IPV6_DST]) && eth_type != 0x86dd;
+    if v4 || v6 {
+        return Err(Error::BadActionMatchInconsistent);
+    }
+    check::check_for_version(&mut fm.actions, m, fm.table, v)
 }
 
 /// Reads NXT_FLOW_MOD.
@@ -204,7 +220,7 @@ pub fn take_nx_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<Fl
     }
     fm.modify_cookie = fm.new_cookie != u64::MAX;
     fm.matching = MiniMatch::new(&m);
-    check::check_for_version(&mut fm.actions, &m, fm.table, v)?;
+    check_flow(&mut fm, &m, v)?;
     Ok(fm)
 }
 
@@ -493,10 +509,11 @@ fn age(n: u16) -> Option<u16> {
 /// Reads one flow.
 fn take_flow(r: &mut Reader<'_>, v: Version, nicira: bool, o: Options) -> Result<FlowStats> {
     let len = usize::from(u16::from_be_bytes(r.rest().first_chunk::<2>().copied().unwrap_or_default()));
-    if len < 24 || len > r.len() {
+    if len < 24 {
         return Err(Error::BadRequestBadLen);
     }
-    let mut e = r.sub(len)?;
+    let e = r;
+    let start = e.len();
     e.skip(2)?;
     let mut fs = FlowStats { nicira, ..FlowStats::default() };
     if v == Version::V15 {
@@ -505,18 +522,18 @@ fn take_flow(r: &mut Reader<'_>, v: Version, nicira: bool, o: Options) -> Result
         e.skip(1)?;
         (fs.priority, fs.idle_timeout, fs.hard_timeout) = (e.u16()?, e.u16()?, e.u16()?);
         (fs.flags, fs.importance, fs.cookie) = (e.u16()?, e.u16()?, e.u64()?);
-        fs.matching = MiniMatch::new(&take_match(&mut e, Strictness::Strict)?);
-        let s = super::oxs::take(&mut e)?;
+        fs.matching = MiniMatch::new(&take_match(e, Strictness::Strict)?);
+        let s = super::oxs::take(e)?;
         fs.duration = s.duration.unwrap_or_default();
         fs.idle_age = s.idle.map(|i| u16::try_from(i.sec).unwrap_or(u16::MAX));
         (fs.packets, fs.bytes) = (s.packets, s.bytes);
-        fs.actions = instruction::decode_flow(context(v, o), e.rest())?;
+        fs.actions = take_flow_actions(e, start, len, v, o)?;
         return Ok(fs);
     }
     fs.table = TableId(e.u8()?);
     e.skip(1)?;
     if v == Version::V10 && !nicira {
-        let m = take_match10(&mut e)?;
+        let m = take_match10(e)?;
         fs.matching = MiniMatch::new(&m);
     }
     fs.duration = Span { sec: e.u32()?, nsec: e.u32()? };
@@ -528,17 +545,30 @@ fn take_flow(r: &mut Reader<'_>, v: Version, nicira: bool, o: Options) -> Result
         let match_len = usize::from(e.u16()?);
         (fs.idle_age, fs.hard_age) = (age(e.u16()?), age(e.u16()?));
         (fs.cookie, fs.packets, fs.bytes) = (e.u64()?, e.u64()?, e.u64()?);
-        fs.matching = MiniMatch::new(&take_nxm(&mut e, match_len, Strictness::Strict, None)?);
+        fs.matching = MiniMatch::new(&take_nxm(e, match_len, Strictness::Strict, None)?);
     } else {
         let (flags, importance) = (e.u16()?, e.u16()?);
         fs.flags = if v >= Version::V13 { flags_from(flags, v)? } else { 0 };
         fs.importance = if v >= Version::V14 { importance } else { 0 };
         e.skip(2)?;
         (fs.cookie, fs.packets, fs.bytes) = (e.u64()?, e.u64()?, e.u64()?);
-        fs.matching = MiniMatch::new(&take_match(&mut e, Strictness::Strict)?);
+        fs.matching = MiniMatch::new(&take_match(e, Strictness::Strict)?);
     }
-    fs.actions = instruction::decode_flow(context(v, o), e.rest())?;
+    fs.actions = take_flow_actions(e, start, len, v, o)?;
     Ok(fs)
+}
+
+/// What is left of a flow of `len` bytes that began when `start` bytes were left.
+fn take_flow_actions(
+    e: &mut Reader<'_>,
+    start: usize,
+    len: usize,
+    v: Version,
+    o: Options,
+) -> Result<Vec<crate::Action>> {
+    let left = (len + e.len()).checked_sub(start).ok_or(Error::BadRequestBadLen)?;
+    let bad = if v == Version::V10 { Error::BadActionBadLen } else { Error::BadInstructionBadLen };
+    instruction::decode_flow(context(v, o), e.take(left).map_err(|_| bad)?)
 }
 
 /// Reads flows of a reply.
@@ -631,7 +661,7 @@ pub fn put_flow_stats(f: Frame, m: &Multipart<FlowStats>) -> Vec<u8> {
 pub fn take_aggregate(r: &mut Reader<'_>, v: Version, nicira: bool) -> Result<AggregateStats> {
     if v == Version::V15 {
         let s = super::oxs::take(r)?;
-        return Ok(AggregateStats { packets: s.packets, bytes: s.bytes, flows: s.flows.unwrap_or(0), nicira });
+        return Ok(AggregateStats { packets: s.packets, bytes: s.bytes, flows: s.flows.unwrap_or(u32::MAX), nicira });
     }
     let (packets, bytes, flows) = (r.u64()?, r.u64()?, r.u32()?);
     r.skip(4)?;

@@ -17,6 +17,9 @@ fn features_from10(n: u32) -> u32 {
     n & 0x7f | (n >> 7 & 0x1f) << 11
 }
 
+/// The bits of features that exist.
+const FEATURES: u32 = 0xffff;
+
 fn features_to10(n: u32) -> u32 {
     n & 0x7f | (n >> 11 & 0x1f) << 7
 }
@@ -58,9 +61,7 @@ pub fn take_port(r: &mut Reader<'_>, v: Version) -> Result<PortDesc> {
     p.name = fixed_string(r.take(16)?);
     take_config(r, &mut p, v)?;
     let mut features = [r.u32()?, r.u32()?, r.u32()?, r.u32()?];
-    if v == Version::V10 {
-        features = features.map(features_from10);
-    }
+    features = features.map(if v == Version::V10 { features_from10 } else { |n| n & FEATURES });
     [p.curr, p.advertised, p.supported, p.peer] = features;
     if v == Version::V10 {
         p.curr_speed = features_speed(p.curr);
@@ -87,7 +88,7 @@ fn take_port14(r: &mut Reader<'_>, mut p: PortDesc) -> Result<PortDesc> {
         if prop.ty == 0 {
             let mut e = prop.reader();
             e.skip(4)?;
-            [p.curr, p.advertised, p.supported, p.peer] = [e.u32()?, e.u32()?, e.u32()?, e.u32()?];
+            [p.curr, p.advertised, p.supported, p.peer] = [e.u32()?, e.u32()?, e.u32()?, e.u32()?].map(|n| n & FEATURES);
             (p.curr_speed, p.max_speed) = (e.u32()?, e.u32()?);
         }
     }

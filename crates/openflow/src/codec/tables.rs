@@ -88,7 +88,10 @@ pub fn take_table_mod(r: &mut Reader<'_>, v: Version) -> Result<TableMod> {
     let table = TableId(r.u8()?);
     r.skip(3)?;
     let config = r.u32()?;
-    take_body(r, table, config, v)
+    take_body(r, table, config, v).map_err(|e| match e {
+        Error::BadPropertyBadType => Error::BadRequestBadType,
+        e => e,
+    })
 }
 
 /// Writes OFPT_TABLE_MOD.

@@ -80,7 +80,7 @@ pub fn parse_flow(cx: &mut ParseContext<'_>, s: &str, how: Use) -> Parsed<FlowMo
         let (mut parsed, carried) = actions::parse(cx, list, actions::Place::Flow)?;
         usable = usable.and(carried);
         let mut warnings = Vec::new();
-        let checked = check::check_match(&mut parsed, &m, fm.table, 0, &mut warnings);
+        let checked = check::check_match(&mut parsed, &with_eth_type(&m), fm.table, 0, &mut warnings);
         for w in warnings {
             let module = if w.starts_with("set_field") { "ofp_actions" } else { "meta_flow" };
             cx.warn(module, "WARN", w);
@@ -99,6 +99,16 @@ pub fn parse_flow(cx: &mut ParseContext<'_>, s: &str, how: Use) -> Parsed<FlowMo
     warn_if_not_normal(cx, &m);
     fm.matching = MiniMatch::new(&m);
     Ok((fm, usable))
+}
+
+/// The match as its text says it: a packet type with an Ethernet type stands for that type too.
+fn with_eth_type(m: &Match) -> Match {
+    let mut m = m.clone();
+    let packet_type = m.key.packet_type();
+    if m.mask.packet_type_raw() != 0 && packet_type.ns() == 1 {
+        m.set(Field::ETH_TYPE, u128::from(packet_type.ns_type()));
+    }
+    m
 }
 
 /// OpenFlow 1.0 and 1.1 structures have no place for what IPv6 carries.

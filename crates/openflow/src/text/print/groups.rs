@@ -87,7 +87,7 @@ pub fn format_group_mod(out: &mut String, style: &Style<'_>, gm: &GroupMod, v: V
         GroupCommand::RemoveBucket => "REMOVE_BUCKET",
     });
     out.push(' ');
-    if bucket_command {
+    if bucket_command && matches!(v, Version::V10 | Version::V15) {
         out.push_str("command_bucket_id:");
         match gm.bucket_id {
             BUCKET_ALL => out.push_str("all"),
@@ -109,12 +109,7 @@ pub fn format_group(out: &mut String, style: &Style<'_>, d: &GroupDesc, v: Versi
 }
 
 fn put_group(out: &mut String, style: &Style<'_>, d: &GroupDesc, v: Version, without_type: bool) {
-    out.push_str("group_id=");
-    if d.group == GroupId::ALL {
-        out.push_str("all");
-    } else {
-        let _ = write!(out, "{}", d.group.0);
-    }
+    let _ = write!(out, "group_id={}", d.group.0);
     if !without_type {
         let _ = write!(out, ",type={}", d.ty.name());
     }

@@ -45,13 +45,8 @@ pub(super) fn put(out: &mut String, m: &Message, v: Version, verbosity: u32, sty
         Message::QueueGetConfigRequest(q) | Message::QueueDescRequest(q) => {
             out.push_str(" port=");
             put_port(out, style, q.port);
-            if v >= Version::V14 {
-                out.push_str(" queue=");
-                if q.queue == QUEUE_ALL {
-                    out.push_str("ANY");
-                } else {
-                    let _ = write!(out, "{}", q.queue);
-                }
+            if v >= Version::V14 && q.queue != QUEUE_ALL {
+                let _ = write!(out, " queue={}", q.queue);
             }
         }
         Message::QueueGetConfigReply(x) => put_queue_config(out, style, &x.queues, Some(x.port)),
