@@ -277,14 +277,15 @@ def run_case(argv):
             shutil.rmtree(box.root, ignore_errors=True)
 
 
-def main():
+def as_first_process(work):
+    """Calls `work` in a child of process 1 of the namespace, or, without one, with what it leaves running below us."""
     if os.getpid() != 1:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        run_case(sys.argv)
+        work()
         return 0
     child = os.fork()
     if child == 0:
-        run_case(sys.argv)
+        work()
         return 0
     # Process 1 of the namespace: reaps daemons that end; the kernel ends the rest when it returns.
     while True:
@@ -294,4 +295,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_first_process(lambda: run_case(sys.argv)))

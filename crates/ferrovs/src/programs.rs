@@ -48,6 +48,12 @@ pub const PROGRAMS: &[Program] = &[
         linked: true,
     },
     Program {
+        name: "ovs-pki",
+        summary: "make certificates for switches and controllers",
+        main: tools::ovs_pki::main,
+        linked: true,
+    },
+    Program {
         name: "ovs-ofctl",
         summary: "query and control OpenFlow switches",
         main: tools::ovs_ofctl::main,

@@ -12,7 +12,7 @@ use flow::{DpPort, FlowKey, FlowMask, MiniKey, OfPort};
 use io::coverage::Counter;
 use snapshot::Published;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
@@ -73,6 +73,8 @@ pub struct Upcalls {
     pub flow_limit: AtomicU64,
     /// Packets that were translated.
     pub upcalls: AtomicU64,
+    /// Numbers of meters in the datapath that are in use.
+    meters: Mutex<BTreeSet<u32>>,
 }
 
 impl std::fmt::Debug for Upcalls {
@@ -106,7 +108,20 @@ impl Upcalls {
             stop: AtomicBool::new(false),
             flow_limit: AtomicU64::new(DEFAULT_FLOW_LIMIT),
             upcalls: AtomicU64::new(0),
+            meters: Mutex::default(),
         }
+    }
+
+    /// A free number for a meter, below `max`.
+    pub(crate) fn take_meter(&self, max: u32) -> Option<u32> {
+        let mut used = lock(&self.meters);
+        let free = (0..).zip(used.iter()).find(|(n, u)| n != *u).map_or(used.len() as u32, |(n, _)| n);
+        (free < max && used.insert(free)).then_some(free)
+    }
+
+    /// Gives a meter's number back.
+    pub(crate) fn give_meter(&self, number: u32) {
+        lock(&self.meters).remove(&number);
     }
 
     /// The bridges that packets see.
@@ -215,11 +230,8 @@ impl Upcalls {
         let Some(mut xlate) = self.translate(upcall.key, upcall.packet, upcall.now) else {
             return UpcallAnswer::default();
         };
-        let actions = if xlate.slow.is_empty() {
-            None
-        } else {
-            Some(vec![DpAction::Userspace { cookie: Box::new(UserCookie::SlowPath(xlate.slow)), pid: 0 }])
-        };
+        let actions =
+            if xlate.slow.is_empty() { None } else { Some(slow_actions(&self.network.load(), upcall.key, xlate.slow)) };
         // Only what a later packet of the flow changes again is worth remembering.
         xlate.effects.retain(|e| !matches!(e, Effect::PacketIn(_)));
         IN_HAND.set(Some((xlate.credits, xlate.effects)));
@@ -258,6 +270,47 @@ impl Upcalls {
             }
             UserCookie::Sflow { .. } | UserCookie::FlowSample(_) | UserCookie::Ipfix { .. } => UpcallAnswer::default(),
         }
+    }
+}
+
+/// What a flow of the datapath does whose every packet the switch has to see.
+pub(crate) fn slow_actions(network: &Network, key: &FlowKey, why: datapath::SlowReason) -> Vec<DpAction> {
+    let send = DpAction::Userspace { cookie: Box::new(UserCookie::SlowPath(why)), pid: 0 };
+    let bridge = entry(network, key).and_then(|(bridge, _)| network.bridges.get(&bridge));
+    let meter = bridge.and_then(|b| b.meters.load().get(&openflow::MeterId::SLOWPATH).copied());
+    vec![match meter {
+        Some(id) => translate::metered(id, send),
+        None => send,
+    }]
+}
+
+/// Frozen states that actions name, which must live as long as the flow.
+fn frozen_ids(actions: &[DpAction], ids: &mut Vec<u32>) {
+    for a in actions {
+        match a {
+            DpAction::Recirc(id) => ids.push(*id),
+            DpAction::Userspace { cookie, .. } => {
+                if let UserCookie::Controller { recirc_id, .. } = &**cookie {
+                    ids.push(*recirc_id);
+                }
+            }
+            DpAction::Sample { actions, .. } | DpAction::Clone(actions) => frozen_ids(actions, ids),
+            DpAction::CheckPktLen { greater, less_equal, .. } => {
+                frozen_ids(greater, ids);
+                frozen_ids(less_equal, ids);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Known {
+    /// Keeps the states that the flow's packets go on with.
+    pub(crate) fn touch_frozen(&self, network: &Network, now: Instant) {
+        let mut ids = vec![];
+        frozen_ids(&self.actions, &mut ids);
+        ids.extend(Some(self.key.expand().recirc_id()).filter(|id| *id != 0));
+        ids.into_iter().for_each(|id| network.frozen.touch(id, now));
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::app::Dummy;
 use clock::Clock;
 use datapath::{Datapath, DpError, Features};
-use dp_user::Userspace;
+use dp_user::settings::{PortSettings, Settings};
+use dp_user::{Topology, Userspace};
 use flow::DpPort;
 use netdev::Device;
 use netdev::dummy::DummyDevice;
@@ -34,7 +35,8 @@ pub fn datapath_types(dummy: Dummy) -> Vec<&'static str> {
 pub fn interface_types(dummy: Dummy) -> Vec<&'static str> {
     let mut types = vec!["internal", "patch", "system", "tap"];
     if dummy != Dummy::Off {
-        types.extend(["dummy", "dummy-internal"]);
+        types.extend(["dummy", "dummy-internal", "dummy-pmd"]);
+        types.sort_unstable();
     }
     types
 }
@@ -65,6 +67,7 @@ pub fn open_device(name: &str, kind: &str, backer: &str, dummy: Dummy) -> io::Re
     match kind {
         "internal" if backer == "dummy" => up(DummyDevice::new(name, "dummy-internal", number())),
         "dummy" if dummy != Dummy::Off => up(DummyDevice::new(name, "dummy", number())),
+        "dummy-pmd" if dummy != Dummy::Off => up(DummyDevice::new(name, "dummy-pmd", number())),
         "system" | "tap" if dummy == Dummy::OverrideAll => up(DummyDevice::new(name, "dummy", number())),
         "system" if dummy == Dummy::OverrideSystem => up(DummyDevice::new(name, "dummy", number())),
         "internal" => Ok(Arc::new(TapDevice::create(name, "internal")?)),
@@ -84,11 +87,15 @@ impl Backer {
     pub fn create(
         kind: &'static str,
         clock: Clock,
+        topology: Option<Topology>,
         notify: impl Fn(Notice) + Send + Sync + 'static,
     ) -> Result<Backer, String> {
         let name = format!("ovs-{kind}");
         let datapath = Userspace::start(&name, kind, clock.clone())
             .map_err(|e| format!("could not start datapath {name}: {}", ::io::program::strerror(&e)))?;
+        if let Some(topology) = topology {
+            datapath.set_topology(topology);
+        }
         let upcalls = Arc::new(Upcalls::new(clock, Network::empty(datapath.features()), notify));
         datapath.set_upcall_handler(Some(upcalls.clone()));
         let revalidator = {
@@ -104,6 +111,36 @@ impl Backer {
     /// The datapath.
     pub fn datapath(&self) -> Arc<dyn Datapath> {
         self.datapath.clone()
+    }
+
+    /// The datapath with what only this kind has.
+    pub fn userspace(&self) -> &Userspace {
+        &self.datapath
+    }
+
+    /// Applies settings of polling threads; may take a while.
+    pub fn settler(&self, settings: Settings) -> impl FnOnce() + Send + use<> {
+        let datapath = self.datapath.clone();
+        move || datapath.configure(settings)
+    }
+
+    /// Applies settings of a port; may take a while.
+    pub fn port_settler(
+        &self,
+        port: DpPort,
+        settings: PortSettings,
+        options: Vec<(String, String)>,
+    ) -> impl FnOnce() + Send + use<> {
+        let datapath = self.datapath.clone();
+        move || datapath.configure_port(port, settings, &options)
+    }
+
+    /// Shares queues out anew where the threads' work has become uneven, if that is wanted.
+    pub fn balancer(&self) -> Option<impl FnOnce() + Send + use<>> {
+        let datapath = self.datapath.clone();
+        self.datapath.may_balance().then_some(move || {
+            datapath.auto_balance();
+        })
     }
 
     /// Waits until the datapath has handled the packets that wait.

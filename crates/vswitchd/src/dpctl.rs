@@ -103,7 +103,12 @@ fn show(app: &App, call: &Call) -> Answer {
         let mut ports = Vec::new();
         for p in dp.ports() {
             out.push_str(&format!("  port {}: {}", p.port.0, p.name));
-            out.push_str(&if p.kind == "system" { "\n".into() } else { format!(" ({})\n", p.kind) });
+            let config: Vec<String> = p.config.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            out.push_str(&match (p.kind.as_str(), config.is_empty()) {
+                ("system", true) => "\n".into(),
+                (kind, true) => format!(" ({kind})\n"),
+                (kind, false) => format!(" ({kind}: {})\n", config.join(", ")),
+            });
             if detailed {
                 out.push_str(&port_text(&*dp, p.port));
             }
@@ -157,6 +162,8 @@ struct DumpOptions<'a> {
     verbose: bool,
     names: Option<bool>,
     filter: Option<&'a str>,
+    /// Only of the thread on this core; -1: of the main thread.
+    core: Option<i64>,
     target: Option<&'a str>,
 }
 
@@ -173,7 +180,7 @@ impl<'a> DumpOptions<'a> {
                     "type=ovs" | "type=non-offloaded" | "type=all" => {}
                     _ => return Err(format!("{SELF}: Failed to parse type ({}) (Invalid argument)", &a[5..])),
                 },
-                a if a.starts_with("pmd=") => {}
+                a if a.starts_with("pmd=") => o.core = Some(a[4..].parse().map_err(|_| bad_core(&a[4..]))?),
                 a if a.starts_with('-') => return Err(format!("{SELF}: unknown option {a}")),
                 a if o.target.is_none() => o.target = Some(a),
                 a => return Err(format!("{SELF}: unexpected argument {a}")),
@@ -181,6 +188,10 @@ impl<'a> DumpOptions<'a> {
         }
         Ok(o)
     }
+}
+
+fn bad_core(text: &str) -> String {
+    format!("{SELF}: Failed to parse pmd-id {text} (Invalid argument)")
 }
 
 /// One flow as JSON.
@@ -208,15 +219,20 @@ fn dump_flows(app: &App, call: &Call) -> Answer {
         let style = KeyStyle { verbose: o.verbose, names: if named { &names } else { &NoNames } };
         let mut flows = dp.flow_dump();
         flows.retain(|f| filter.as_ref().is_none_or(|m| m.matches(&f.key)));
-        flows.sort_by_key(|f| f.key.dp_in_port());
+        flows.retain(|f| o.core.is_none_or(|wanted| f.core.map_or(-1, i64::from) == wanted));
+        // The main thread's come last.
+        flows.sort_by_key(|f| (f.core.is_none(), f.core, f.key.dp_in_port()));
         if call.format == Format::Json {
             return Ok(Output::Json(flows.iter().map(|f| flow_json(f, style)).collect()));
         }
         let now = app.clock.now();
         let mut out = String::new();
         for (i, flow) in flows.iter().enumerate() {
-            if i == 0 {
-                out.push_str("flow-dump from the main thread:\n");
+            if i == 0 || flows[i - 1].core != flow.core {
+                match flow.core {
+                    None => out.push_str("flow-dump from the main thread:\n"),
+                    Some(core) => out.push_str(&format!("flow-dump from pmd on cpu core: {core}\n")),
+                }
             }
             out.push_str(&format_flow(flow, now, style));
             out.push('\n');

@@ -1,5 +1,6 @@
 //! A blocking JSON-RPC connection to a database server, as a command that runs and ends needs it.
 
+use idl::Replica;
 use io::Remote;
 use io::program::strerror;
 use serde_json::{Value, json};
@@ -41,6 +42,15 @@ impl Rpc {
                 other => self.pending.push_back(other),
             }
         }
+    }
+
+    /// Sends what a replica has to say, and gives it the next message.
+    pub fn feed(&mut self, replica: &mut Replica) -> Result<(), String> {
+        while let Some(message) = replica.poll_output() {
+            self.write(&message.to_bytes())?;
+        }
+        let message = self.next_message()?;
+        replica.input(message)
     }
 
     /// Sends a request without waiting; returns its id.
