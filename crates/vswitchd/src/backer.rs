@@ -8,6 +8,7 @@ use dp_user::{Topology, Userspace};
 use flow::DpPort;
 use netdev::Device;
 use netdev::dummy::DummyDevice;
+use netdev::linux::afxdp::AfxdpDevice;
 use netdev::linux::system::SystemDevice;
 use netdev::linux::tap::TapDevice;
 use std::io;
@@ -34,7 +35,7 @@ pub fn datapath_types(dummy: Dummy) -> Vec<&'static str> {
 
 /// Types of interface that ports may ask for.
 pub fn interface_types(dummy: Dummy) -> Vec<&'static str> {
-    let mut types = vec!["internal", "patch", "system", "tap"];
+    let mut types = vec!["afxdp", "afxdp-nonpmd", "internal", "patch", "system", "tap"];
     if dummy != Dummy::Off {
         types.extend(["dummy", "dummy-internal", "dummy-pmd"]);
         types.sort_unstable();
@@ -74,6 +75,8 @@ pub fn open_device(name: &str, kind: &str, backer: &str, dummy: Dummy) -> io::Re
         "internal" => Ok(Arc::new(TapDevice::create(name, "internal")?)),
         "tap" => Ok(Arc::new(TapDevice::create(name, "tap")?)),
         "system" => Ok(Arc::new(SystemDevice::find(name)?)),
+        "afxdp" => Ok(Arc::new(AfxdpDevice::find(name, "afxdp")?)),
+        "afxdp-nonpmd" => Ok(Arc::new(AfxdpDevice::find(name, "afxdp-nonpmd")?)),
         _ => Err(io::Error::from_raw_os_error(rustix::io::Errno::AFNOSUPPORT.raw_os_error())),
     }
 }
