@@ -10,6 +10,7 @@ mod dpif_netdev;
 mod links;
 mod mirrors;
 mod openflow;
+mod port_order;
 mod probe;
 mod reconcile;
 mod status;
