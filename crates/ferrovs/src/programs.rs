@@ -59,6 +59,12 @@ pub const PROGRAMS: &[Program] = &[
         main: tools::ovs_ofctl::main,
         linked: true,
     },
+    Program {
+        name: "ovs-testcontroller",
+        summary: "a simple OpenFlow controller for tests",
+        main: tools::ovs_testcontroller::main,
+        linked: true,
+    },
     Program { name: "ovs-vswitchd", summary: "the switch daemon", main: vswitchd::main, linked: true },
     Program { name: "ovsdb-server", summary: "the database server", main: ovsdb_server::main, linked: true },
 ];

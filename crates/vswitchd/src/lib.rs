@@ -4,6 +4,7 @@ pub mod app;
 mod backer;
 mod commands;
 pub mod config;
+mod dp_features;
 mod dpctl;
 mod dpif_netdev;
 mod links;
@@ -12,6 +13,7 @@ mod openflow;
 mod probe;
 mod reconcile;
 mod status;
+mod upcall_control;
 
 use app::{App, Dummy};
 use clock::Clock;

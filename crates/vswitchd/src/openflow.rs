@@ -21,10 +21,19 @@ const READ_ROOM: usize = 1 << 16;
 #[derive(Debug)]
 pub struct Endpoint {
     task: JoinHandle<()>,
+    /// Woken to end the connection and begin anew.
+    again: Rc<Notify>,
     /// What it serves, as the database or the bridge's name says it.
     pub target: String,
     /// What kind of connections it makes.
     pub kind: Kind,
+}
+
+impl Endpoint {
+    /// Ends the present connection to a controller, so that it is made anew. Listeners go on as they are.
+    pub fn reconnect(&self) {
+        self.again.notify_waiters();
+    }
 }
 
 impl Drop for Endpoint {
@@ -92,7 +101,7 @@ pub async fn listen(app: &Rc<App>, bridge: &str, remote: &Remote, kind: Kind) ->
             }
         }
     });
-    Ok(Endpoint { task, target: remote.to_string(), kind })
+    Ok(Endpoint { task, again: Rc::default(), target: remote.to_string(), kind })
 }
 
 /// How to keep an active connection.
@@ -108,7 +117,8 @@ pub struct Keep {
 pub fn connect(app: &Rc<App>, bridge: &str, remote: Remote, kind: Kind) -> Endpoint {
     let target = remote.to_string();
     vlog_info!(Module::Connmgr, "{bridge}: added primary controller \"{target}\"");
-    let (app, bridge) = (app.clone(), bridge.to_string());
+    let again = Rc::new(Notify::new());
+    let (app, bridge, stop) = (app.clone(), bridge.to_string(), again.clone());
     let task = tokio::task::spawn_local(async move {
         let mut reconnect = Reconnect::new();
         reconnect.set_backoff(Duration::from_secs(1), kind.keep.max_backoff);
@@ -116,13 +126,16 @@ pub fn connect(app: &Rc<App>, bridge: &str, remote: Remote, kind: Kind) -> Endpo
         loop {
             let now = app.clock.now();
             if reconnect.run(now) == Some(Action::Connect) {
-                attempt(&app, &bridge, &remote, kind, &mut reconnect).await;
+                tokio::select! {
+                    () = attempt(&app, &bridge, &remote, kind, &mut reconnect) => {}
+                    () = stop.notified() => reconnect.disconnected(app.clock.now()),
+                }
             }
             let wait = reconnect.next_deadline().map_or(Duration::from_secs(1), |d| d.since(app.clock.now()));
             tokio::time::sleep(wait).await;
         }
     });
-    Endpoint { task, target, kind }
+    Endpoint { task, again, target, kind }
 }
 
 async fn attempt(app: &Rc<App>, bridge: &str, remote: &Remote, kind: Kind, reconnect: &mut Reconnect) {

@@ -48,13 +48,19 @@ pub fn parse(s: &str, names: FlagNames, all: u32, what: &str) -> Result<(u32, u3
             Some(m) => number::take_u64(m).ok_or_else(|| unknown(s))?,
             None => (u64::MAX, rest),
         };
-        if !rest.is_empty() || (value | mask) & !u64::from(all) != 0 && (value & !u64::from(all) != 0 || mask != u64::MAX) {
+        if !rest.is_empty()
+            || (value | mask) & !u64::from(all) != 0 && (value & !u64::from(all) != 0 || mask != u64::MAX)
+        {
             return Err(unknown(s));
         }
         return Ok((value as u32, mask as u32));
     }
     // A list of alternatives is refused as a whole.
-    if s.starts_with(['+', '-']) { parse_signed(s, names, what) } else { parse_joined(s, names).ok_or_else(|| unknown(s)) }
+    if s.starts_with(['+', '-']) {
+        parse_signed(s, names, what)
+    } else {
+        parse_joined(s, names).ok_or_else(|| unknown(s))
+    }
 }
 
 fn find(name: &str, names: FlagNames) -> Option<u32> {

@@ -101,7 +101,10 @@ pub fn verify(actions: &[Action], place: Place) -> Result<(), (Error, String)> {
                 if a.written_field().is_some() && !ok {
                     return Err((
                         Error::BadActionBadArgument,
-                        format!("ct action doesn't support nested modification of {}", a.written_field().map_or("", Field::name)),
+                        format!(
+                            "ct action doesn't support nested modification of {}",
+                            a.written_field().map_or("", Field::name)
+                        ),
                     ));
                 }
                 if !ok {

@@ -213,6 +213,8 @@ fn number_or_field(s: &str, key: &str) -> Result<NumberOrField, String> {
 
 /// `clone(ACTIONS)`.
 pub fn parse_clone(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
+    // As the original: what carries the copy's actions carries the list, whatever came before.
+    p.usable = crate::protocol::Protocols::ANY;
     let inner = p.nested(s, Place::Clone)?;
     p.out.push(Action::Clone(inner.into()));
     Ok(())

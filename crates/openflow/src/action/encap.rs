@@ -76,7 +76,7 @@ pub fn parse_decap(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
             match k {
                 "ns" => ns = Some(number16(v, "ns")?),
                 "type" => ty = Some(number16(v, "type")?),
-                _ => return Err(format!("Invalid decap packet_type argument: {value}")),
+                _ => {}
             }
         }
         let ns = ns.ok_or("Missing packet_type attribute ns")?;

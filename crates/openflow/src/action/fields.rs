@@ -29,7 +29,7 @@ fn split_arrow(s: &str) -> Result<(&str, &str), String> {
 }
 
 /// A number of up to 128 bits.
-fn big_number(s: &str) -> Option<u128> {
+pub fn big_number(s: &str) -> Option<u128> {
     match s.strip_prefix("0x").or_else(|| s.strip_prefix("0X")) {
         Some(h) => u128::from_str_radix(h, 16).ok(),
         None => take_u64(s).and_then(|(n, rest)| rest.is_empty().then_some(u128::from(n))),
@@ -292,8 +292,7 @@ pub fn decode(cx: DecodeContext, raw: Raw, r: &mut Reader<'_>) -> Result<Option<
 fn decode_set_field(r: &mut Reader<'_>, refuse_mask: bool, form: SetFieldForm) -> Result<Action, Error> {
     let bad = Error::BadActionBadSetArgument;
     let entry = oxm::take_entry(r).map_err(|e| match e {
-        Error::BadMatchBadField => Error::BadActionBadSetType,
-        Error::BadMatchBadLen => Error::BadActionBadSetLen,
+        Error::BadMatchBadField => Error::BadActionBadSetLen,
         Error::BadMatchBadMask => Error::BadActionBadSetMask,
         e => e,
     })?;

@@ -171,7 +171,7 @@ pub const ROWS: &[Row] = &[
     nx(Raw::DecNwTtl, 18, V10, V10, 16),
     of(Raw::DecNwTtl, 24, V11, V15, 8),
     nxv(Raw::DecTtlIds, 21, V10, V15, 16),
-    ofv(Raw::SetField, 25, V12, V15, 16),
+    ofv(Raw::SetField, 25, V12, V15, 8),
     nx(Raw::RegLoad, 7, V10, V14, 24),
     nxv(Raw::RegLoad2, 33, V10, V14, 16),
     ofv(Raw::CopyField15, 28, V15, V15, 16),

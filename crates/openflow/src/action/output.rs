@@ -229,6 +229,13 @@ fn bundle(p: &mut Parser<'_, '_>, arg: &str, load: bool) -> Parsed {
     let (fields_text, basis_text, algorithm, member_type) = (next()?, next()?, next()?, next()?);
     let dst_text = if load { Some(next()?) } else { None };
     let first = next()?;
+    let (delimiter, first_port) = match first.split_once(':') {
+        Some((d, f)) => (d, f),
+        None => (first, ""),
+    };
+    if !["members", "slaves"].iter().any(|d| d.eq_ignore_ascii_case(delimiter)) {
+        return Err(format!("{arg}: missing member delimiter, expected `members', got `{delimiter}'"));
+    }
     let fields = HashFields::from_name(fields_text).ok_or_else(|| format!("{arg}: unknown fields `{fields_text}'"))?;
     let basis = flow::text::number::take_u64(basis_text).map_or(0, |n| n.0) as u16;
     let hrw = match algorithm {
@@ -238,13 +245,6 @@ fn bundle(p: &mut Parser<'_, '_>, arg: &str, load: bool) -> Parsed {
     };
     if !member_type.eq_ignore_ascii_case("ofport") {
         return Err(format!("{arg}: unknown member_type `{member_type}'"));
-    }
-    let (delimiter, first_port) = match first.split_once(':') {
-        Some((d, f)) => (d, f),
-        None => (first, ""),
-    };
-    if !["members", "slaves"].iter().any(|d| d.eq_ignore_ascii_case(delimiter)) {
-        return Err(format!("{arg}: missing member delimiter, expected `members', got `{delimiter}'"));
     }
     let mut members = Vec::new();
     for word in Some(first_port).filter(|w| !w.is_empty()).into_iter().chain(words) {
@@ -558,7 +558,8 @@ fn decode_bundle(r: &mut Reader<'_>, load: bool) -> Result<Action, Error> {
         r.skip(4)?;
         None
     };
-    if !is_zero(r.take(4)?) || n > 2048 || algorithm > 1 || member_type != 2 {
+    let pad = r.take(4)?;
+    if (!load && !is_zero(pad)) || n > 2048 || algorithm > 1 || member_type != 2 {
         return Err(bad);
     }
     let fields = fields.ok_or(bad)?;

@@ -118,8 +118,6 @@ fn keyword(name: &str) -> Option<Parse> {
     None
 }
 
-const NOT_WITH_DROP: &str = "\"drop\" must not be accompanied by any other action or instruction";
-
 /// Deepest nesting of actions in actions.
 pub const MAX_DEPTH: u8 = 64;
 
@@ -144,13 +142,7 @@ impl<'a, 'n> Parser<'a, 'n> {
         for (key, value) in split_key_values(s) {
             if key.eq_ignore_ascii_case("drop") {
                 dropped = true;
-                if n > 0 {
-                    return Err(NOT_WITH_DROP.to_string());
-                }
                 continue;
-            }
-            if dropped {
-                return Err(NOT_WITH_DROP.to_string());
             }
             n += 1;
             if let Some(parse) = keyword(key) {
@@ -161,6 +153,9 @@ impl<'a, 'n> Parser<'a, 'n> {
                     None => return Err(format!("unknown action {key}")),
                 }
             }
+        }
+        if dropped && n > 0 {
+            return Err("\"drop\" must not be accompanied by any other action or instruction".to_string());
         }
         Ok(())
     }

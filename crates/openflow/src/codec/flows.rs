@@ -132,6 +132,7 @@ fn context(v: Version, o: Options) -> DecodeContext {
 pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowMod> {
     let mut fm = FlowMod::default();
     if v == Version::V10 {
+        let exact = r.rest().first_chunk::<4>().is_some_and(|b| u32::from_be_bytes(*b) & 0x3f_ffff == 0);
         let m = take_match10(r)?;
         fm.new_cookie = r.u64()?;
         let command = r.u16()?;
@@ -141,9 +142,13 @@ pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowM
         fm.buffer_id = r.u32()?;
         fm.out_port = OfPort(u32::from(r.u16()?));
         let flags = r.u16()?;
+        if exact {
+            // OpenFlow 1.0 §3.4: a flow without wildcards goes before all others.
+            fm.priority = u16::MAX;
+        }
         fm.modify_cookie = fm.new_cookie != u64::MAX;
-        fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
         (fm.command, fm.table) = split_command(command, o)?;
+        fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
         fm.flags = flags_from(flags, v)?;
         fm.matching = MiniMatch::new(&m);
         check::check_for_version(&mut fm.actions, &m, fm.table, v)?;
@@ -160,13 +165,14 @@ pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowM
     fm.out_group = GroupId(r.u32()?);
     let (flags, importance) = (r.u16()?, r.u16()?);
     let m = take_match(r, Strictness::Strict)?;
-    fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
-    fm.command = FlowModCommand::from_wire(command).ok_or(Error::FlowModFailedBadCommand)?;
-    let deletes = matches!(fm.command, FlowModCommand::Delete | FlowModCommand::DeleteStrict);
+    let known = FlowModCommand::from_wire(command);
+    let deletes = matches!(known, Some(FlowModCommand::Delete | FlowModCommand::DeleteStrict));
     if fm.table == TableId::ALL && (v == Version::V11 || !deletes) {
         return Err(Error::FlowModFailedBadTableId);
     }
+    fm.command = known.ok_or(Error::FlowModFailedBadCommand)?;
     fm.out_port = OfPort::from_of11(out_port).ok_or(Error::BadActionBadOutPort)?;
+    fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
     fm.flags = flags_from(flags, v)?;
     fm.importance = if v >= Version::V14 { importance } else { 0 };
     if fm.command == FlowModCommand::Add {
@@ -212,8 +218,8 @@ pub fn take_nx_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<Fl
     let mut cookie = (0, 0);
     let m = take_nxm(r, len, Strictness::Strict, Some(&mut cookie))?;
     (fm.cookie, fm.cookie_mask) = cookie;
-    fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
     (fm.command, fm.table) = split_command(command, o)?;
+    fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
     fm.flags = flags_from(flags, Version::V10)?;
     if fm.command == FlowModCommand::Add && fm.cookie_mask != 0 {
         return Err(Error::NxBadRequestNxmInvalid);
@@ -543,18 +549,24 @@ fn take_flow(r: &mut Reader<'_>, v: Version, nicira: bool, o: Options) -> Result
         (fs.cookie, fs.packets, fs.bytes) = (e.u64()?, e.u64()?, e.u64()?);
     } else if nicira {
         let match_len = usize::from(e.u16()?);
+        if len < 48 + round8(match_len) {
+            return Err(Error::BadRequestBadLen);
+        }
         (fs.idle_age, fs.hard_age) = (age(e.u16()?), age(e.u16()?));
         (fs.cookie, fs.packets, fs.bytes) = (e.u64()?, e.u64()?, e.u64()?);
         fs.matching = MiniMatch::new(&take_nxm(e, match_len, Strictness::Strict, None)?);
     } else {
         let (flags, importance) = (e.u16()?, e.u16()?);
-        fs.flags = if v >= Version::V13 { flags_from(flags, v)? } else { 0 };
+        fs.flags = if v >= Version::V13 { flags } else { 0 };
         fs.importance = if v >= Version::V14 { importance } else { 0 };
         e.skip(2)?;
         (fs.cookie, fs.packets, fs.bytes) = (e.u64()?, e.u64()?, e.u64()?);
         fs.matching = MiniMatch::new(&take_match(e, Strictness::Strict)?);
     }
     fs.actions = take_flow_actions(e, start, len, v, o)?;
+    if v != Version::V10 {
+        fs.flags = flags_from(fs.flags, v)?;
+    }
     Ok(fs)
 }
 
@@ -567,7 +579,7 @@ fn take_flow_actions(
     o: Options,
 ) -> Result<Vec<crate::Action>> {
     let left = (len + e.len()).checked_sub(start).ok_or(Error::BadRequestBadLen)?;
-    let bad = if v == Version::V10 { Error::BadActionBadLen } else { Error::BadInstructionBadLen };
+    let bad = if v == Version::V10 { Error::BadRequestBadLen } else { Error::BadInstructionBadLen };
     instruction::decode_flow(context(v, o), e.take(left).map_err(|_| bad)?)
 }
 

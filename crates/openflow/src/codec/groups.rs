@@ -74,11 +74,13 @@ fn take_buckets11(r: &mut Reader<'_>, v: Version) -> Result<Vec<Bucket>> {
         let mut e = r.sub(len)?;
         e.skip(2)?;
         let weight = e.u16()?;
-        let watch_port = OfPort::from_of11(e.u32()?).ok_or(Error::GroupModFailedBadWatch)?;
+        let watch_port = OfPort::from_of11(e.u32()?);
         let watch_group = GroupId(e.u32()?);
         e.skip(4)?;
         let id = out.len() as u32;
-        out.push(Bucket { id, weight, watch_port, watch_group, actions: actions(e.rest(), v)? });
+        let actions = actions(e.rest(), v)?;
+        let watch_port = watch_port.ok_or(Error::GroupModFailedBadWatch)?;
+        out.push(Bucket { id, weight, watch_port, watch_group, actions });
     }
     Ok(out)
 }
@@ -166,7 +168,7 @@ fn take_props(r: &mut Reader<'_>, ty: GroupType, command: GroupCommand) -> Resul
                 out = take_selection(&mut p.reader())?;
             }
             Some((id, _)) if NTR.contains(&id) => return Err(Error::BadPropertyBadExpType),
-            Some(_) => return Err(Error::BadPropertyBadExperimenter),
+            Some(_) => return Err(Error::BadPropertyBadExpType),
             None => return Err(p.unknown()),
         }
     }

@@ -34,7 +34,11 @@ impl Message {
         if let (None, 2 | 3) = (Version::from_wire(version_byte), ty) {
             // Echoes are the same in versions to come.
             let data = r.rest().to_vec();
-            return Ok((Version::V15, xid, if ty == 2 { Message::EchoRequest(data) } else { Message::EchoReply(data) }));
+            return Ok((
+                Version::V15,
+                xid,
+                if ty == 2 { Message::EchoRequest(data) } else { Message::EchoReply(data) },
+            ));
         }
         let Some(v) = Version::from_wire(version_byte) else { return Err(of_unknown_version(data)) };
         let id = identify(v, data)?;

@@ -56,15 +56,8 @@ pub fn take_meter_mod(r: &mut Reader<'_>) -> Result<MeterMod> {
     let (flags, meter) = (r.u16()?, MeterId(r.u32()?));
     let mut m = MeterMod { command, meter: MeterConfig { meter, flags, bands: Vec::new() } };
     if command == MeterCommand::Delete {
-        if meter.0 == 0 {
-            return Err(Error::MeterModFailedInvalidMeter);
-        }
         m.meter.flags = 0;
         return Ok(m);
-    }
-    let real = meter.0 > 0 && meter.0 <= MeterId::MAX.0;
-    if !real && meter != MeterId::SLOWPATH && meter != MeterId::CONTROLLER {
-        return Err(Error::MeterModFailedInvalidMeter);
     }
     if flags & MF_KBPS != 0 && flags & MF_PKTPS != 0 {
         return Err(Error::MeterModFailedBadFlags);

@@ -535,10 +535,15 @@ pub fn put_block(out: &mut Vec<u8>, m: &Match, version: Version) {
 pub fn take_block(r: &mut Reader<'_>, strictness: Strictness) -> Result<Match, Error> {
     let mut head = Reader::with_error(r.rest(), Error::BadMatchBadLen);
     let (ty, len) = (head.u16()?, usize::from(head.u16()?));
+    // What a packet-in says of a packet: the length is looked at first.
+    let misfit = len < 4 || round8(len) > r.len();
+    if strictness == Strictness::Loose && misfit {
+        return Err(Error::BadMatchBadLen);
+    }
     if ty != 1 {
         return Err(Error::BadMatchBadType);
     }
-    if len < 4 || round8(len) > r.len() {
+    if misfit {
         return Err(Error::BadMatchBadLen);
     }
     let block = r.take(round8(len))?;

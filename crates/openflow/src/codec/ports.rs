@@ -47,6 +47,12 @@ pub fn features_speed(features: u32) -> u32 {
 
 /// Reads a port structure.
 pub fn take_port(r: &mut Reader<'_>, v: Version) -> Result<PortDesc> {
+    if v >= Version::V14 {
+        let len = r.rest().get(4..6).map_or(0, |b| usize::from(u16::from_be_bytes([b[0], b[1]])));
+        if len < 40 || len > r.len() {
+            return Err(Error::BadRequestBadLen);
+        }
+    }
     let mut p = PortDesc { port: port_of(v, r)?, ..PortDesc::default() };
     if v >= Version::V14 {
         return take_port14(r, p);
@@ -88,7 +94,8 @@ fn take_port14(r: &mut Reader<'_>, mut p: PortDesc) -> Result<PortDesc> {
         if prop.ty == 0 {
             let mut e = prop.reader();
             e.skip(4)?;
-            [p.curr, p.advertised, p.supported, p.peer] = [e.u32()?, e.u32()?, e.u32()?, e.u32()?].map(|n| n & FEATURES);
+            [p.curr, p.advertised, p.supported, p.peer] =
+                [e.u32()?, e.u32()?, e.u32()?, e.u32()?].map(|n| n & FEATURES);
             (p.curr_speed, p.max_speed) = (e.u32()?, e.u32()?);
         }
     }
@@ -205,8 +212,8 @@ pub fn take_port_mod(r: &mut Reader<'_>, v: Version) -> Result<PortMod> {
         }
     }
     let allowed = if v == Version::V10 { 0x7f } else { PC_PORT_DOWN | PC_NO_RECV | PC_NO_FWD | PC_NO_PACKET_IN };
-    m.config &= allowed;
     m.mask &= allowed;
+    m.config &= m.mask;
     Ok(m)
 }
 
@@ -529,7 +536,8 @@ pub fn take_queue_config(r: &mut Reader<'_>, v: Version) -> Result<QueueConfigRe
         let mut used = 8;
         let mut q = QueueDesc { port, queue, min_rate: None, max_rate: None };
         if v >= Version::V12 {
-            q.port = port_of(v, r)?;
+            // The queues of a reply are those of its port, whatever each says.
+            port_of(v, r)?;
             used = 16;
         }
         let len = usize::from(r.u16()?);

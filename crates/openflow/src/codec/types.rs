@@ -271,12 +271,13 @@ pub fn identify_start(version: Version, data: &[u8]) -> Result<Identity, crate::
     let mut id = Identity { family: Family::Standard, number: ty, reply: false, flags: 0, body: 8, row: None };
     let missing;
     if ty == 4 {
-        id.family = match r.u32()? {
+        let vendor = r.u32()?;
+        id.number = r.u32()?;
+        id.family = match vendor {
             NX_VENDOR => Family::Nicira,
             ONF_VENDOR => Family::Onf,
             _ => return Err(Error::BadRequestBadVendor),
         };
-        id.number = r.u32()?;
         id.body = 16;
         missing = Error::BadRequestBadSubtype;
     } else if ty == request || ty == reply {

@@ -16,7 +16,7 @@ pub(super) fn put(out: &mut String, m: &Message, v: Version, _verbosity: u32, st
             put_unknown_in_hello(out, data);
         }
         Message::FeaturesReply(x) => put_features(out, x, v),
-        Message::GetConfigReply(c) | Message::SetConfig(c) => put_config(out, *c),
+        Message::GetConfigReply(c) | Message::SetConfig(c) => put_config(out, *c, v),
         Message::RoleRequest(r) | Message::RoleReply(r) => put_role(out, r),
         Message::RoleStatus(s) => {
             let _ = write!(out, " role={}", role_name(s.role));
@@ -51,9 +51,7 @@ pub(super) fn put(out: &mut String, m: &Message, v: Version, _verbosity: u32, st
             match n {
                 0 => out.push_str("openflow10"),
                 2 => out.push_str("nxm"),
-                n => {
-                    let _ = write!(out, "{n}");
-                }
+                _ => out.push_str("(unknown)"),
             }
         }
         Message::FlowModTableId(on) => out.push_str(if *on { " enable" } else { " disable" }),
@@ -134,7 +132,8 @@ pub(super) fn put_bundle_add(out: &mut String, data: &[u8], style: &Style<'_>) -
     if claimed != inner.len() {
         return false;
     }
-    let known = inner.len() >= 8 && crate::codec::types::name_of(inner).is_some();
+    let version = inner.first().and_then(|b| crate::Version::from_wire(*b));
+    let known = version.is_some_and(|v| crate::codec::types::identify(v, inner).is_ok());
     if !known || inner.first() != data.first() || inner.get(4..8) != data.get(4..8) {
         return false;
     }
@@ -209,9 +208,11 @@ fn put_features(out: &mut String, x: &Features, v: Version) {
     out.push_str(&known.join(" "));
     out.push('\n');
     if v == Version::V10 {
-        out.push_str("actions: ");
-        super::tables::put_action_names(out, u64::from(x.actions), v);
-        out.push('\n');
+        if x.actions & 0xfff != 0 {
+            out.push_str("actions: ");
+            super::tables::put_action_names(out, u64::from(x.actions), v);
+            out.push('\n');
+        }
     }
     super::ports::put_sorted(out, &x.ports);
 }
@@ -221,9 +222,9 @@ fn frags_name(flags: u16) -> &'static str {
     ["normal", "drop", "reassemble", "nx-match"][usize::from(flags & 3)]
 }
 
-fn put_config(out: &mut String, c: SwitchConfig) {
+fn put_config(out: &mut String, c: SwitchConfig, v: Version) {
     let _ = write!(out, " frags={}", frags_name(c.flags));
-    if c.flags & 4 != 0 {
+    if c.flags & 4 != 0 && v < Version::V13 {
         out.push_str(" invalid_ttl_to_controller");
     }
     let _ = write!(out, " miss_send_len={}", c.miss_send_len);
@@ -285,9 +286,14 @@ pub fn format_async(out: &mut String, x: &AsyncConfig, v: Version) {
 
 fn put_bundle_flags(out: &mut String, flags: u16) {
     out.push_str(" flags=");
-    let list: Vec<&str> = [(1, "atomic"), (2, "ordered")].iter().filter(|f| flags & f.0 != 0).map(|f| f.1).collect();
-    if list.is_empty() {
-        out.push('0');
+    let mut list: Vec<String> = Vec::new();
+    for (bit, name) in [(1, "atomic"), (2, "ordered")] {
+        if flags & bit != 0 {
+            list.push(name.to_string());
+        }
+    }
+    if flags & !3 != 0 || flags == 0 {
+        list.push(if flags == 0 { "0".to_string() } else { format!("{:#x}", flags & !3) });
     }
     out.push_str(&list.join(" "));
 }

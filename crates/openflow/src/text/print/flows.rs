@@ -23,9 +23,7 @@ pub(super) fn put(out: &mut String, m: &Message, v: Version, verbosity: u32, sty
             }
         }
         Message::AggregateReply(a) => {
-            put_count(out, " packet_count=", a.packets);
-            put_count(out, " byte_count=", a.bytes);
-            let _ = write!(out, " flow_count={}", a.flows);
+            let _ = write!(out, " packet_count={} byte_count={} flow_count={}", a.packets, a.bytes, a.flows);
         }
         Message::FlowMonitorRequest(list) => {
             for q in list {
@@ -40,15 +38,6 @@ pub(super) fn put(out: &mut String, m: &Message, v: Version, verbosity: u32, sty
         Message::PacketIn(p) | Message::Resume(p) => put_packet_in(out, style, p, verbosity),
         Message::PacketOut(p) => put_packet_out(out, style, p, verbosity),
         _ => {}
-    }
-}
-
-fn put_count(out: &mut String, name: &str, n: u64) {
-    out.push_str(name);
-    if n == u64::MAX {
-        out.push_str("unknown");
-    } else {
-        put_dec(out, n);
     }
 }
 
@@ -108,10 +97,6 @@ pub fn format_flow_mod(out: &mut String, style: &Style<'_>, fm: &FlowMod) {
         out.push_str("out_port:");
         put_port(out, style, fm.out_port);
         out.push(' ');
-    }
-    let deletes = matches!(fm.command, FlowModCommand::Delete | FlowModCommand::DeleteStrict);
-    if fm.out_group != GroupId::ANY && deletes {
-        let _ = write!(out, "out_group:{} ", fm.out_group.0);
     }
     put_flags(out, fm.flags);
     out.push_str("actions=");
@@ -335,8 +320,11 @@ fn put_packet_in(out: &mut String, style: &Style<'_>, p: &PacketIn, verbosity: u
     } else {
         let _ = write!(out, " buffer=0x{:08x}", p.buffer_id);
     }
-    if p.total_len as usize != p.packet.len() && p.buffer_id == u32::MAX {
+    let data_len = p.packet.len() as u32;
+    if p.buffer_id == u32::MAX && p.total_len != data_len {
         out.push_str(" (***total_len != data_len***)");
+    } else if p.buffer_id != u32::MAX && p.total_len < data_len {
+        out.push_str(" (***total_len < data_len***)");
     }
     out.push('\n');
     if !p.userdata.is_empty() {

@@ -94,7 +94,7 @@ fn put_name(out: &mut String, data: &[u8], cut: bool) {
     let xid = data.get(4..8).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
     let ty = data.get(1).copied().unwrap_or(0xff);
     let version = Version::from_wire(byte);
-    if ty == 0 || (version.is_none() && ty < 4) {
+    if byte != 0 && (ty == 0 || (version.is_none() && ty < 4)) {
         // Types that have the same number in all versions.
         out.push_str(["OFPT_HELLO", "OFPT_ERROR", "OFPT_ECHO_REQUEST", "OFPT_ECHO_REPLY"][usize::from(ty)]);
         put_version(out, byte);
@@ -246,13 +246,13 @@ fn put_quoted_request(out: &mut String, data: &[u8], verbosity: u32, style: &Sty
     put_message(out, data, verbosity, style);
 }
 
+/// Text in the form of a C string: octal for what is not printable.
 fn put_ascii(out: &mut String, data: &[u8]) {
     for b in data {
         match b {
-            0 => break,
-            0x20..0x7f => out.push(*b as char),
+            0x20..0x7f if *b != b'\\' => out.push(*b as char),
             _ => {
-                let _ = write!(out, "\\x{b:02x}");
+                let _ = write!(out, "\\{b:03o}");
             }
         }
     }
@@ -261,12 +261,14 @@ fn put_ascii(out: &mut String, data: &[u8]) {
 /// Appends seconds with as many decimals as needed, at least three: `5.250`.
 pub fn put_duration(out: &mut String, sec: u32, nsec: u32) {
     let _ = write!(out, "{sec}");
-    // Three decimals always; the rest where the span is that exact.
+    // Three decimals where that is exact, else as many as it takes.
+    if nsec == 0 {
+        return;
+    }
     if nsec.is_multiple_of(1_000_000) {
         let _ = write!(out, ".{:03}", nsec / 1_000_000);
-    } else if nsec.is_multiple_of(1_000) {
-        let _ = write!(out, ".{:06}", nsec / 1_000);
     } else {
         let _ = write!(out, ".{nsec:09}");
+        out.truncate(out.trim_end_matches('0').len());
     }
 }
