@@ -104,6 +104,8 @@ pub struct App {
     pub state: RefCell<State>,
     /// Somebody asked the daemon to end; true: and to take its interfaces with it.
     pub exit: RefCell<Option<bool>>,
+    /// Woken when a connection to a controller came or went.
+    pub controllers_changed: Notify,
     /// Woken when `exit` is set.
     pub exit_asked: Notify,
     /// From the datapaths' threads to the control thread.
@@ -124,6 +126,7 @@ impl App {
             topology,
             state: RefCell::default(),
             exit: RefCell::default(),
+            controllers_changed: Notify::new(),
             exit_asked: Notify::new(),
             notices,
         })

@@ -299,18 +299,23 @@ pub struct Facts {
 }
 
 /// Reads a device's state; a patch port is always up.
-pub async fn device_facts(device: Option<Arc<dyn Device>>) -> Facts {
+async fn device_facts(device: Option<Arc<dyn Device>>) -> Facts {
+    match device {
+        Some(device) => elsewhere(move || ask_device(Some(device.as_ref()))).await.unwrap_or_default(),
+        None => ask_device(None),
+    }
+}
+
+/// The same where waiting is no harm.
+pub fn ask_device(device: Option<&dyn Device>) -> Facts {
     let Some(device) = device else {
         let link = netdev::LinkState { up: true, carrier: true, ..Default::default() };
         return Facts { link, ..Facts::default() };
     };
-    let read = elsewhere(move || {
-        let mut link = device.state().unwrap_or_default();
-        // What is switched off has no link.
-        link.carrier &= link.up;
-        Facts { link, speed: device.speed() }
-    });
-    read.await.unwrap_or_default()
+    let mut link = device.state().unwrap_or_default();
+    // What is switched off has no link.
+    link.carrier &= link.up;
+    Facts { link, speed: device.speed() }
 }
 
 /// The OpenFlow port of an interface; `config` are the bits that a controller set before.
