@@ -5,6 +5,7 @@ mod backer;
 mod commands;
 pub mod config;
 mod dpctl;
+mod dpctl_files;
 mod dpif_netdev;
 mod links;
 mod openflow;
