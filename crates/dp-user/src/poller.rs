@@ -162,7 +162,7 @@ const WAKER: u64 = u64::MAX;
 /// Batches taken from one port before the others and the commands get their turn.
 const BATCHES_PER_TURN: usize = 8;
 /// For each microsecond of work on misses, a port waits this many where other ports have packets.
-const REST: u32 = 9;
+const REST: u32 = 24;
 /// Rounds without packets after which a thread that may not sleep lets others run.
 const SPINS: u32 = 4096;
 
