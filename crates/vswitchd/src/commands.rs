@@ -83,6 +83,7 @@ pub fn commands(program: &str, app: &Rc<App>) -> Commands {
     });
     crate::dpctl::add(&mut c, app);
     crate::upcall_control::add(&mut c, app);
+    crate::dpctl_files::add(&mut c, app);
     crate::dpif_netdev::add(&mut c, app);
     crate::probe::add(&mut c, app);
     add(&mut c, app, "time/warp", "[large_msecs] msecs", 1, 2, warp);

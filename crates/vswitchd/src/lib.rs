@@ -6,6 +6,7 @@ mod commands;
 pub mod config;
 mod dp_features;
 mod dpctl;
+mod dpctl_files;
 mod dpif_netdev;
 mod links;
 mod mirrors;
