@@ -15,7 +15,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Which row a crate is in. A crate depends only on crates of smaller rows (ARCHITECTURE.md has the picture).
 ROWS = {
     "clock": 0, "wire": 0, "snapshot": 0, "netlink": 0, "ovsdb-data": 0,
-    "flow": 1, "protocols": 1, "session": 1, "ovsdb": 1,
+    "flow": 1, "protocols": 1, "session": 1, "ovsdb": 1, "idl-build": 1,
     "classifier": 2, "openflow": 2, "conntrack": 2, "datapath": 2,
     "translate": 3, "io": 3,
     "idl": 4, "netdev": 4,

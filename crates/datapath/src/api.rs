@@ -8,6 +8,7 @@ use flow::{DpPort, FlowKey, FlowMask};
 
 use crate::action::{DpAction, UserCookie};
 use crate::flow::{FlowDump, FlowStats, Ufid};
+use crate::meter::{MeterConfig, MeterFeatures, MeterStats};
 
 /// A port of a datapath.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct PortInfo {
     pub name: String,
     /// Type, as in the database: `system`, `internal`, `tap`, `dummy`, …
     pub kind: String,
+    /// What listings tell of its queues.
+    pub config: Vec<(String, String)>,
 }
 
 /// Counters of a datapath.
@@ -82,6 +85,7 @@ pub struct Features {
     pub lb_output: bool,
     pub add_mpls: bool,
     pub psample: bool,
+    pub ct_zero_snat: bool,
 }
 
 impl Features {
@@ -115,6 +119,7 @@ impl Features {
             lb_output: true,
             add_mpls: true,
             psample: false,
+            ct_zero_snat: true,
         }
     }
 }
@@ -128,6 +133,8 @@ pub enum DpError {
     NoSuchFlow,
     /// No such port.
     NoSuchPort,
+    /// No such meter.
+    NoSuchMeter,
     /// The flow, or the port's number or name, exists.
     Exists,
     /// The flow table is full.
@@ -142,7 +149,7 @@ impl fmt::Display for DpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DpError::Io(e) => write!(f, "{e}"),
-            DpError::NoSuchFlow => f.write_str("No such file or directory"),
+            DpError::NoSuchFlow | DpError::NoSuchMeter => f.write_str("No such file or directory"),
             DpError::NoSuchPort | DpError::Gone => f.write_str("No such device"),
             DpError::Exists => f.write_str("File exists"),
             DpError::Full => f.write_str("File too large"),
@@ -281,4 +288,23 @@ pub trait Datapath: Send + Sync {
     fn set_upcall_handler(&self, handler: Option<Arc<dyn UpcallHandler>>);
     /// Limits the number of flows.
     fn set_flow_limit(&self, limit: usize);
+    /// What meters it can have.
+    fn meter_features(&self) -> MeterFeatures {
+        MeterFeatures::default()
+    }
+    /// Makes a meter, or replaces one; its counters start anew.
+    fn meter_set(&self, id: u32, config: &MeterConfig) -> Result<(), DpError> {
+        let _ = (id, config);
+        Err(DpError::Unsupported("meters"))
+    }
+    /// Counters of a meter.
+    fn meter_get(&self, id: u32) -> Result<MeterStats, DpError> {
+        let _ = id;
+        Err(DpError::NoSuchMeter)
+    }
+    /// Removes a meter; gives its last counters. Flows that use it let everything pass from then on.
+    fn meter_del(&self, id: u32) -> Result<MeterStats, DpError> {
+        let _ = id;
+        Err(DpError::NoSuchMeter)
+    }
 }

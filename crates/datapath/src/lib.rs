@@ -7,6 +7,7 @@ mod attrs;
 pub mod flow;
 pub mod flow_text;
 pub mod key_text;
+pub mod meter;
 
 pub use action::{DpAction, DropReason, Set, SetAttr, SlowReason, UserCookie};
 pub use api::{
@@ -14,3 +15,4 @@ pub use api::{
     UpcallHandler, UpcallKind,
 };
 pub use flow::{FlowCounters, FlowDump, FlowStats, Ufid};
+pub use meter::{MeterBand, MeterConfig, MeterFeatures, MeterStats};

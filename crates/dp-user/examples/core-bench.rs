@@ -53,6 +53,7 @@ fn flow_line(bridge: &Bridge, line: &str) -> Result<(), String> {
         importance: 0,
         timeouts: Arc::new(Timeouts::default()),
         created: Instant::ZERO,
+        born: 1,
         modified: Instant::ZERO,
         stats: Arc::new(Counters::default()),
         hidden: false,
@@ -125,13 +126,13 @@ fn main() -> Result<(), String> {
     // Once through the capture, so that flows are set up.
     let mut warm = 0;
     while warm < 2 * count + 1000 {
-        warm += core.poll(DpPort(1));
+        warm += core.poll();
     }
     let start = worked();
     let mut done = 0u64;
     while worked() - start < Duration::from_secs_f64(seconds) {
         for _ in 0..64 {
-            done += core.poll(DpPort(1)) as u64;
+            done += core.poll() as u64;
         }
     }
     let elapsed = (worked() - start).as_secs_f64();

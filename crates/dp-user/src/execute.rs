@@ -1,10 +1,15 @@
 //! Runs a list of actions on a packet.
 
 use crate::header;
+use crate::lookup::Lookup;
+use crate::member::add;
 use crate::poller::Poller;
-use datapath::{DpAction, Upcall, UpcallKind};
+use datapath::action::{HashAlg, NshHeader};
+use datapath::{DpAction, DropReason, Upcall, UpcallKind};
+use flow::packet_type::PacketType;
 use flow::{FlowKey, Metadata};
-use wire::{PacketBuf, edit};
+use io::coverage::Counter;
+use wire::{PacketBuf, edit, nsh};
 
 /// How deep packets may recirculate and samples and clones may nest, together.
 const MAX_DEPTH: u32 = 16;
@@ -22,6 +27,7 @@ impl Poller {
     /// Runs actions; the packet is gone afterwards.
     pub(crate) fn actions(&mut self, actions: &[DpAction], mut packet: PacketBuf, key: &mut FlowKey, depth: u32) {
         if depth > MAX_DEPTH {
+            Counter::DropRecirculation.hit();
             return self.pool.give(packet);
         }
         let mut cut = None;
@@ -82,18 +88,15 @@ impl Poller {
                     again.key.set_recirc_id(*id);
                     let copy = if last { std::mem::take(&mut packet) } else { packet.clone() };
                     let mut new_key = flow::extract(copy.bytes(), &again);
-                    self.process(copy, &mut new_key, depth + 1);
+                    add(&self.me.counters.recirculated, 1);
+                    let hash = Lookup::hash(&new_key);
+                    self.process(copy, &mut new_key, hash, depth + 1);
                     if last {
                         return;
                     }
                 }
-                DpAction::Hash { basis, .. } => {
-                    let l4 = [44, 45, 46, 47, 48, 57].map(|w| key.word(w));
-                    let hash = l4.iter().fold(u64::from(*basis), |h, w| flow::mini::mix(h, *w));
-                    let hash = flow::mini::finish_hash(flow::mini::mix(hash, key.nw_proto().into())) as u32;
-                    // 0 stands for "no hash".
-                    key.set_dp_hash(hash.max(1));
-                }
+                // 0 stands for "no hash".
+                DpAction::Hash { alg, basis } => key.set_dp_hash(hash(key, *alg, *basis).max(1)),
                 DpAction::Clone(inner) => self.actions(inner, packet.clone(), &mut key.clone(), depth + 1),
                 DpAction::Sample { probability, actions } => {
                     if self.random() <= *probability {
@@ -110,16 +113,32 @@ impl Poller {
                     key.set_ct_mark(0);
                     key.set_ct_label(0);
                 }
-                // A datapath without meters lets everything pass.
-                DpAction::Meter(_) => {}
+                DpAction::Meter(id) => {
+                    if !self.shared.meters.admit(*id, packet.len() as u64, self.batch_now) {
+                        Counter::DropMeter.hit();
+                        break;
+                    }
+                }
+                DpAction::PushNsh(h) => {
+                    nsh::push(&mut packet, &nsh_fields(h, key));
+                    key.set_packet_type_raw(PacketType::NSH.0);
+                    self.refresh(&packet, key);
+                }
+                DpAction::PopNsh => {
+                    let inside = if key.packet_type() == PacketType::NSH { nsh::pop(&mut packet) } else { None };
+                    let Some(ty) = inside.and_then(type_inside) else {
+                        Counter::DropNshDecap.hit();
+                        break;
+                    };
+                    key.set_packet_type_raw(ty.0);
+                    self.refresh(&packet, key);
+                }
+                DpAction::Drop(reason) => {
+                    count_drop(*reason);
+                    break;
+                }
                 // What this datapath cannot do must not pass as if it had been done.
-                DpAction::Ct(_)
-                | DpAction::TunnelPush(_)
-                | DpAction::TunnelPop(_)
-                | DpAction::PushNsh(_)
-                | DpAction::PopNsh
-                | DpAction::LbOutput(_)
-                | DpAction::Drop(_) => break,
+                DpAction::Ct(_) | DpAction::TunnelPush(_) | DpAction::TunnelPop(_) | DpAction::LbOutput(_) => break,
             }
         }
         self.pool.give(packet);
@@ -139,6 +158,61 @@ impl Poller {
             self.actions(&answer.actions, packet, &mut key.clone(), depth + 1);
         }
     }
+}
+
+/// Hash of the addresses and ports; the symmetric one is the same for both directions of a connection.
+fn hash(key: &FlowKey, alg: HashAlg, basis: u32) -> u32 {
+    let words: [u64; 4] = match alg {
+        HashAlg::L4 => [key.word(44), key.word(45) ^ key.word(47), key.word(46) ^ key.word(48), key.word(57)],
+        HashAlg::SymL4 => {
+            let both = |w: u64| (w >> 32) ^ (w & u64::from(u32::MAX));
+            let ports = u64::from(key.tp_src() ^ key.tp_dst());
+            [both(key.word(44)), key.word(45) ^ key.word(47), key.word(46) ^ key.word(48), ports]
+        }
+    };
+    let start = flow::mini::mix(basis.into(), key.nw_proto().into());
+    flow::mini::finish_hash(words.iter().fold(start, |h, w| flow::mini::mix(h, *w))) as u32
+}
+
+/// The header to push: what it goes in front of decides what it says comes next.
+fn nsh_fields<'a>(h: &'a NshHeader, key: &FlowKey) -> nsh::Fields<'a> {
+    let next = match key.packet_type() {
+        PacketType::ETHERNET => 3,
+        PacketType::IPV4 => 1,
+        PacketType::IPV6 => 2,
+        PacketType::NSH => 4,
+        _ => h.np,
+    };
+    nsh::Fields { flags: h.flags, ttl: h.ttl, mdtype: h.mdtype, next, spi: h.spi, si: h.si, metadata: &h.metadata }
+}
+
+/// RFC 8300 §2.2: IPv4, IPv6, Ethernet, NSH.
+fn type_inside(next: u8) -> Option<PacketType> {
+    match next {
+        1 => Some(PacketType::IPV4),
+        2 => Some(PacketType::IPV6),
+        3 => Some(PacketType::ETHERNET),
+        4 => Some(PacketType::NSH),
+        _ => None,
+    }
+}
+
+fn count_drop(reason: DropReason) {
+    match reason {
+        DropReason::Ok => Counter::DropPipeline,
+        DropReason::BridgeNotFound => Counter::DropBridgeNotFound,
+        DropReason::RecursionTooDeep => Counter::DropRecursion,
+        DropReason::TooManyResubmits => Counter::DropResubmits,
+        DropReason::StackTooDeep => Counter::DropStack,
+        DropReason::TooManyMplsLabels => Counter::DropMplsLabels,
+        DropReason::UnsupportedPacketType => Counter::DropPacketType,
+        DropReason::CongestionDrop => Counter::DropCongestion,
+        DropReason::ForwardingDisabled => Counter::DropForwarding,
+        DropReason::NoRecirculationContext | DropReason::RecirculationConflict | DropReason::InvalidTunnelMetadata => {
+            return;
+        }
+    }
+    .hit();
 }
 
 fn truncate(packet: &mut PacketBuf, len: usize) {

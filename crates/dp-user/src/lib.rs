@@ -1,69 +1,95 @@
 //! The userspace datapath: polling threads, caches and execution of actions.
 //!
-//! One polling thread owns the packet side of every port. It sleeps in epoll until a device has packets or somebody sends
-//! it a command, takes packets in batches, finds each one's flow in tables of its own ([`lookup`]), asks the switch inline
-//! where there is no flow, and sends what the actions produce in batches.
+//! One polling thread owns the packet side of every port that can be waited for: it sleeps in epoll until a device has
+//! packets or somebody sends it a command. Devices that have to be polled get threads of their own, one on each core that the
+//! user allows ([`threads`]); each receives from some of the queues and sends by every port. A thread takes packets in
+//! batches, finds each one's flow in tables of its own ([`lookup`]), asks the switch inline where there is no flow, and sends
+//! what the actions produce in batches.
 //!
-//! The flow [`table`] is shared: other threads put, delete and dump flows without the polling thread's help, and the
-//! polling thread's own tables follow it. Ports come and go through a channel.
+//! Each thread has a flow [`table`] that all may use: other threads put, delete and dump flows without the polling thread's
+//! help, and its own tables follow. Ports come and go through a channel.
 
+mod batch;
+mod compact;
 mod core;
+pub mod cycles;
 mod execute;
 mod header;
 mod lookup;
+mod member;
+mod meters;
 mod poller;
 mod port;
+pub mod rxq;
+pub mod settings;
+mod show;
+mod signature;
+mod slots;
 mod table;
+mod threads;
 
 pub use crate::core::Core;
+pub use member::{Place, ThreadStats};
+pub use threads::Topology;
 
 use clock::Clock;
 use datapath::{
-    Datapath, DpError, DpStats, Execute, Features, FlowDump, FlowPut, FlowStats, PortInfo, PortStats, Ufid,
-    UpcallHandler,
+    Datapath, DpError, DpStats, Execute, Features, FlowDump, FlowPut, FlowStats, MeterConfig, MeterFeatures,
+    MeterStats, PortInfo, PortStats, Ufid, UpcallHandler,
 };
 use flow::DpPort;
+use member::{Member, lock};
+use meters::Meters;
 use netdev::Device;
-use poller::{Command, Poller, Waker};
+use poller::Command;
 use port::PortEntry;
 use snapshot::Published;
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread::JoinHandle;
-use table::FlowTable;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use threads::Control;
 
-/// What the polling thread and everybody else share.
+/// What the polling threads and everybody else share.
 pub(crate) struct Shared {
-    pub table: FlowTable,
     pub ports: Published<BTreeMap<DpPort, PortEntry>>,
     pub handler: Published<Option<Arc<dyn UpcallHandler>>>,
-    pub stats: Counters,
     pub flow_limit: AtomicUsize,
+    pub meters: Meters,
+    /// One of so many flows goes into the cache; 0: none.
+    pub emc_inverse: AtomicU32,
+    pub smc: AtomicBool,
+    /// Queues are to be shared out anew from time to time.
+    pub auto_balance: AtomicBool,
     pub clock: Clock,
 }
 
-/// Counters of the whole datapath.
-#[derive(Default)]
-pub(crate) struct Counters {
-    pub hit: AtomicU64,
-    pub cache_hit: AtomicU64,
-    pub missed: AtomicU64,
-    pub lost: AtomicU64,
+impl Shared {
+    fn new(handler: Option<Arc<dyn UpcallHandler>>, clock: Clock) -> Shared {
+        Shared {
+            ports: Published::default(),
+            handler: Published::new(handler),
+            flow_limit: AtomicUsize::new(usize::MAX),
+            meters: Meters::default(),
+            emc_inverse: AtomicU32::new(settings::Settings::default().emc_inverse),
+            smc: AtomicBool::new(false),
+            auto_balance: AtomicBool::new(false),
+            clock,
+        }
+    }
 }
 
-/// A userspace datapath. Its thread ends when it is dropped.
+/// A userspace datapath. Its threads end when it is dropped.
 pub struct Userspace {
     name: String,
     kind: &'static str,
     shared: Arc<Shared>,
-    /// Serializes changes of the ports.
-    ports: Mutex<()>,
-    commands: Sender<Command>,
-    waker: Arc<Waker>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    /// The thread for devices that can be waited for.
+    main: Arc<Member>,
+    /// The threads that poll, by core.
+    pinned: Published<BTreeMap<u32, Arc<Member>>>,
+    /// Serializes changes of ports and threads. Flow operations never take it.
+    control: Mutex<Control>,
 }
 
 impl Userspace {
@@ -72,45 +98,29 @@ impl Userspace {
     /// # Errors
     /// If the system gives no thread or descriptor.
     pub fn start(name: &str, kind: &'static str, clock: Clock) -> io::Result<Arc<Userspace>> {
-        let shared = Arc::new(Shared {
-            table: FlowTable::default(),
-            ports: Published::default(),
-            handler: Published::new(None),
-            stats: Counters::default(),
-            flow_limit: AtomicUsize::new(usize::MAX),
-            clock,
-        });
-        let (commands, inbox) = channel();
-        let poller = Poller::new(shared.clone(), inbox)?;
-        let waker = poller.waker();
-        let thread = std::thread::Builder::new().name("pmd-c00/id:1".into()).spawn(move || poller.run())?;
+        let shared = Arc::new(Shared::new(None, clock));
+        let main = threads::spawn(&shared, None)?;
         Ok(Arc::new(Userspace {
             name: name.into(),
             kind,
             shared,
-            ports: Mutex::new(()),
-            commands,
-            waker,
-            thread: Mutex::new(Some(thread)),
+            main,
+            pinned: Published::default(),
+            control: Mutex::new(Control::default()),
         }))
     }
 
-    fn lock_ports(&self) -> MutexGuard<'_, ()> {
-        self.ports.lock().unwrap_or_else(|e| e.into_inner())
-    }
-
-    fn command(&self, command: Command) {
-        // The poller lives as long as `self`.
-        let _ = self.commands.send(command);
-        self.waker.wake();
+    /// All polling threads, the one that waits first.
+    pub(crate) fn members(&self) -> Vec<Arc<Member>> {
+        let pinned = self.pinned.load();
+        std::iter::once(&self.main).chain(pinned.values()).cloned().collect()
     }
 
     /// Opens a device's packet side and makes it a port, with the number asked for if it is free. May block in the kernel.
     pub fn port_add(&self, device: Arc<dyn Device>, request: Option<DpPort>) -> Result<DpPort, DpError> {
-        let queue = device.open()?;
-        let _guard = self.lock_ports();
+        let mut control = lock(&self.control);
         let mut ports = (*self.shared.ports.snapshot()).clone();
-        if ports.values().any(|p| p.name == device.name()) {
+        if ports.values().any(|p| *p.name == *device.name()) {
             return Err(DpError::Exists);
         }
         let preferred = request.or_else(|| self.number_from_name(device.name()));
@@ -118,11 +128,15 @@ impl Userspace {
             Some(p) => p,
             None => (1..u32::MAX).map(DpPort).find(|p| !ports.contains_key(p)).ok_or(DpError::Full)?,
         };
-        let entry = PortEntry { name: device.name().into(), kind: device.kind(), stats: Arc::default() };
-        let stats = entry.stats.clone();
+        let entry = PortEntry::new(device.name(), device.kind(), device.is_polled(), device.queue_config());
+        self.attach(&mut control, port, &entry, &device)?;
         ports.insert(port, entry);
         self.shared.ports.publish(Arc::new(ports));
-        self.command(Command::Add { port, queue, stats });
+        let polled = device.is_polled();
+        control.devices.insert(port, device);
+        if polled {
+            self.reassign(&mut control)?;
+        }
         Ok(port)
     }
 
@@ -137,28 +151,32 @@ impl Userspace {
         number.parse::<u32>().ok().map(|n| base + n).filter(|n| (1..u32::MAX).contains(n)).map(DpPort)
     }
 
-    /// Takes a port away and waits until the polling thread has let go of its device.
+    /// Takes a port away and waits until the polling threads have let go of its device.
     pub fn port_del(&self, port: DpPort) -> Result<(), DpError> {
-        let _guard = self.lock_ports();
+        let mut control = lock(&self.control);
         let mut ports = (*self.shared.ports.snapshot()).clone();
         ports.remove(&port).ok_or(DpError::NoSuchPort)?;
         self.shared.ports.publish(Arc::new(ports));
-        let (done, wait) = channel();
-        self.command(Command::Remove { port, done });
-        let _ = wait.recv();
-        Ok(())
+        for member in self.members() {
+            member.ask(|done| Command::Remove { port, done });
+            lock(&member.queues).retain(|q| q.port != port);
+        }
+        let device = control.devices.remove(&port);
+        control.affinity.remove(&port);
+        control.at.retain(|(p, _), _| *p != port);
+        if device.is_some_and(|d| d.is_polled()) { self.reassign(&mut control) } else { Ok(()) }
     }
 
     /// Waits until every packet that was waiting at the time of the call, and all that follows from it, has been handled.
     pub fn settle(&self) {
-        let (done, wait) = channel();
-        self.command(Command::Settle { done });
-        let _ = wait.recv();
+        for member in self.members() {
+            member.ask(|done| Command::Settle { done });
+        }
     }
 
     /// Lets the polling thread look for packets of devices that it cannot wait for.
     pub fn waker(&self) -> Arc<dyn Fn() + Send + Sync> {
-        let waker = self.waker.clone();
+        let waker = self.main.waker.clone();
         Arc::new(move || waker.wake())
     }
 
@@ -169,11 +187,7 @@ impl Userspace {
 
 impl Drop for Userspace {
     fn drop(&mut self) {
-        self.command(Command::Stop);
-        let thread = self.thread.lock().unwrap_or_else(|e| e.into_inner()).take();
-        if let Some(t) = thread {
-            let _ = t.join();
-        }
+        self.members().iter().for_each(|m| m.stop());
     }
 }
 
@@ -187,17 +201,18 @@ impl Datapath for Userspace {
     }
 
     fn stats(&self) -> DpStats {
-        let read = |c: &AtomicU64| c.load(Ordering::Relaxed);
-        let s = &self.shared.stats;
-        DpStats {
-            hit: read(&s.hit) + read(&s.cache_hit),
-            missed: read(&s.missed),
-            lost: read(&s.lost),
-            flows: self.shared.table.len() as u64,
-            emc_hit: read(&s.cache_hit),
-            mask_hits: 0,
-            masks: self.shared.table.masks() as u64,
+        let mut all = DpStats::default();
+        for member in self.members() {
+            let s = member.stats();
+            all.hit += s.emc_hit + s.smc_hit + s.mega_hit;
+            all.missed += s.upcalls;
+            all.lost += s.lost;
+            all.emc_hit += s.emc_hit;
+            all.mask_hits += s.searched;
+            all.flows += member.table.len() as u64;
+            all.masks += member.table.masks() as u64;
         }
+        all
     }
 
     fn features(&self) -> Features {
@@ -205,34 +220,58 @@ impl Datapath for Userspace {
     }
 
     fn ports(&self) -> Vec<PortInfo> {
-        let info =
-            |(port, p): (&DpPort, &PortEntry)| PortInfo { port: *port, name: p.name.clone(), kind: p.kind.to_string() };
+        let info = |(port, p): (&DpPort, &PortEntry)| PortInfo {
+            port: *port,
+            name: p.name.to_string(),
+            kind: p.kind.to_string(),
+            config: p.config.to_vec(),
+        };
         self.shared.ports.load().iter().map(info).collect()
     }
 
     fn port_stats(&self, port: DpPort) -> Option<PortStats> {
-        self.shared.ports.load().get(&port).map(|p| p.stats.read())
+        self.shared.ports.load().get(&port).map(PortEntry::read)
     }
 
+    /// A new flow goes to every thread, since any of them may receive its packets; of one that a thread made by itself, only
+    /// that thread's changes.
     fn flow_put(&self, put: FlowPut) -> Result<FlowStats, DpError> {
         let limit = self.shared.flow_limit.load(Ordering::Relaxed);
-        self.shared.table.put(put, limit).map(|(_, stats)| stats)
+        let members = self.members();
+        let modified = |m: &Arc<Member>| {
+            let change = FlowPut { create: false, ..put.clone() };
+            m.table.put(change, limit)
+        };
+        if put.modify {
+            let ufid = put.ufid.unwrap_or_else(|| Ufid::of(&put.key, &put.mask));
+            let having: Vec<&Arc<Member>> = members.iter().filter(|m| m.table.has(ufid)).collect();
+            if !having.is_empty() {
+                return sum(having.into_iter().map(modified));
+            }
+        }
+        // A thread that never receives from the flow's port needs no copy of it.
+        let polled = self.shared.ports.load().get(&DpPort(put.key.in_port_raw())).is_some_and(|p| p.polled);
+        let wanted = |m: &&Arc<Member>| (polled && members.len() > 1) == m.place.is_some();
+        sum(members.iter().filter(wanted).map(|m| m.table.put(put.clone(), limit)))
     }
 
     fn flow_del(&self, ufid: Ufid) -> Result<FlowStats, DpError> {
-        self.shared.table.remove(ufid)
+        let found: Vec<FlowStats> = self.members().iter().filter_map(|m| m.table.remove(ufid).ok()).collect();
+        if found.is_empty() { Err(DpError::NoSuchFlow) } else { sum(found.into_iter().map(Ok)) }
     }
 
     fn flow_get(&self, ufid: Ufid) -> Result<FlowDump, DpError> {
-        self.shared.table.get(ufid)
+        let found: Vec<FlowDump> = self.members().iter().filter_map(|m| m.table.get(ufid).ok()).collect();
+        let stats = sum(found.iter().map(|f| Ok(f.stats)))?;
+        found.into_iter().next().map(|f| FlowDump { stats, ..f }).ok_or(DpError::NoSuchFlow)
     }
 
     fn flow_dump(&self) -> Vec<FlowDump> {
-        self.shared.table.dump()
+        self.members().iter().flat_map(|m| m.table.dump()).collect()
     }
 
     fn flow_flush(&self) -> Result<(), DpError> {
-        self.shared.table.clear();
+        self.members().iter().for_each(|m| m.table.clear());
         Ok(())
     }
 
@@ -240,7 +279,7 @@ impl Datapath for Userspace {
         if e.probe {
             return Ok(());
         }
-        self.command(Command::Execute {
+        self.main.send(Command::Execute {
             packet: e.packet.to_vec(),
             key: Box::new(*e.key),
             actions: e.actions.to_vec(),
@@ -256,6 +295,35 @@ impl Datapath for Userspace {
     fn set_flow_limit(&self, limit: usize) {
         self.shared.flow_limit.store(limit, Ordering::Relaxed);
     }
+
+    fn meter_features(&self) -> MeterFeatures {
+        MeterFeatures::USERSPACE
+    }
+
+    fn meter_set(&self, id: u32, config: &MeterConfig) -> Result<(), DpError> {
+        self.shared.meters.set(id, config, self.shared.clock.now())
+    }
+
+    fn meter_get(&self, id: u32) -> Result<MeterStats, DpError> {
+        self.shared.meters.get(id)
+    }
+
+    fn meter_del(&self, id: u32) -> Result<MeterStats, DpError> {
+        self.shared.meters.remove(id)
+    }
+}
+
+/// Counters of one flow in several tables together; the first failure where there is one.
+fn sum(all: impl Iterator<Item = Result<FlowStats, DpError>>) -> Result<FlowStats, DpError> {
+    let mut total = FlowStats::default();
+    for one in all {
+        let one = one?;
+        total.packets += one.packets;
+        total.bytes += one.bytes;
+        total.used = total.used.max(one.used);
+        total.tcp_flags |= one.tcp_flags;
+    }
+    Ok(total)
 }
 
 #[cfg(test)]

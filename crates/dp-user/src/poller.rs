@@ -1,154 +1,165 @@
-//! The polling thread.
+//! The polling thread: waits for packets or looks for them, and obeys what other threads ask.
 
 use crate::Shared;
-use crate::lookup::{Found, Lookup, Simple};
+use crate::compact::Compact;
+use crate::cycles;
+use crate::lookup::Lookup;
+use crate::member::{History, INTERVAL_SECONDS, Member, add};
 use crate::port::PortCounters;
-use crate::table::{Change, Megaflow};
+use crate::slots::{Slot, Slots};
+use crate::table::Change;
 use clock::Instant;
-use datapath::{DpAction, FlowPut, InstallFlow, Ufid, Upcall, UpcallKind};
+use datapath::DpAction;
 use flow::{DpPort, FlowKey};
 use io::vlog::{Level, Module};
 use io::vlog_rl;
-use netdev::{Pool, Queue};
+use netdev::{BATCH, Pool, Queue};
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::fd::{BorrowedFd, OwnedFd};
-use std::collections::BTreeMap;
 use std::io as stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
+use std::time::Duration;
 use wire::PacketBuf;
 
-/// What other threads ask of the polling thread.
+/// What other threads ask of a polling thread.
 pub(crate) enum Command {
-    Add { port: DpPort, queue: Box<dyn Queue>, stats: Arc<PortCounters> },
-    Remove { port: DpPort, done: Sender<()> },
-    Execute { packet: Vec<u8>, key: Box<FlowKey>, actions: Vec<DpAction> },
-    Settle { done: Sender<()> },
+    /// A port to send to.
+    Add {
+        port: DpPort,
+        queue: Box<dyn Queue>,
+        stats: Arc<PortCounters>,
+        /// Packets come from it, too.
+        receive: bool,
+    },
+    /// Lets go of a port; gives back nothing, but says when it is done.
+    Remove {
+        port: DpPort,
+        done: Sender<()>,
+    },
+    /// Receives from a queue from now on.
+    Give(Rx),
+    /// Stops receiving from a queue and hands it over.
+    Take {
+        port: DpPort,
+        queue: u32,
+        to: Sender<Option<Rx>>,
+    },
+    Execute {
+        packet: Vec<u8>,
+        key: Box<FlowKey>,
+        actions: Vec<DpAction>,
+    },
+    Settle {
+        done: Sender<()>,
+    },
     Stop,
 }
 
-/// Wakes the polling thread from epoll.
-pub(crate) struct Waker(OwnedFd);
+/// A queue that a thread polls.
+pub(crate) struct Rx {
+    pub port: DpPort,
+    pub id: u32,
+    pub queue: Source,
+    pub work: Arc<History>,
+    /// Until when its misses have had their share of the thread's time.
+    pub resting: Instant,
+}
+
+/// Where packets come from.
+pub(crate) enum Source {
+    /// The queue that the port is sent to with, too.
+    Slot,
+    Own(Box<dyn Queue>),
+}
+
+/// Wakes a polling thread.
+pub(crate) struct Waker {
+    fd: OwnedFd,
+    asked: AtomicBool,
+}
 
 impl Waker {
+    pub fn new() -> stdio::Result<Waker> {
+        let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Waker { fd, asked: AtomicBool::new(false) })
+    }
+
     pub fn wake(&self) {
+        self.asked.store(true, Ordering::Release);
         // A full counter wakes as well.
-        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
-    }
-}
-
-struct Slot {
-    queue: Box<dyn Queue>,
-    stats: Arc<PortCounters>,
-    /// Packets to send at the end of the batch.
-    pending: Vec<PacketBuf>,
-}
-
-/// Ports by number: small numbers at once, others by search.
-#[derive(Default)]
-struct Slots {
-    near: Vec<Option<Box<Slot>>>,
-    far: BTreeMap<DpPort, Box<Slot>>,
-}
-
-/// Port numbers below this have a place of their own.
-const NEAR: u32 = 4096;
-
-impl Slots {
-    #[inline]
-    fn get_mut(&mut self, port: &DpPort) -> Option<&mut Slot> {
-        if port.0 < NEAR {
-            return self.near.get_mut(port.0 as usize)?.as_deref_mut();
-        }
-        self.far.get_mut(port).map(|b| &mut **b)
+        let _ = rustix::io::write(&self.fd, &1u64.to_ne_bytes());
     }
 
-    fn get(&self, port: &DpPort) -> Option<&Slot> {
-        if port.0 < NEAR {
-            return self.near.get(port.0 as usize)?.as_deref();
-        }
-        self.far.get(port).map(|b| &**b)
-    }
-
-    fn insert(&mut self, port: DpPort, slot: Slot) {
-        if port.0 < NEAR {
-            let at = port.0 as usize;
-            if self.near.len() <= at {
-                self.near.resize_with(at + 1, || None);
-            }
-            self.near[at] = Some(Box::new(slot));
-        } else {
-            self.far.insert(port, Box::new(slot));
-        }
-    }
-
-    fn remove(&mut self, port: &DpPort) -> Option<Slot> {
-        if port.0 < NEAR {
-            return self.near.get_mut(port.0 as usize)?.take().map(|b| *b);
-        }
-        self.far.remove(port).map(|b| *b)
-    }
-
-    fn iter(&self) -> impl Iterator<Item = (DpPort, &Slot)> {
-        let near = self.near.iter().enumerate().filter_map(|(i, s)| Some((DpPort(i as u32), s.as_deref()?)));
-        near.chain(self.far.iter().map(|(p, s)| (*p, &**s)))
+    /// Whether there was a call since the last time.
+    fn heard(&self) -> bool {
+        self.asked.load(Ordering::Relaxed) && self.asked.swap(false, Ordering::Acquire)
     }
 }
 
 pub(crate) struct Poller {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) me: Arc<Member>,
     pub(crate) pool: Pool,
     inbox: Receiver<Command>,
-    waker: Arc<Waker>,
     epoll: OwnedFd,
-    slots: Slots,
+    pub(crate) slots: Slots,
+    pub(crate) rxs: Vec<Rx>,
     pub(crate) lookup: Lookup,
-    /// Keys of the batch in hand; only the words that extraction writes are cleared between packets.
-    /// Between batches all words but the headers and the input port are zero.
-    keys: Vec<FlowKey>,
-    /// Hash and flow of each packet of the batch in hand.
-    found: Vec<(u64, Option<u32>)>,
+    pub(crate) scratch: Option<Box<Scratch>>,
     /// Packets of the batch in hand; empty between batches.
     received: Vec<PacketBuf>,
     /// When the batch in hand came.
-    batch_now: Instant,
+    pub(crate) batch_now: Instant,
     /// Ports with packets in `pending`.
-    dirty: Vec<DpPort>,
+    pub(crate) dirty: Vec<DpPort>,
     random: u32,
 }
 
-/// Words of a key that extraction fills from a packet's bytes.
-const HEADER_WORDS: std::ops::Range<usize> = 39..58;
+/// Room for what is known of the packets of a batch.
+pub(crate) struct Scratch {
+    pub keys: [Compact; BATCH],
+    pub hashes: [u64; BATCH],
+    /// Number of each packet's flow, plus 1; 0: not known.
+    pub flows: [u32; BATCH],
+    /// Packets to be handled one by one after the others, with their short keys where they are plain.
+    pub others: Vec<(PacketBuf, Option<(Compact, u64)>)>,
+}
+
 /// `epoll` data of the waker; port numbers are smaller.
 const WAKER: u64 = u64::MAX;
 /// Batches taken from one port before the others and the commands get their turn.
 const BATCHES_PER_TURN: usize = 8;
+/// For each microsecond of work on misses, a port waits this many where other ports have packets.
+const REST: u32 = 9;
+/// Rounds without packets after which a thread that may not sleep lets others run.
+const SPINS: u32 = 4096;
 
 impl Poller {
-    pub fn new(shared: Arc<Shared>, inbox: Receiver<Command>) -> stdio::Result<Poller> {
-        let waker = Waker(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+    pub fn new(shared: Arc<Shared>, me: Arc<Member>, inbox: Receiver<Command>) -> stdio::Result<Poller> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        epoll::add(&epoll, &waker.0, epoll::EventData::new_u64(WAKER), epoll::EventFlags::IN)?;
+        epoll::add(&epoll, &me.waker.fd, epoll::EventData::new_u64(WAKER), epoll::EventFlags::IN)?;
         Ok(Poller {
             shared,
+            me,
             pool: Pool::default(),
             inbox,
-            waker: Arc::new(waker),
             epoll,
             slots: Slots::default(),
+            rxs: vec![],
             lookup: Lookup::new(),
-            keys: vec![FlowKey::ZERO; netdev::BATCH],
-            found: Vec::with_capacity(netdev::BATCH),
-            received: Vec::with_capacity(netdev::BATCH),
+            scratch: Some(Box::new(Scratch {
+                keys: [Compact::default(); BATCH],
+                hashes: [0; BATCH],
+                flows: [0; BATCH],
+                others: Vec::with_capacity(BATCH),
+            })),
+            received: Vec::with_capacity(BATCH),
             batch_now: Instant::ZERO,
             dirty: vec![],
             random: 0x9e37_79b9,
         })
-    }
-
-    pub fn waker(&self) -> Arc<Waker> {
-        self.waker.clone()
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -163,31 +174,131 @@ impl Poller {
         self.random
     }
 
-    /// Runs until told to stop.
+    /// Waits for packets and commands until told to stop. For devices that can be waited for.
     pub fn run(mut self) {
         let mut events = [const { std::mem::MaybeUninit::uninit() }; 64];
+        let mut ready: Vec<u64> = vec![];
         loop {
-            let ready: Vec<u64> = match epoll::wait(&self.epoll, &mut events[..], None::<&Timespec>) {
-                Ok((ready, _)) => ready.iter().map(|e| e.data.u64()).collect(),
+            match epoll::wait(&self.epoll, &mut events[..], None::<&Timespec>) {
+                Ok((list, _)) => {
+                    ready.clear();
+                    ready.extend(list.iter().map(|e| e.data.u64()));
+                }
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(e) => {
                     vlog_rl!((1, 1), Module::DpifNetdev, Level::Err, "epoll failed: {e}");
                     return;
                 }
-            };
-            for data in ready {
-                if data == WAKER {
-                    let mut counter = [0; 8];
-                    let _ = rustix::io::read(&self.waker.0, &mut counter);
-                    if !self.commands() {
-                        return;
-                    }
-                    self.poll_others();
-                } else {
-                    self.poll_port(DpPort(data as u32));
+            }
+            if ready.contains(&WAKER) {
+                let mut counter = [0; 8];
+                let _ = rustix::io::read(&self.me.waker.fd, &mut counter);
+                self.me.waker.heard();
+                if !self.commands() {
+                    return;
                 }
+                self.poll_others();
+            }
+            self.poll_ready(&ready);
+        }
+    }
+
+    /// Takes packets from the ports that have some. Ports whose misses have had their share of the time wait until no other
+    /// has any.
+    fn poll_ready(&mut self, ready: &[u64]) {
+        let now = self.now();
+        let (mut any, mut waits) = (false, None);
+        for &data in ready.iter().filter(|d| **d != WAKER) {
+            let Some(at) = self.rxs.iter().position(|r| u64::from(r.port.0) == data) else { continue };
+            if self.rxs[at].resting > now {
+                waits = Some(at);
+            } else {
+                any = true;
+                self.poll_turn(at);
             }
         }
+        if let (false, Some(at)) = (any, waits) {
+            self.poll_rx(at);
+        }
+    }
+
+    /// Looks for packets without ever waiting, on its own core. For devices that have to be polled.
+    pub fn run_pinned(mut self) {
+        if let Some(place) = self.me.place {
+            let mut set = rustix::thread::CpuSet::new();
+            if (place.core as usize) < rustix::thread::CpuSet::MAX_CPU {
+                set.set(place.core as usize);
+                // A core that this machine does not have (tests make them up) cannot be had.
+                let _ = rustix::thread::sched_setaffinity(None, &set);
+            }
+        }
+        let (mut idle, mut sleep) = (0u32, Duration::ZERO);
+        let mut turn = std::time::Instant::now();
+        let mut last = cycles::now();
+        loop {
+            if self.me.waker.heard() {
+                if !self.commands() {
+                    return;
+                }
+                last = cycles::now();
+            }
+            let mut packets = 0;
+            for at in 0..self.rxs.len() {
+                let n = self.poll_rx(at);
+                if n > 0 {
+                    packets += n;
+                    let now = cycles::now();
+                    self.rxs[at].work.add(now.saturating_sub(last));
+                    self.count_round(now.saturating_sub(last), true);
+                    last = now;
+                }
+            }
+            add(&self.me.counters.iterations, 1);
+            if packets > 0 {
+                add(&self.me.counters.busy_iterations, 1);
+                (idle, sleep) = (0, Duration::ZERO);
+            } else {
+                idle = idle.saturating_add(1);
+                let now = cycles::now();
+                self.count_round(now.saturating_sub(last), false);
+                last = now;
+                last = last.max(self.rest(&mut sleep, idle));
+            }
+            if idle % 64 == 0 && turn.elapsed().as_secs() >= INTERVAL_SECONDS {
+                turn = std::time::Instant::now();
+                self.me.work.turn();
+                self.me.busy.turn();
+                self.rxs.iter().for_each(|r| r.work.turn());
+            }
+        }
+    }
+
+    fn count_round(&self, cycles: u64, busy: bool) {
+        self.me.work.add(cycles);
+        if busy {
+            self.me.busy.add(cycles);
+        }
+        add(if busy { &self.me.counters.busy_cycles } else { &self.me.counters.idle_cycles }, cycles);
+    }
+
+    /// After a round without packets: sleeps where that is allowed, longer each time. Gives the cycle count afterwards.
+    fn rest(&self, sleep: &mut Duration, idle: u32) -> u64 {
+        let most = self.me.max_sleep.load(Ordering::Relaxed);
+        if most > 0 {
+            *sleep = (*sleep + Duration::from_micros(1)).min(Duration::from_micros(most));
+            let began = std::time::Instant::now();
+            std::thread::sleep(*sleep);
+            add(&self.me.counters.sleeps, 1);
+            add(&self.me.counters.slept_us, began.elapsed().as_micros() as u64);
+        } else if idle > SPINS {
+            std::thread::yield_now();
+        } else {
+            std::hint::spin_loop();
+        }
+        if self.rxs.is_empty() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        cycles::now()
     }
 
     /// Obeys what waits in the channel; false: stop.
@@ -195,10 +306,15 @@ impl Poller {
         while let Ok(command) = self.inbox.try_recv() {
             match command {
                 Command::Stop => return false,
-                Command::Add { port, queue, stats } => self.add(port, queue, stats),
+                Command::Add { port, queue, stats, receive } => self.add(port, queue, stats, receive),
                 Command::Remove { port, done } => {
                     self.remove(port);
                     let _ = done.send(());
+                }
+                Command::Give(rx) => self.rxs.push(rx),
+                Command::Take { port, queue, to } => {
+                    let at = self.rxs.iter().position(|r| r.port == port && r.id == queue);
+                    let _ = to.send(at.map(|at| self.rxs.remove(at)));
                 }
                 Command::Execute { packet, mut key, actions } => {
                     self.take_changes();
@@ -216,21 +332,25 @@ impl Poller {
         true
     }
 
-    pub(crate) fn add(&mut self, port: DpPort, queue: Box<dyn Queue>, stats: Arc<PortCounters>) {
-        if let Some(fd) = queue.fd() {
-            // SAFETY: the descriptor belongs to `queue`, which stays open in `slots` until after `remove` has taken the
-            // descriptor out of the epoll set; it is borrowed for this call only.
-            let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-            let data = epoll::EventData::new_u64(port.0.into());
-            if let Err(e) = epoll::add(&self.epoll, fd, data, epoll::EventFlags::IN) {
-                vlog_rl!((5, 5), Module::DpifNetdev, Level::Err, "port {port}: cannot be polled ({e})");
+    pub(crate) fn add(&mut self, port: DpPort, queue: Box<dyn Queue>, stats: Arc<PortCounters>, receive: bool) {
+        if receive {
+            if let Some(fd) = queue.fd() {
+                // SAFETY: the descriptor belongs to `queue`, which stays open in `slots` until after `remove` has taken
+                // the descriptor out of the epoll set; it is borrowed for this call only.
+                let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+                let data = epoll::EventData::new_u64(port.0.into());
+                if let Err(e) = epoll::add(&self.epoll, fd, data, epoll::EventFlags::IN) {
+                    vlog_rl!((5, 5), Module::DpifNetdev, Level::Err, "port {port}: cannot be polled ({e})");
+                }
             }
+            self.rxs.push(Rx { port, id: 0, queue: Source::Slot, work: Arc::default(), resting: Instant::ZERO });
         }
         self.slots.insert(port, Slot { queue, stats, pending: vec![] });
     }
 
     fn remove(&mut self, port: DpPort) {
-        if let Some(slot) = self.slots.remove(&port)
+        self.rxs.retain(|r| r.port != port);
+        if let Some(slot) = self.slots.remove(port)
             && let Some(fd) = slot.queue.fd()
         {
             // SAFETY: as in `add`; `slot` holds the queue until the end of this block.
@@ -239,231 +359,99 @@ impl Poller {
         }
     }
 
-    /// Takes packets from the ports that epoll knows nothing of; whether there were any.
+    /// Takes packets from the queues that epoll knows nothing of; whether there were any.
     fn poll_others(&mut self) -> bool {
-        let ports: Vec<DpPort> = self.slots.iter().filter(|(_, s)| s.queue.fd().is_none()).map(|(p, _)| p).collect();
         let mut any = false;
-        for p in ports {
-            any |= self.poll_port(p);
+        for at in 0..self.rxs.len() {
+            let waits = match &self.rxs[at].queue {
+                Source::Own(_) => false,
+                Source::Slot => self.slots.get(self.rxs[at].port).is_some_and(|s| s.queue.fd().is_some()),
+            };
+            any |= !waits && self.poll_turn(at);
         }
         any
     }
 
-    /// Takes packets from a port; whether there were any.
-    fn poll_port(&mut self, port: DpPort) -> bool {
+    /// Takes packets from a queue, so many that others are not kept waiting; whether there were any.
+    fn poll_turn(&mut self, at: usize) -> bool {
         let mut any = false;
         for _ in 0..BATCHES_PER_TURN {
-            if self.poll_batch(port) == 0 {
+            if self.poll_rx(at) == 0 {
                 break;
             }
             any = true;
+            if self.rxs.get(at).is_none_or(|r| r.resting > self.batch_now) {
+                break;
+            }
         }
         any
     }
 
-    /// Takes one batch from a port and handles it; gives its length.
-    pub(crate) fn poll_batch(&mut self, port: DpPort) -> usize {
+    /// Takes one batch from a queue and handles it; gives its length.
+    pub(crate) fn poll_rx(&mut self, at: usize) -> usize {
         let mut packets = std::mem::take(&mut self.received);
-        let Some(slot) = self.slots.get_mut(&port) else { return 0 };
-        if let Err(e) = slot.queue.receive(&mut self.pool, &mut packets) {
-            if !is_gone(&e) {
-                vlog_rl!(
-                    (5, 5),
-                    Module::DpifNetdev,
-                    Level::Warn,
-                    "error receiving data from port {port}: {}",
-                    io::program::strerror(&e)
-                );
-            }
-            // The device is gone or broken; the switch removes the port when it notices. Until then, silence.
-            if let Some(fd) = slot.queue.fd() {
-                // SAFETY: as in `add`.
-                let _ = epoll::delete(&self.epoll, unsafe { BorrowedFd::borrow_raw(fd) });
-            }
+        let Some(rx) = self.rxs.get_mut(at) else { return 0 };
+        let port = rx.port;
+        let slot = self.slots.get_mut(port);
+        let queue = match (&mut rx.queue, slot) {
+            (Source::Own(queue), _) => queue,
+            (Source::Slot, Some(slot)) => &mut slot.queue,
+            (Source::Slot, None) => return 0,
+        };
+        let result = queue.receive(&mut self.pool, &mut packets);
+        let fd = queue.fd();
+        if let Err(e) = result {
+            self.broken(port, fd, &e);
         }
         let n = packets.len();
         if n > 0 {
             let bytes: u64 = packets.iter().map(|p| p.len() as u64).sum();
-            add(&slot.stats.rx_packets, n as u64);
-            add(&slot.stats.rx_bytes, bytes);
-            self.batch(port, &mut packets);
+            if let Some(slot) = self.slots.get(port) {
+                add(&slot.stats.rx_packets, n as u64);
+                add(&slot.stats.rx_bytes, bytes);
+            }
+            add(&self.me.counters.rx, n as u64);
+            let missing = self.batch(port, &mut packets);
+            if missing > 0 {
+                self.rest_port(at);
+            }
             self.flush();
         }
         self.received = packets;
         n
     }
 
+    /// A port whose packets made work for the switch lets others go first for a while.
+    fn rest_port(&mut self, at: usize) {
+        let now = self.now();
+        let spent = now.since(self.batch_now);
+        if let Some(rx) = self.rxs.get_mut(at) {
+            rx.resting = now + spent * REST;
+        }
+    }
+
+    /// The device is gone or broken; the switch removes the port when it notices. Until then, silence.
+    fn broken(&mut self, port: DpPort, fd: Option<i32>, e: &stdio::Error) {
+        if !is_gone(e) {
+            let why = io::program::strerror(e);
+            vlog_rl!((5, 5), Module::DpifNetdev, Level::Warn, "error receiving data from port {port}: {why}");
+        }
+        if let Some(fd) = fd {
+            // SAFETY: as in `add`.
+            let _ = epoll::delete(&self.epoll, unsafe { BorrowedFd::borrow_raw(fd) });
+        }
+    }
+
     /// Takes over what other threads changed in the flow table.
-    fn take_changes(&mut self) {
-        for change in self.shared.table.take_changes() {
+    pub(crate) fn take_changes(&mut self) {
+        for change in self.me.table.take_changes() {
             match change {
-                Change::Add(flow) => self.lookup.insert(&flow),
+                Change::Add(flow) => {
+                    self.lookup.insert(&flow);
+                }
                 Change::Modify(flow) => self.lookup.refresh(&flow),
                 Change::Remove(flow) => self.lookup.remove(&flow),
             }
-        }
-    }
-
-    /// Handles the packets that came in by a port, in order. Goes through the batch several times, so that what one step
-    /// asks the memory for is there when the next step wants it.
-    fn batch(&mut self, port: DpPort, packets: &mut Vec<PacketBuf>) {
-        self.take_changes();
-        self.batch_now = self.now();
-        let mut keys = std::mem::take(&mut self.keys);
-        if keys.len() < packets.len() {
-            keys.resize(packets.len(), FlowKey::ZERO);
-        }
-        self.found.clear();
-        for (packet, key) in packets.iter().zip(&mut keys) {
-            key.words_mut()[HEADER_WORDS].fill(0);
-            key.set_in_port_raw(port.0);
-            flow::extract_into(packet.bytes(), key, flow::key::MAX_VLANS);
-            let hash = Lookup::hash(key, true);
-            self.lookup.prefetch(hash);
-            self.found.push((hash, None));
-        }
-        for &(hash, _) in &self.found {
-            self.lookup.prefetch_entry(hash);
-        }
-        let (mut by_signature, mut by_mask) = (0, 0);
-        for ((hash, index), key) in self.found.iter_mut().zip(&keys) {
-            *index = self.lookup.find(key, *hash).map(|found| {
-                let (index, count) = match found {
-                    Found::Signature(index) => (index, &mut by_signature),
-                    Found::Mask(index) => (index, &mut by_mask),
-                };
-                *count += 1;
-                if let Some(entry) = self.lookup.entry(index) {
-                    crate::lookup::prefetch(&entry.flow.counters);
-                }
-                index
-            });
-        }
-        add(&self.shared.stats.cache_hit, by_signature);
-        add(&self.shared.stats.hit, by_mask);
-        let now = self.batch_now.as_millis();
-        for (i, packet) in packets.drain(..).enumerate() {
-            let Some(entry) = self.found[i].1.and_then(|index| self.lookup.entry(index)) else {
-                // A packet before this one may have made the flow.
-                self.process(packet, &mut keys[i], 0);
-                keys[i].words_mut().fill(0);
-                continue;
-            };
-            let key = &mut keys[i];
-            entry.flow.counters.add(1, packet.len() as u64, tcp_flags(key), now);
-            match entry.simple {
-                Simple::Output(to) => self.output(to, packet),
-                Simple::Drop => self.pool.give(packet),
-                Simple::No => {
-                    let actions = entry.actions.clone();
-                    self.actions(&actions, packet, key, 0);
-                    key.words_mut().fill(0);
-                }
-            }
-        }
-        self.keys = keys;
-    }
-
-    /// Finds the packet's flow, or asks the switch, and runs the actions.
-    pub(crate) fn process(&mut self, packet: PacketBuf, key: &mut FlowKey, depth: u32) {
-        let hash = Lookup::hash(key, false);
-        let index = match self.lookup.find(key, hash) {
-            Some(Found::Signature(index)) => {
-                add(&self.shared.stats.cache_hit, 1);
-                index
-            }
-            Some(Found::Mask(index)) => {
-                add(&self.shared.stats.hit, 1);
-                index
-            }
-            None => return self.miss(packet, key, depth),
-        };
-        let Some(entry) = self.lookup.entry(index) else { return };
-        entry.flow.counters.add(1, packet.len() as u64, tcp_flags(key), self.batch_now.as_millis());
-        let actions = entry.actions.clone();
-        self.actions(&actions, packet, key, depth);
-    }
-
-    fn miss(&mut self, mut packet: PacketBuf, key: &mut FlowKey, depth: u32) {
-        add(&self.shared.stats.missed, 1);
-        let Some(handler) = (**self.shared.handler.load()).clone() else {
-            add(&self.shared.stats.lost, 1);
-            return self.pool.give(packet);
-        };
-        if let Some(slot) = self.slots.get(&DpPort(key.in_port_raw())) {
-            add(&slot.stats.upcalls, 1);
-        }
-        // What controllers and protocols get to see is a packet as it would be on the wire.
-        if packet.gso.is_none() {
-            packet.complete_checksum();
-        }
-        let upcall = Upcall { key, packet: packet.bytes(), ufid: Ufid(0), kind: UpcallKind::Miss, now: self.now() };
-        let answer = handler.upcall(&upcall);
-        if let Some(InstallFlow { mut mask, actions }) = answer.install {
-            if self.lookup.is_mask_too_many(key.in_port_raw(), &mask) {
-                mask = Lookup::exact_mask(key);
-            }
-            let put = FlowPut {
-                ufid: None,
-                key: *key,
-                mask,
-                actions: actions.unwrap_or_else(|| answer.actions.clone()),
-                create: true,
-                modify: false,
-                zero_stats: false,
-            };
-            let limit = self.shared.flow_limit.load(Relaxed);
-            match self.shared.table.put(put, limit) {
-                Ok((flow, _)) => {
-                    handler.installed(flow.ufid, key, &mask, &flow.actions(), true);
-                    self.install(&flow);
-                }
-                Err(_) => handler.installed(Ufid::of(key, &mask), key, &mask, &Arc::from([]), false),
-            }
-        }
-        self.actions(&answer.actions, packet, key, depth);
-    }
-
-    /// A flow that this thread put into the table itself is good for the next packet.
-    fn install(&mut self, flow: &Arc<Megaflow>) {
-        self.lookup.insert(flow);
-    }
-
-    /// Queues a packet for a port; a port that is not there drops it.
-    pub(crate) fn output(&mut self, port: DpPort, packet: PacketBuf) {
-        match self.slots.get_mut(&port) {
-            Some(slot) => {
-                if slot.pending.is_empty() {
-                    self.dirty.push(port);
-                }
-                slot.pending.push(packet);
-                if slot.pending.len() >= netdev::BATCH {
-                    self.flush();
-                }
-            }
-            None => self.pool.give(packet),
-        }
-    }
-
-    /// Sends what is queued.
-    pub(crate) fn flush(&mut self) {
-        for port in std::mem::take(&mut self.dirty) {
-            let Some(slot) = self.slots.get_mut(&port) else { continue };
-            let offloads = slot.queue.offloads();
-            let mut ready = std::mem::take(&mut slot.pending);
-            if !offloads.segmentation && ready.iter().any(|p| p.gso.is_some()) {
-                ready = ready.into_iter().flat_map(wire::gso::segment).collect();
-            }
-            if !offloads.checksum {
-                ready.iter_mut().for_each(PacketBuf::complete_checksum);
-            }
-            let sent = slot.queue.send(&mut ready);
-            add(&slot.stats.tx_packets, sent.packets);
-            add(&slot.stats.tx_bytes, sent.bytes);
-            add(&slot.stats.tx_dropped, sent.dropped);
-            ready.drain(..).for_each(|p| self.pool.give(p));
-            // The list keeps its room for the next batch.
-            slot.pending = ready;
         }
     }
 }
@@ -473,14 +461,4 @@ fn is_gone(e: &stdio::Error) -> bool {
     use rustix::io::Errno;
     let gone = [Errno::NETDOWN, Errno::BADFD, Errno::NXIO, Errno::NODEV];
     e.raw_os_error().is_some_and(|n| gone.iter().any(|d| d.raw_os_error() == n))
-}
-
-/// TCP flags of a packet; other protocols use the place for something else.
-fn tcp_flags(key: &FlowKey) -> u16 {
-    if key.nw_proto() == wire::layers::ip_proto::TCP { key.tcp_flags() } else { 0 }
-}
-
-/// Counters have one writer, so no locked instruction is needed.
-fn add(counter: &AtomicU64, n: u64) {
-    counter.store(counter.load(Relaxed) + n, Relaxed);
 }

@@ -39,8 +39,9 @@ pub(crate) enum Change {
     Remove(Arc<Megaflow>),
 }
 
-#[derive(Default)]
 pub(crate) struct FlowTable {
+    /// Sets the names of this table's flows apart from those of other threads' tables; 0: the main thread's.
+    salt: u32,
     by_ufid: HashMap<Ufid, Arc<Megaflow>>,
     writer: Mutex<()>,
     changes: Mutex<Vec<Change>>,
@@ -54,8 +55,54 @@ fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl FlowTable {
+    /// An empty table. `salt`: 0 for the main thread's, otherwise a number of the thread's own.
+    pub fn new(salt: u32) -> FlowTable {
+        FlowTable {
+            salt,
+            by_ufid: HashMap::default(),
+            writer: Mutex::default(),
+            changes: Mutex::default(),
+            changed: AtomicBool::new(false),
+            masks: Mutex::default(),
+            n_masks: AtomicUsize::new(0),
+        }
+    }
+
+    /// The name of a flow that this table's own thread makes.
+    fn own_name(&self, key: &FlowKey, mask: &FlowMask) -> Ufid {
+        let name = Ufid::of(key, mask);
+        // An odd multiplier: different threads' flows get different names.
+        Ufid(name.0 ^ u128::from(self.salt).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
+    }
+
+    /// Adds a flow for the thread that owns the table, which takes it over by itself.
+    pub fn put_own(&self, put: FlowPut, limit: usize) -> Result<Arc<Megaflow>, DpError> {
+        let ufid = self.own_name(&put.key, &put.mask);
+        let _guard = lock(&self.writer);
+        if self.by_ufid.pin().contains_key(&ufid) {
+            return Err(DpError::Exists);
+        }
+        if self.len() >= limit {
+            return Err(DpError::Full);
+        }
+        Ok(self.add(ufid, put))
+    }
+
+    /// With the writer's lock held.
+    fn add(&self, ufid: Ufid, put: FlowPut) -> Arc<Megaflow> {
+        let mask = with_tag_presence(&put.key, put.mask);
+        let flow = Arc::new(new_flow(ufid, &put.key, &mask, put.actions));
+        self.by_ufid.pin().insert(ufid, flow.clone());
+        self.count_mask(&flow.mask, true);
+        flow
+    }
+
     pub fn len(&self) -> usize {
         self.by_ufid.len()
+    }
+
+    pub fn has(&self, ufid: Ufid) -> bool {
+        self.by_ufid.pin().contains_key(&ufid)
     }
 
     pub fn masks(&self) -> usize {
@@ -87,10 +134,9 @@ impl FlowTable {
         self.n_masks.store(masks.len(), Ordering::Relaxed);
     }
 
-    /// Adds or changes a flow; gives it and its counters before the change.
-    pub fn put(&self, put: FlowPut, limit: usize) -> Result<(Arc<Megaflow>, FlowStats), DpError> {
+    /// Adds or changes a flow; gives its counters before the change.
+    pub fn put(&self, put: FlowPut, limit: usize) -> Result<FlowStats, DpError> {
         let ufid = put.ufid.unwrap_or_else(|| Ufid::of(&put.key, &put.mask));
-        let mask = with_tag_presence(&put.key, put.mask);
         let _guard = lock(&self.writer);
         let known = self.by_ufid.pin().get(&ufid).cloned();
         match known {
@@ -101,17 +147,15 @@ impl FlowTable {
                     flow.counters.clear();
                 }
                 self.tell(Change::Modify(flow.clone()));
-                Ok((flow, stats))
+                Ok(stats)
             }
             Some(_) => Err(DpError::Exists),
             None if !put.create => Err(DpError::NoSuchFlow),
             None if self.len() >= limit => Err(DpError::Full),
             None => {
-                let flow = Arc::new(new_flow(ufid, &put.key, &mask, put.actions));
-                self.by_ufid.pin().insert(ufid, flow.clone());
-                self.count_mask(&flow.mask, true);
-                self.tell(Change::Add(flow.clone()));
-                Ok((flow, FlowStats::default()))
+                let flow = self.add(ufid, put);
+                self.tell(Change::Add(flow));
+                Ok(FlowStats::default())
             }
         }
     }
@@ -137,11 +181,13 @@ impl FlowTable {
     }
 
     pub fn get(&self, ufid: Ufid) -> Result<FlowDump, DpError> {
-        self.by_ufid.pin().get(&ufid).map(|f| dump(f)).ok_or(DpError::NoSuchFlow)
+        let core = self.salt.checked_sub(1);
+        self.by_ufid.pin().get(&ufid).map(|f| FlowDump { core, ..dump(f) }).ok_or(DpError::NoSuchFlow)
     }
 
     pub fn dump(&self) -> Vec<FlowDump> {
-        self.by_ufid.pin().values().map(|f| dump(f)).collect()
+        let core = self.salt.checked_sub(1);
+        self.by_ufid.pin().values().map(|f| FlowDump { core, ..dump(f) }).collect()
     }
 }
 

@@ -2,6 +2,7 @@ use super::*;
 use datapath::{DpAction, InstallFlow, Upcall, UpcallAnswer};
 use flow::FlowMask;
 use netdev::dummy::DummyDevice;
+use std::sync::atomic::AtomicU64;
 use wire::{PacketBuf, build};
 
 /// A switch that floods: every packet goes to all ports but its own.
@@ -140,4 +141,98 @@ fn a_flow_of_untagged_packets_does_not_take_tagged_ones() {
     f.devices[0].push(PacketBuf::from_bytes(&build::tagged(&frame(1), 0x8100, 10)));
     f.dp.settle();
     assert_eq!(f.flood.asked.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn a_meter_drops_what_is_too_much() {
+    let f = fixture(2);
+    let config = MeterConfig { packets: true, burst: true, bands: vec![datapath::MeterBand { rate: 1, burst: 3 }] };
+    f.dp.meter_set(7, &config).unwrap();
+    let packet = frame(1);
+    let key = flow::extract(&packet, &flow::Metadata::default());
+    for _ in 0..5 {
+        let actions = [DpAction::Meter(7), DpAction::Output(DpPort(1))];
+        f.dp.execute(Execute { packet: &packet, key: &key, actions: &actions, probe: false }).unwrap();
+    }
+    f.dp.settle();
+    assert_eq!(f.devices[0].take_sent().len(), 3);
+    let stats = f.dp.meter_del(7).unwrap();
+    assert_eq!((stats.packets, stats.bands[0].0), (5, 2));
+    assert!(matches!(f.dp.meter_get(7), Err(DpError::NoSuchMeter)));
+}
+
+#[test]
+fn an_nsh_header_goes_on_and_comes_off() {
+    let packet = frame(1);
+    let header = datapath::action::NshHeader {
+        ttl: 63,
+        mdtype: 1,
+        np: 3,
+        spi: 7,
+        si: 255,
+        metadata: vec![1; 16].into(),
+        ..Default::default()
+    };
+    let out = DpAction::Output(DpPort(1));
+    let mut with = vec![0x0f, 0xc6, 1, 3, 0, 0, 7, 255];
+    with.extend([1; 16]);
+    with.extend(&packet);
+    let push = DpAction::PushNsh(Box::new(header));
+    check(&[push.clone(), out.clone()], &packet, std::slice::from_ref(&with));
+    check(&[push, DpAction::PopNsh, out.clone()], &packet, std::slice::from_ref(&packet));
+    check(&[DpAction::PopNsh, out], &packet, &[]);
+}
+
+/// Ports of several queues, polled by two threads, and one that is waited for.
+#[test]
+fn several_threads_share_the_queues() {
+    let dp = Userspace::start("test", "dummy", Clock::stopped()).unwrap();
+    dp.set_topology(Topology::parse("0,0").unwrap());
+    let polled = DummyDevice::new("p1", "dummy-pmd", 1);
+    polled.set_options(&[("n_rxq".into(), "4".into())]);
+    let waited = DummyDevice::new("p2", "dummy", 2);
+    waited.keep_sent(true);
+    let ports = [&polled, &waited].map(|d| dp.port_add(Arc::new(d.clone()), None).unwrap());
+    let settings = |mask: &str| {
+        let mask = mask.to_string();
+        crate::settings::Settings::parse(move |k| (k == "pmd-cpu-mask").then(|| mask.clone()))
+    };
+    dp.configure(settings("3"));
+    let flood = Arc::new(Flood { ports: ports.to_vec(), asked: AtomicU64::new(0) });
+    dp.set_upcall_handler(Some(flood));
+    let text = dp.rxq_text(None, None);
+    assert_eq!(text.matches("port: p1 ").count(), 4, "{text}");
+    assert!(
+        text.contains("core_id 1:\n  isolated : false\n  port: p1                queue-id:  1 (enabled)"),
+        "{text}"
+    );
+    let send = |n: u8| (0..4).for_each(|q| assert!(polled.push_to(q, PacketBuf::from_bytes(&frame(n)))));
+    let mut got = vec![];
+    let mut wait = |n: usize| {
+        let start = std::time::Instant::now();
+        while got.len() < n && start.elapsed().as_secs() < 10 {
+            got.extend(waited.take_sent());
+            std::thread::yield_now();
+        }
+        got.len()
+    };
+    (0..10).for_each(send);
+    assert_eq!(wait(40), 40);
+    let dump = dp.flow_dump();
+    let mut cores: Vec<_> = dump.iter().map(|f| f.core).collect();
+    cores.sort();
+    assert_eq!(cores, [Some(0), Some(1)], "each thread has a flow of its own");
+    assert_ne!(dump[0].ufid, dump[1].ufid);
+    assert_eq!(dp.port_stats(ports[0]).unwrap().rx_packets, 40);
+    // One thread goes; the other takes its queues over.
+    dp.configure(settings("2"));
+    (0..10).for_each(send);
+    assert_eq!(wait(80), 80);
+    let text = dp.rxq_text(None, None);
+    assert!(text.contains("core_id 1:") && !text.contains("core_id 0:"), "{text}");
+    for p in ports {
+        dp.port_del(p).unwrap();
+    }
+    assert_eq!(dp.members().len(), 1);
+    dp.set_upcall_handler(None);
 }

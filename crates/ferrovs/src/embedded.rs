@@ -81,6 +81,7 @@ pub async fn run(dummy: Dummy, shutdown: impl Future<Output = ()>, ready: impl F
         unixctl: unixctl::default_path(SWITCH),
         program: SWITCH.into(),
         dummy,
+        topology: None,
     };
     let mut server = Box::pin(server);
     let until = async {

@@ -1,6 +1,7 @@
 //! Drives a [`Replica`] over a stream: connects, probes, reconnects.
 
-use crate::replica::Replica;
+use crate::replica::{Outcome, Replica};
+use crate::txn::Txn;
 use clock::Clock;
 use io::program::strerror;
 use io::vlog::Module;
@@ -106,6 +107,35 @@ impl Client {
                 self.reconnect.activity(self.clock.now());
                 self.split.push(&self.buf[..n]);
                 self.take_messages();
+            }
+        }
+    }
+
+    /// Commits what `build` makes of the rows. When rows that it verified have changed meanwhile, waits until the replica
+    /// knows, and lets `build` make it anew. An empty transaction is committed without asking the server. Not to be dropped:
+    /// whether it was committed is then not known.
+    pub async fn commit(&mut self, mut build: impl FnMut(&Replica) -> Txn) -> Outcome {
+        loop {
+            while !self.replica.is_live() {
+                self.run().await;
+            }
+            let seen = self.replica.sequence();
+            let txn = build(&self.replica);
+            if txn.is_empty() {
+                return Outcome::Committed(vec![]);
+            }
+            let id = self.replica.transact(txn);
+            let outcome = loop {
+                match self.replica.take_outcome(id) {
+                    Some(outcome) => break outcome,
+                    None => self.run().await,
+                }
+            };
+            if outcome != Outcome::TryAgain {
+                return outcome;
+            }
+            while self.replica.sequence() == seen {
+                self.run().await;
             }
         }
     }

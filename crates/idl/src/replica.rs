@@ -7,15 +7,17 @@
 //!                                                           └──monitor──▶ …
 //! ```
 
+use crate::condition::Condition;
+use crate::index::{Index, IndexId, Order};
 use crate::row::Row;
+use crate::table::{Changed, Tables};
 use crate::txn::Txn;
+use crate::typed::Table;
 use crate::update::{self, Encoding};
 use ovsdb_data::{DatabaseSchema, Datum, TableSchema, Uuid};
 use serde_json::{Map, Value, json};
 use session::Message;
-use std::collections::{BTreeMap, HashMap, VecDeque};
-
-pub(crate) type TableRows = HashMap<Uuid, Vec<Datum>>;
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
 /// What to replicate.
 #[derive(Clone, Debug, Default)]
@@ -26,17 +28,22 @@ pub struct Options {
     pub omit: Vec<(String, String)>,
     /// A lock to ask for on every connection.
     pub lock: Option<String>,
+    /// Tables of which not every row is wanted. A server that knows no conditions sends every row.
+    pub conditions: BTreeMap<String, Condition>,
+    /// Changes that [`Replica::take_changes`] tells.
+    pub track: Track,
 }
 
-/// What happened to a row.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Change {
-    /// It appeared.
-    Inserted,
-    /// Some column changed.
-    Modified,
-    /// It is gone.
-    Deleted,
+/// Whose changes are kept until they are taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Track {
+    /// Nobody's.
+    #[default]
+    Nothing,
+    /// Those of these tables.
+    Tables(BTreeSet<String>),
+    /// Everybody's.
+    Everything,
 }
 
 /// How a transaction ended.
@@ -44,6 +51,8 @@ pub enum Change {
 pub enum Outcome {
     /// Committed; one result per operation.
     Committed(Vec<Value>),
+    /// Rows that it verifies have changed ([`Txn::verify`]): make it anew from the rows as they are now, and try again.
+    TryAgain,
     /// Refused; the error object of the database (RFC 7047 §3.1).
     Failed(Value),
     /// The connection was lost before the answer came: it may or may not have been committed.
@@ -83,39 +92,53 @@ pub struct Replica {
     database: String,
     options: Options,
     schema: Option<DatabaseSchema>,
-    tables: BTreeMap<String, TableRows>,
+    tables: Tables,
     state: State,
     awaiting: Option<u64>,
     next_id: u64,
     output: VecDeque<Message>,
-    changes: Vec<(String, Uuid, Change)>,
     sequence: u64,
-    transactions: HashMap<u64, ()>,
+    transactions: HashSet<u64>,
+    /// The request that changes conditions, while it is not answered.
+    condition_request: Option<u64>,
+    /// Conditions that wait for it.
+    conditions_to_send: BTreeSet<String>,
     outcomes: VecDeque<(u64, Outcome)>,
     last_txn: Option<String>,
+    /// How the server is monitored.
+    monitor: Version,
     lock_request: Option<u64>,
     has_lock: bool,
 }
 
+/// The name of the monitor.
+const MONITOR: &str = "replica";
 const NO_TXN: &str = "00000000-0000-0000-0000-000000000000";
 
 impl Replica {
     /// A replica of `database` that holds nothing yet.
     pub fn new(database: &str, options: Options) -> Replica {
+        let tracked = match &options.track {
+            Track::Nothing => None,
+            Track::Tables(tables) => Some(tables.clone()),
+            Track::Everything => Some(BTreeSet::new()),
+        };
         Replica {
             database: database.into(),
             options,
             schema: None,
-            tables: BTreeMap::new(),
+            tables: Tables::new(tracked),
             state: State::Disconnected,
             awaiting: None,
             next_id: 1,
             output: VecDeque::new(),
-            changes: vec![],
             sequence: 0,
-            transactions: HashMap::new(),
+            transactions: HashSet::new(),
+            condition_request: None,
+            conditions_to_send: BTreeSet::new(),
             outcomes: VecDeque::new(),
             last_txn: None,
+            monitor: Version::Since,
             lock_request: None,
             has_lock: false,
         }
@@ -130,13 +153,24 @@ impl Replica {
         self.lock_request = self.options.lock.clone().map(|l| self.send("lock", json!([l])));
     }
 
+    /// A connection was opened by somebody who has asked for the schema already.
+    pub fn connected_with(&mut self, schema: DatabaseSchema) {
+        self.output.clear();
+        self.schema = Some(schema);
+        self.request_monitor(Version::Since);
+        self.lock_request = self.options.lock.clone().map(|l| self.send("lock", json!([l])));
+    }
+
     /// The connection was lost. The rows stay as they were.
     pub fn disconnected(&mut self) {
         self.state = State::Disconnected;
         self.output.clear();
         self.awaiting = None;
         self.has_lock = false;
-        for id in std::mem::take(&mut self.transactions).into_keys() {
+        if self.condition_request.take().is_some() || !self.conditions_to_send.is_empty() {
+            self.ask_for_everything();
+        }
+        for id in std::mem::take(&mut self.transactions) {
             self.outcomes.push_back((id, Outcome::Unknown));
         }
     }
@@ -166,9 +200,97 @@ impl Replica {
         self.output.pop_front()
     }
 
-    /// The row changes since the last call, in order.
-    pub fn take_changes(&mut self) -> Vec<(String, Uuid, Change)> {
-        std::mem::take(&mut self.changes)
+    /// The rows that changed since the last call, each once, by table; none unless [`Options::track`] asks for them.
+    pub fn take_changes(&mut self) -> Vec<Changed> {
+        self.tables.take_changes()
+    }
+
+    /// How the transaction of this number ended, if it has.
+    pub fn take_outcome(&mut self, id: u64) -> Option<Outcome> {
+        let at = self.outcomes.iter().position(|(of, _)| *of == id)?;
+        self.outcomes.remove(at).map(|(_, outcome)| outcome)
+    }
+
+    /// Sets which rows of a table are wanted, from now on. [`Replica::has_conditions`] says when the rows follow.
+    pub fn set_condition(&mut self, table: &str, condition: Condition) {
+        if self.options.conditions.get(table) == Some(&condition) {
+            return;
+        }
+        self.options.conditions.insert(table.to_string(), condition);
+        match self.state {
+            State::Disconnected | State::AwaitingSchema => self.ask_for_everything(),
+            State::AwaitingMonitor(_) | State::Live => {
+                self.conditions_to_send.insert(table.to_string());
+                self.send_conditions();
+            }
+        }
+    }
+
+    /// Whether the rows are those that the conditions want; false while the server is being asked.
+    pub fn has_conditions(&self) -> bool {
+        self.is_live() && self.condition_request.is_none() && self.conditions_to_send.is_empty()
+    }
+
+    /// Rows that match conditions newly are not told to who comes back: the next connection starts from nothing.
+    fn ask_for_everything(&mut self) {
+        self.conditions_to_send.clear();
+        self.last_txn = None;
+    }
+
+    /// Sends conditions that have changed; one request at a time is on its way.
+    fn send_conditions(&mut self) {
+        let is_conditional = self.monitor != Version::Plain;
+        if self.state != State::Live || self.condition_request.is_some() || self.conditions_to_send.is_empty() {
+            return;
+        }
+        let mut requests = Map::new();
+        for table in std::mem::take(&mut self.conditions_to_send) {
+            let known = self.schema.as_ref().is_some_and(|s| s.tables.contains_key(&table));
+            if let Some(condition) = self.options.conditions.get(&table).filter(|_| known && is_conditional) {
+                requests.insert(table, json!([{"where": condition.to_json()}]));
+            }
+        }
+        if !requests.is_empty() {
+            let id = self.send("monitor_cond_change", json!([MONITOR, MONITOR, requests]));
+            self.condition_request = Some(id);
+        }
+    }
+
+    /// Makes an index over columns of a table, which follows the rows from now on.
+    pub fn add_index(&mut self, table: &str, columns: &[(&str, Order)]) -> IndexId {
+        let schema = self.schema.as_ref().and_then(|s| s.tables.get(table));
+        IndexId(self.tables.add_index(schema, Index::new(table, columns)))
+    }
+
+    /// The rows with these values in the columns of an index, or in the first of them, in the order of the index.
+    pub fn find<'a>(&'a self, index: IndexId, values: &[Datum]) -> impl Iterator<Item = Row<'a>> + use<'a> {
+        self.range(index, values, Some(values))
+    }
+
+    /// The rows from one place in an index to another, both included; `None` is the end.
+    pub fn range<'a>(
+        &'a self,
+        index: IndexId,
+        first: &[Datum],
+        last: Option<&[Datum]>,
+    ) -> impl Iterator<Item = Row<'a>> + use<'a> {
+        let index = &self.tables.indexes[index.0];
+        index.range(first, last).filter_map(move |uuid| self.row(&index.table, uuid))
+    }
+
+    /// All rows of a table, in no order.
+    pub fn all<'a, T: Table<'a>>(&'a self) -> impl Iterator<Item = T> + use<'a, T> {
+        self.rows(T::NAME).map(T::from_row)
+    }
+
+    /// A row by identity.
+    pub fn get<'a, T: Table<'a>>(&'a self, uuid: Uuid) -> Option<T> {
+        self.row(T::NAME, uuid).map(T::from_row)
+    }
+
+    /// The only row of a table that has one, such as `Open_vSwitch`.
+    pub fn only<'a, T: Table<'a>>(&'a self) -> Option<T> {
+        self.all().next()
     }
 
     /// The next transaction that has ended, by the number that [`Replica::transact`] gave.
@@ -187,20 +309,20 @@ impl Replica {
             return id;
         }
         let id = self.send("transact", Value::Array(params));
-        self.transactions.insert(id, ());
+        self.transactions.insert(id);
         id
     }
 
     /// A row by table and identity.
     pub fn row<'a>(&'a self, table: &str, uuid: Uuid) -> Option<Row<'a>> {
-        let data = self.tables.get(table)?.get(&uuid)?;
+        let data = self.tables.get(table, uuid)?;
         Some(Row { replica: self, table: self.schema.as_ref()?.tables.get(table)?, uuid, data })
     }
 
     /// All rows of a table, in no order.
     pub fn rows<'a>(&'a self, table: &str) -> impl Iterator<Item = Row<'a>> + use<'a> {
         let schema = self.schema.as_ref().and_then(|s| s.tables.get(table));
-        let rows = self.tables.get(table);
+        let rows = self.tables.rows(table);
         rows.into_iter()
             .flatten()
             .filter_map(move |(&uuid, data)| Some(Row { replica: self, table: schema?, uuid, data }))
@@ -239,8 +361,15 @@ impl Replica {
             self.has_lock = result.is_ok_and(|r| r["locked"] == true);
             return Ok(());
         }
-        if self.transactions.remove(&id).is_some() {
+        if self.transactions.remove(&id) {
             self.outcomes.push_back((id, outcome(result)));
+            return Ok(());
+        }
+        if self.condition_request == Some(id) {
+            self.condition_request = None;
+            self.sequence += 1;
+            result.map_err(|e| format!("cannot change conditions: {e}"))?;
+            self.send_conditions();
             return Ok(());
         }
         if self.awaiting != Some(id) {
@@ -250,6 +379,10 @@ impl Replica {
         match (self.state, result) {
             (State::AwaitingSchema, Ok(json)) => {
                 let schema = DatabaseSchema::from_json(&json).map_err(|e| e.to_string())?;
+                if self.schema.as_ref().is_some_and(|known| *known != schema) {
+                    self.tables.forget();
+                    self.last_txn = None;
+                }
                 self.schema = Some(schema);
                 self.request_monitor(Version::Since);
                 Ok(())
@@ -284,9 +417,16 @@ impl Replica {
                 .filter(|c| wanted.is_none_or(|w| w.iter().any(|x| x == c)))
                 .filter(|c| !self.options.omit.iter().any(|(t, o)| t == name && o == c))
                 .collect();
-            tables.insert(name.clone(), json!([{"columns": columns}]));
+            let request = match self.options.conditions.get(name) {
+                Some(condition) if version != Version::Plain => {
+                    json!([{"columns": columns, "where": condition.to_json()}])
+                }
+                _ => json!([{"columns": columns}]),
+            };
+            tables.insert(name.clone(), request);
         }
-        let mut params = vec![self.database.clone().into(), Value::from("replica"), Value::Object(tables)];
+        self.conditions_to_send.clear();
+        let mut params = vec![self.database.clone().into(), Value::from(MONITOR), Value::Object(tables)];
         if version == Version::Since {
             params.push(self.last_txn.as_deref().unwrap_or(NO_TXN).into());
         }
@@ -303,16 +443,15 @@ impl Replica {
             }
             _ => (json, false),
         };
-        if !keep {
-            for (table, rows) in &mut self.tables {
-                for uuid in std::mem::take(rows).into_keys() {
-                    self.changes.push((table.clone(), uuid, Change::Deleted));
-                }
-            }
+        if !keep && let Some(schema) = &self.schema {
+            schema.tables.values().for_each(|table| self.tables.clear(table));
         }
         self.state = State::Live;
+        self.monitor = version;
         self.sequence += 1;
-        self.apply(updates, if version == Version::Plain { Encoding::V1 } else { Encoding::V2 })
+        self.apply(updates, if version == Version::Plain { Encoding::V1 } else { Encoding::V2 })?;
+        self.send_conditions();
+        Ok(())
     }
 
     fn notification(&mut self, method: &str, params: &Value) -> Result<(), String> {
@@ -341,9 +480,7 @@ impl Replica {
         let Some(schema) = &self.schema else { return Err("update before the schema".into()) };
         for (table, rows) in updates.as_object().ok_or("updates are not an object")? {
             let Some(ts) = schema.tables.get(table) else { continue };
-            let mine = self.tables.entry(table.clone()).or_default();
-            let changes = &mut self.changes;
-            update::apply(ts, mine, rows, encoding, |uuid, c| changes.push((table.clone(), uuid, c)))?;
+            update::apply(ts, &mut self.tables, rows, encoding)?;
         }
         self.sequence += 1;
         Ok(())
@@ -360,75 +497,11 @@ fn outcome(result: Result<Value, Value>) -> Outcome {
     match result {
         Err(e) => Outcome::Failed(e),
         Ok(Value::Array(results)) => match results.iter().find(|r| r.get("error").is_some()) {
+            // Only `wait` times out, and here only to verify.
+            Some(e) if e["error"] == "timed out" => Outcome::TryAgain,
             Some(e) => Outcome::Failed(e.clone()),
             None => Outcome::Committed(results),
         },
         Ok(other) => Outcome::Failed(json!({"error": "syntax error", "details": format!("unexpected reply {other}")})),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn schema() -> Value {
-        json!({"name": "D", "version": "1.0.0", "tables": {"T": {"isRoot": true, "columns": {
-            "name": {"type": "string"}, "n": {"type": {"key": "integer", "min": 0, "max": "unlimited"}}}}}})
-    }
-
-    fn live() -> Replica {
-        let mut r = Replica::new("D", Options::default());
-        r.connected();
-        answer(&mut r, schema());
-        let u = "11111111-1111-4111-8111-111111111111";
-        answer(&mut r, json!([false, NO_TXN, {"T": {u: {"initial": {"name": "a", "n": ["set", [1, 2]]}}}}]));
-        r
-    }
-
-    fn answer(r: &mut Replica, result: Value) {
-        let Some(Message::Request { id, .. }) = r.poll_output() else { panic!("no request") };
-        r.input(Message::Reply { id, result }).unwrap();
-    }
-
-    #[test]
-    fn follows_changes() {
-        let mut r = live();
-        assert!(r.is_live());
-        let row = r.only_row("T").unwrap();
-        assert_eq!((row.str("name"), row.ints("n").collect::<Vec<_>>()), (Some("a"), vec![1, 2]));
-        let u = row.uuid().to_string();
-        let update = json!(["replica", "x", {"T": {u.as_str(): {"modify": {"n": ["set", [2, 3]]}}}}]);
-        r.input(Message::Notification { method: "update3".into(), params: update }).unwrap();
-        assert_eq!(r.only_row("T").unwrap().ints("n").collect::<Vec<_>>(), [1, 3]);
-        assert_eq!(r.take_changes().len(), 2);
-        let update = json!(["replica", "y", {"T": {u: {"delete": null}}}]);
-        r.input(Message::Notification { method: "update3".into(), params: update }).unwrap();
-        assert!(r.only_row("T").is_none());
-    }
-
-    #[test]
-    fn transactions_have_outcomes() {
-        let mut r = live();
-        let id = r.transact(Txn::new());
-        answer(&mut r, json!([{"count": 1}, {"error": "constraint violation"}]));
-        assert_eq!(r.poll_outcome(), Some((id, Outcome::Failed(json!({"error": "constraint violation"})))));
-        let id = r.transact(Txn::new());
-        r.disconnected();
-        assert_eq!(r.poll_outcome(), Some((id, Outcome::Unknown)));
-        assert!(r.only_row("T").is_some(), "rows outlive a lost connection");
-    }
-
-    #[test]
-    fn falls_back_to_old_servers() {
-        let mut r = Replica::new("D", Options::default());
-        r.connected();
-        answer(&mut r, schema());
-        for _ in 0..2 {
-            let Some(Message::Request { id, .. }) = r.poll_output() else { panic!() };
-            r.input(Message::Error { id, error: "unknown method".into() }).unwrap();
-        }
-        let u = "11111111-1111-4111-8111-111111111111";
-        answer(&mut r, json!({"T": {u: {"new": {"name": "old"}}}}));
-        assert_eq!(r.only_row("T").unwrap().str("name"), Some("old"));
     }
 }

@@ -12,10 +12,21 @@ pub struct Row<'a> {
     pub(crate) data: &'a [Datum],
 }
 
+impl std::fmt::Debug for Row<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.table.name, self.uuid)
+    }
+}
+
 impl<'a> Row<'a> {
     /// The row's identity.
     pub fn uuid(&self) -> Uuid {
         self.uuid
+    }
+
+    /// All columns, by their numbers in the schema.
+    pub fn columns(&self) -> &'a [Datum] {
+        self.data
     }
 
     /// The name of the table that it is in.
@@ -69,6 +80,11 @@ impl<'a> Row<'a> {
         let replica = self.replica;
         let atoms = self.get(column).map_or(&[][..], Datum::atoms);
         atoms.iter().filter_map(Atom::as_uuid).filter_map(move |u| replica.row(table, u))
+    }
+
+    /// The replica that the row is of.
+    pub fn replica(&self) -> &'a Replica {
+        self.replica
     }
 
     /// The row of `table` that an optional reference names.

@@ -1,12 +1,14 @@
 //! Builds a transaction (RFC 7047 §4.1.3).
 
+use crate::row::Row;
+use crate::typed::Write;
 use ovsdb_data::{Datum, Uuid};
 use serde_json::{Map, Value, json};
 
 /// A row that a transaction inserts; other rows of the transaction refer to it by this.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewRow {
-    name: String,
+    pub(crate) name: String,
 }
 
 impl NewRow {
@@ -62,6 +64,23 @@ impl Txn {
         self.update(table, uuid, Map::from_iter([(column.to_string(), value.to_json())]));
     }
 
+    /// Inserts a row of these columns.
+    pub fn insert_row<W: Write>(&mut self, columns: W) -> NewRow {
+        self.insert(W::TABLE, columns.into_columns())
+    }
+
+    /// Sets columns of a row. It must be of the table that the columns are of.
+    pub fn update_row<W: Write>(&mut self, uuid: Uuid, columns: W) {
+        self.update(W::TABLE, uuid, columns.into_columns());
+    }
+
+    /// Lets the transaction end with [`crate::Outcome::TryAgain`] unless these columns of the row still have the values that
+    /// they have in the replica.
+    pub fn verify_row(&mut self, row: Row<'_>, columns: &[&str]) {
+        let values = columns.iter().filter_map(|name| Some((name.to_string(), row.get(name)?.to_json()))).collect();
+        self.verify(row.table(), row.uuid(), values);
+    }
+
     /// Mutates columns of a row; `mutations` are `[column, mutator, value]`.
     pub fn mutate(&mut self, table: &str, uuid: Uuid, mutations: Value) {
         self.operation(json!({"op": "mutate", "table": table, "where": is_row(uuid), "mutations": mutations}));
@@ -72,7 +91,7 @@ impl Txn {
         self.operation(json!({"op": "delete", "table": table, "where": is_row(uuid)}));
     }
 
-    /// Lets the transaction fail ("timed out") unless columns of a row still have these values.
+    /// Lets the transaction end with [`crate::Outcome::TryAgain`] unless columns of a row still have these values.
     pub fn verify(&mut self, table: &str, uuid: Uuid, columns: Map<String, Value>) {
         let names: Vec<&String> = columns.keys().collect();
         self.operation(json!({

@@ -1,6 +1,6 @@
-//! Reads the update notifications of all monitor versions into row changes.
+//! Reads the update notifications of all monitor versions into rows.
 
-use crate::replica::{Change, TableRows};
+use crate::table::Tables;
 use ovsdb_data::{Datum, TableSchema, Uuid};
 use serde_json::{Map, Value};
 
@@ -13,73 +13,60 @@ pub(crate) enum Encoding {
     V2,
 }
 
-/// Applies the updates of one table; reports each row that changed.
+/// Applies the updates of one table.
 pub(crate) fn apply(
     schema: &TableSchema,
-    rows: &mut TableRows,
+    tables: &mut Tables,
     updates: &Value,
     encoding: Encoding,
-    mut changed: impl FnMut(Uuid, Change),
 ) -> Result<(), String> {
     let updates = updates.as_object().ok_or("table updates are not an object")?;
     for (uuid, update) in updates {
         let uuid = Uuid::parse(uuid).ok_or_else(|| format!("\"{uuid}\" is not a row's uuid"))?;
         let update = update.as_object().ok_or("row update is not an object")?;
-        let change = match encoding {
-            Encoding::V1 => apply_v1(schema, rows, uuid, update)?,
-            Encoding::V2 => apply_v2(schema, rows, uuid, update)?,
-        };
-        if let Some(c) = change {
-            changed(uuid, c);
+        match encoding {
+            Encoding::V1 => apply_v1(schema, tables, uuid, update)?,
+            Encoding::V2 => apply_v2(schema, tables, uuid, update)?,
         }
     }
     Ok(())
 }
 
-fn apply_v1(
-    schema: &TableSchema,
-    rows: &mut TableRows,
-    uuid: Uuid,
-    update: &Map<String, Value>,
-) -> Result<Option<Change>, String> {
+fn apply_v1(schema: &TableSchema, tables: &mut Tables, uuid: Uuid, update: &Map<String, Value>) -> Result<(), String> {
     match update.get("new") {
-        None | Some(Value::Null) => Ok(rows.remove(&uuid).map(|_| Change::Deleted)),
+        None | Some(Value::Null) => tables.remove(schema, uuid),
         Some(new) => {
-            let known = rows.contains_key(&uuid);
-            let row = rows.entry(uuid).or_insert_with(|| empty_row(schema, uuid));
-            set_columns(schema, row, new)?;
-            Ok(Some(if known { Change::Modified } else { Change::Inserted }))
+            let mut row = tables.get(&schema.name, uuid).cloned().unwrap_or_else(|| empty_row(schema, uuid));
+            set_columns(schema, &mut row, new)?;
+            tables.put(schema, uuid, row);
         }
     }
+    Ok(())
 }
 
-fn apply_v2(
-    schema: &TableSchema,
-    rows: &mut TableRows,
-    uuid: Uuid,
-    update: &Map<String, Value>,
-) -> Result<Option<Change>, String> {
-    let Some((kind, value)) = update.iter().next() else { return Ok(None) };
+fn apply_v2(schema: &TableSchema, tables: &mut Tables, uuid: Uuid, update: &Map<String, Value>) -> Result<(), String> {
+    let Some((kind, value)) = update.iter().next() else { return Ok(()) };
     match kind.as_str() {
         "initial" | "insert" => {
             let mut row = empty_row(schema, uuid);
             set_columns(schema, &mut row, value)?;
-            let known = rows.insert(uuid, row).is_some();
-            Ok(Some(if known { Change::Modified } else { Change::Inserted }))
+            tables.put(schema, uuid, row);
         }
         "modify" => {
-            let row = rows.get_mut(&uuid).ok_or_else(|| format!("modification of unknown row {uuid}"))?;
+            let known = tables.get(&schema.name, uuid).ok_or_else(|| format!("modification of unknown row {uuid}"))?;
+            let mut row = known.clone();
             for (name, diff) in value.as_object().ok_or("row is not an object")? {
                 let Some(n) = schema.column_number(name) else { continue };
                 let ty = &schema.columns[n].column_type;
                 let diff = Datum::diff_from_json(diff, ty).map_err(|e| e.to_string())?;
                 row[n] = row[n].apply_diff(&diff, ty);
             }
-            Ok(Some(Change::Modified))
+            tables.put(schema, uuid, row);
         }
-        "delete" => Ok(rows.remove(&uuid).map(|_| Change::Deleted)),
-        other => Err(format!("unknown row update \"{other}\"")),
+        "delete" => tables.remove(schema, uuid),
+        other => return Err(format!("unknown row update \"{other}\"")),
     }
+    Ok(())
 }
 
 fn empty_row(schema: &TableSchema, uuid: Uuid) -> Vec<Datum> {

@@ -14,6 +14,34 @@ macro_rules! counters {
 }
 
 counters! {
+    /// A meter dropped a packet.
+    DropMeter = "datapath_drop_meter",
+    /// A packet was sent to a port that is not there.
+    DropInvalidPort = "datapath_drop_invalid_port",
+    /// A packet had no NSH header that could be taken off.
+    DropNshDecap = "datapath_drop_nsh_decap_error",
+    /// A packet recirculated too often.
+    DropRecirculation = "datapath_drop_recirc_error",
+    /// Nobody could handle a packet that no flow matched.
+    DropUpcall = "datapath_drop_upcall_error",
+    /// An OpenFlow pipeline dropped a packet.
+    DropPipeline = "drop_action_of_pipeline",
+    /// A bridge on a packet's way was not there.
+    DropBridgeNotFound = "drop_action_bridge_not_found",
+    /// Translation of a packet was too deep.
+    DropRecursion = "drop_action_recursion_too_deep",
+    /// Translation of a packet met too many resubmits.
+    DropResubmits = "drop_action_too_many_resubmit",
+    /// A packet's stack grew too deep.
+    DropStack = "drop_action_stack_too_deep",
+    /// A packet would have got too many MPLS labels.
+    DropMplsLabels = "drop_action_too_many_mpls_labels",
+    /// A packet's type does not go with what was to be done.
+    DropPacketType = "drop_action_unsupported_packet_type",
+    /// A congested packet could not be marked.
+    DropCongestion = "drop_action_congestion",
+    /// A port does not forward.
+    DropForwarding = "drop_action_forwarding_disabled",
     /// The switch was made to match a changed database.
     BridgeReconfigure = "bridge_reconfigure",
     /// An OpenFlow port was added, changed or removed.
@@ -165,29 +193,15 @@ const ORIGINAL_NAMES: &[&str] = &[
     "cmap_expand",
     "cmap_shrink",
     "datapath_drop_invalid_bond",
-    "datapath_drop_invalid_port",
     "datapath_drop_invalid_tnl_port",
     "datapath_drop_lock_error",
-    "datapath_drop_meter",
-    "datapath_drop_nsh_decap_error",
-    "datapath_drop_recirc_error",
     "datapath_drop_rx_invalid_packet",
     "datapath_drop_sample_error",
     "datapath_drop_tunnel_pop_error",
     "datapath_drop_tunnel_push_error",
-    "datapath_drop_upcall_error",
     "datapath_drop_userspace_action_error",
-    "drop_action_bridge_not_found",
-    "drop_action_congestion",
-    "drop_action_forwarding_disabled",
     "drop_action_inconsistency",
-    "drop_action_of_pipeline",
-    "drop_action_recursion_too_deep",
-    "drop_action_stack_too_deep",
     "drop_action_tag_mismatch",
-    "drop_action_too_many_mpls_labels",
-    "drop_action_too_many_resubmit",
-    "drop_action_unsupported_packet_type",
     "dpif_destroy",
     "dpif_execute_error",
     "dpif_execute_with_help",

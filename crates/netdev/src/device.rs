@@ -114,6 +114,35 @@ pub trait Device: Send + Sync {
     }
     /// Opens the packet side. May block.
     fn open(&self) -> io::Result<Box<dyn Queue>>;
+    /// Whether a thread has to look for its packets all the time, on a core of its own: its queues cannot be waited for.
+    fn is_polled(&self) -> bool {
+        false
+    }
+    /// Receive queues. More than one only where [`Device::is_polled`].
+    fn rx_queues(&self) -> u32 {
+        1
+    }
+    /// NUMA node that its queues are best polled on.
+    fn numa(&self) -> u32 {
+        0
+    }
+    /// Opens a receive queue, below [`Device::rx_queues`]. May block.
+    fn open_rx(&self, _queue: u32) -> io::Result<Box<dyn Queue>> {
+        self.open()
+    }
+    /// Opens a queue to send with, for a thread that does not receive from the device. May block.
+    fn open_tx(&self) -> io::Result<Box<dyn Queue>> {
+        self.open()
+    }
+    /// Options of the `Interface` row that the device understands; what it does not know it leaves alone.
+    /// True if queues have to be opened anew.
+    fn set_options(&self, _options: &[(String, String)]) -> bool {
+        false
+    }
+    /// What `dpctl/show` tells of it in parentheses, behind the type.
+    fn queue_config(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
 }
 
 /// What an output can take over from the switch.
@@ -177,6 +206,13 @@ impl Pool {
     /// An empty buffer with at least [`LARGE_ROOM`] bytes of room.
     pub fn take_large(&mut self) -> PacketBuf {
         self.large.pop().unwrap_or_else(|| PacketBuf::with_room(LARGE_ROOM))
+    }
+
+    /// Takes all buffers back.
+    pub fn give_all(&mut self, packets: &mut Vec<PacketBuf>) {
+        for packet in packets.drain(..) {
+            self.give(packet);
+        }
     }
 
     /// Takes a buffer back.

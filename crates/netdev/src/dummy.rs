@@ -16,7 +16,11 @@ pub const QUEUE_LIMIT: usize = 4096;
 struct Shared {
     state: LinkState,
     stats: DeviceStats,
-    to_switch: VecDeque<PacketBuf>,
+    /// One for each receive queue.
+    to_switch: Vec<VecDeque<PacketBuf>>,
+    /// Queues to send by; only told.
+    tx_queues: u32,
+    numa: u32,
     from_switch: VecDeque<Vec<u8>>,
     keep_sent: bool,
     addresses: Vec<std::net::IpAddr>,
@@ -41,7 +45,7 @@ impl DummyDevice {
             mtu: 1500,
             ..LinkState::default()
         };
-        let shared = Shared { state, ..Shared::default() };
+        let shared = Shared { state, to_switch: vec![VecDeque::new()], tx_queues: 1, ..Shared::default() };
         DummyDevice { name: name.into(), kind, shared: Arc::new(Mutex::new(shared)) }
     }
 
@@ -49,17 +53,23 @@ impl DummyDevice {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A packet arrives at the device. False when the device is down or its queue is full, and the packet is lost.
+    /// A packet arrives at the device's first queue. False when the queue is full, and the packet is lost.
     pub fn push(&self, packet: PacketBuf) -> bool {
+        self.push_to(0, packet)
+    }
+
+    /// A packet arrives at one of the device's queues. False when there is no such queue or it is full.
+    pub fn push_to(&self, queue: u32, packet: PacketBuf) -> bool {
         let wake = {
             let mut shared = self.lock();
-            if shared.to_switch.len() >= QUEUE_LIMIT {
+            let length = packet.len() as u64;
+            let Some(waiting) = shared.to_switch.get_mut(queue as usize).filter(|q| q.len() < QUEUE_LIMIT) else {
                 shared.stats.rx_dropped += 1;
                 return false;
-            }
+            };
+            waiting.push_back(packet);
             shared.stats.rx_packets += 1;
-            shared.stats.rx_bytes += packet.len() as u64;
-            shared.to_switch.push_back(packet);
+            shared.stats.rx_bytes += length;
             shared.wake.clone()
         };
         if let Some(wake) = wake {
@@ -153,11 +163,61 @@ impl Device for DummyDevice {
     }
 
     fn open(&self) -> io::Result<Box<dyn Queue>> {
-        Ok(Box::new(DummyQueue(self.clone())))
+        self.open_rx(0)
+    }
+
+    fn is_polled(&self) -> bool {
+        self.kind == POLLED
+    }
+
+    fn rx_queues(&self) -> u32 {
+        self.lock().to_switch.len() as u32
+    }
+
+    fn numa(&self) -> u32 {
+        self.lock().numa
+    }
+
+    fn open_rx(&self, queue: u32) -> io::Result<Box<dyn Queue>> {
+        Ok(Box::new(DummyQueue(self.clone(), queue as usize)))
+    }
+
+    fn set_options(&self, options: &[(String, String)]) -> bool {
+        let number = |key: &str| {
+            let found = options.iter().find(|(k, _)| k == key);
+            found.and_then(|(_, v)| v.parse::<u32>().ok())
+        };
+        let mut shared = self.lock();
+        let polled = self.kind == POLLED;
+        let queues = number("n_rxq").filter(|n| polled && (1..=MAX_QUEUES).contains(n)).unwrap_or(1) as usize;
+        let sends = number("n_txq").filter(|n| polled && (1..=MAX_QUEUES).contains(n)).unwrap_or(1);
+        let numa = number("numa_id").filter(|_| polled).unwrap_or(0);
+        let before = (shared.to_switch.len(), shared.tx_queues, shared.numa);
+        shared.to_switch.resize_with(queues, VecDeque::new);
+        (shared.tx_queues, shared.numa) = (sends, numa);
+        before != (queues, sends, numa)
+    }
+
+    fn queue_config(&self) -> Vec<(String, String)> {
+        if self.kind != POLLED {
+            return Vec::new();
+        }
+        let shared = self.lock();
+        let pair = |key: &str, value: u32| (key.to_string(), value.to_string());
+        vec![
+            pair("n_rxq", shared.to_switch.len() as u32),
+            pair("n_txq", shared.tx_queues),
+            pair("numa_id", shared.numa),
+        ]
     }
 }
 
-struct DummyQueue(DummyDevice);
+/// The type of dummies that pretend to be hardware.
+const POLLED: &str = "dummy-pmd";
+/// Queues that a dummy may have.
+const MAX_QUEUES: u32 = 1024;
+
+struct DummyQueue(DummyDevice, usize);
 
 impl Queue for DummyQueue {
     fn fd(&self) -> Option<RawFd> {
@@ -166,8 +226,9 @@ impl Queue for DummyQueue {
 
     fn receive(&mut self, _pool: &mut Pool, out: &mut Vec<PacketBuf>) -> io::Result<usize> {
         let mut shared = self.0.lock();
-        let n = shared.to_switch.len().min(BATCH);
-        out.extend(shared.to_switch.drain(..n));
+        let Some(waiting) = shared.to_switch.get_mut(self.1) else { return Ok(0) };
+        let n = waiting.len().min(BATCH);
+        out.extend(waiting.drain(..n));
         Ok(n)
     }
 

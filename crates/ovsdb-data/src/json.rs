@@ -203,6 +203,19 @@ fn describe(text: &[u8], error: &serde_json::Error) -> String {
     let start = stopped - text[..stopped].iter().rev().take_while(|byte| letters(byte)).count();
     let end = start + text[start..].iter().take_while(|byte| letters(byte)).count();
     let word = String::from_utf8_lossy(&text[start..end]);
+    let said = error.to_string();
+    for (sign, expected) in [("`,` or `}`", "'}' or ','"), ("`,` or `]`", "']' or ','"), ("expected `:`", "':'")] {
+        if said.starts_with("expected") && said.contains(sign) && word.is_empty() {
+            // So are numbers.
+            let number = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
+            let token = text[stopped..].iter().take_while(|byte| number(byte)).count();
+            return at(text, stopped + token, &format!("syntax error expecting {expected}"));
+        }
+    }
+    if said.starts_with("control character") {
+        let byte = text.get(stopped).copied().unwrap_or_default();
+        return at(text, stopped, &format!("U+{byte:04X} must be escaped in quoted string"));
+    }
     match word.chars().next() {
         Some(c) if c.is_ascii_lowercase() => at(text, end, &format!("invalid keyword '{word}'")),
         Some(c) => at(text, start, &format!("invalid character '{c}'")),
@@ -244,6 +257,9 @@ mod tests {
         check("nonsense", "line 0, column 8, byte 8: invalid keyword 'nonsense'");
         check("unix:/a", "line 0, column 4, byte 4: invalid keyword 'unix'");
         check("[\n1,\nxyz]", "line 2, column 3, byte 8: invalid keyword 'xyz'");
+        check("{\"a\":1]", "line 0, column 6, byte 6: syntax error expecting '}' or ','");
+        check("[1 23]", "line 0, column 5, byte 5: syntax error expecting ']' or ','");
+        check("[\"\u{1}\"]", "line 0, column 2, byte 2: U+0001 must be escaped in quoted string");
         check("Hello", "line 0, column 0, byte 0: invalid character 'H'");
         assert!(parse(br#"["a\u0000"]"#).is_err());
         assert!(parse(br#"["a\\u0000"]"#).is_ok());

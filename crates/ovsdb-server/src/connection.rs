@@ -4,7 +4,6 @@ use crate::Shared;
 use crate::core::SessionId;
 use io::vlog::Module;
 use io::{Stream, vlog_warn};
-use serde_json::Value;
 use session::{Message, Splitter};
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -78,6 +77,9 @@ pub async fn serve(shared: Shared, stream: Stream, id: String, terms: Terms) -> 
     let splitter = Splitter::default();
     let mut connection = Connection { shared: shared.clone(), session, reader, writer, splitter, peer };
     let end = connection.run(terms.probe).await;
+    if let End::Error(_) = end {
+        connection.say_last().await;
+    }
     shared.borrow_mut().disconnect(session);
     if let End::Error(reason) = &end {
         vlog_warn!(Module::Reconnect, "{name}: connection dropped ({reason})");
@@ -192,6 +194,14 @@ impl Connection {
         }
     }
 
+    /// What was answered before an error came is sent, if the peer still reads.
+    async fn say_last(&mut self) {
+        let out =
+            self.shared.borrow_mut().sessions.get_mut(&self.session).map(|session| std::mem::take(&mut session.out));
+        let writing = self.writer.write_all(out.as_deref().unwrap_or_default());
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(100), writing).await;
+    }
+
     fn note_peer(&self) {
         if let Some(name) = self.peer.get()
             && let Some(session) = self.shared.borrow_mut().sessions.get_mut(&self.session)
@@ -235,13 +245,10 @@ impl Connection {
                 Ok(None) => return Ok(false),
                 Err(error) => return Err(self.bad_stream(&error.to_string())),
             };
-            let value: Value = match serde_json::from_slice(text) {
+            let value = match ovsdb_data::json::parse(text) {
                 Ok(value) => value,
-                Err(error) => return Err(self.bad_stream(&error.to_string())),
+                Err(error) => return Err(self.bad_stream(&error)),
             };
-            if ovsdb_data::json::holds_null_byte(text) {
-                return Err(self.bad_stream("null bytes not supported in quoted strings"));
-            }
             let message = match Message::from_json(value) {
                 Ok(message) => message,
                 Err(error) => {

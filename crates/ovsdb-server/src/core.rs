@@ -2,7 +2,7 @@
 
 use crate::hosted::{Hosted, Member};
 use crate::server_db;
-use crate::upstream::{Forwards, State};
+use crate::upstream::{Forwards, RelayProbe, State};
 use io::vlog::Module;
 use io::{vlog_dbg, vlog_info, vlog_warn};
 use ovsdb::ChangeSet;
@@ -115,6 +115,8 @@ pub struct Core {
     pub upstream_states: HashMap<String, State>,
     /// Transactions that relays pass on, by database.
     pub forwards: HashMap<String, Forwards>,
+    /// When relays probe their sources.
+    pub relay_probe: RelayProbe,
     uuids: UuidSource,
 }
 
@@ -141,6 +143,7 @@ impl Core {
             trim_memory: false,
             upstream_states: HashMap::new(),
             forwards: HashMap::new(),
+            relay_probe: RelayProbe::default(),
             uuids,
         }
     }

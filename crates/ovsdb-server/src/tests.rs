@@ -116,3 +116,86 @@ fn garbage_ends_a_connection_and_not_the_server() {
         Client::connect(&socket).await.call("list_dbs", json!([])).await;
     });
 }
+
+fn replica(socket: &std::path::Path, options: idl::Options) -> idl::Client {
+    let remote = io::Remote::parse(&format!("unix:{}", socket.display()), 0).unwrap();
+    idl::Client::new(remote, idl::Replica::new("D", options), clock::Clock::real())
+}
+
+async fn until(client: &mut idl::Client, done: impl Fn(&idl::Replica) -> bool) {
+    while !done(&client.replica) {
+        client.run().await;
+    }
+}
+
+fn numbers(replica: &idl::Replica) -> Vec<i64> {
+    let mut all: Vec<i64> = replica.rows("T").filter_map(|row| row.int("n")).collect();
+    all.sort_unstable();
+    all
+}
+
+#[test]
+fn a_replica_comes_back_and_is_told_what_it_missed() {
+    check("resync", 3, async |socket| {
+        let mut writer = Client::connect(&socket).await;
+        writer.call("transact", json!(["D", insert(1), insert(2)])).await;
+        let options = idl::Options { track: idl::Track::Everything, ..idl::Options::default() };
+        let mut client = replica(&socket, options);
+        until(&mut client, |replica| numbers(replica) == [1, 2]).await;
+        assert_eq!(client.replica.take_changes().len(), 2);
+        // The connection goes, not the server: what happens meanwhile is in its history.
+        let replica = std::mem::replace(&mut client.replica, idl::Replica::new("D", idl::Options::default()));
+        drop(client);
+        writer.call("transact", json!(["D", insert(3)])).await;
+        let remote = io::Remote::parse(&format!("unix:{}", socket.display()), 0).unwrap();
+        let mut client = idl::Client::new(remote, replica, clock::Clock::real());
+        client.replica.disconnected();
+        until(&mut client, |replica| replica.is_live()).await;
+        assert_eq!(numbers(&client.replica), [1, 2, 3]);
+        let changes = client.replica.take_changes();
+        assert_eq!((changes.len(), changes[0].change), (1, idl::Change::Inserted));
+    });
+}
+
+#[test]
+fn a_replica_holds_the_rows_of_its_condition() {
+    check("condition", 3, async |socket| {
+        let mut writer = Client::connect(&socket).await;
+        writer.call("transact", json!(["D", insert(1), insert(2), insert(3)])).await;
+        let over = |n: i64| idl::Condition::no_row().or("n", idl::Compare::Greater, &n.into());
+        let mut options = idl::Options::default();
+        options.conditions.insert("T".into(), over(2));
+        let mut client = replica(&socket, options);
+        until(&mut client, |replica| replica.has_conditions()).await;
+        assert_eq!(numbers(&client.replica), [3]);
+        client.replica.set_condition("T", over(1));
+        until(&mut client, |replica| replica.has_conditions()).await;
+        assert_eq!(numbers(&client.replica), [2, 3]);
+        client.replica.set_condition("T", idl::Condition::no_row());
+        until(&mut client, |replica| replica.has_conditions() && numbers(replica).is_empty()).await;
+    });
+}
+
+#[test]
+fn increments_of_two_writers_all_count() {
+    check("retry", 1, async |socket| {
+        Client::connect(&socket).await.call("transact", json!(["D", insert(0)])).await;
+        let increment = |replica: &idl::Replica| {
+            let mut txn = idl::Txn::new();
+            let row = replica.only_row("T").unwrap();
+            txn.verify_row(row, &["n"]);
+            txn.set("T", row.uuid(), "n", &(row.int("n").unwrap() + 1).into());
+            txn
+        };
+        let many = async |mut client: idl::Client| {
+            for _ in 0..20 {
+                assert!(matches!(client.commit(increment).await, idl::Outcome::Committed(_)));
+            }
+        };
+        let (a, b) = (replica(&socket, idl::Options::default()), replica(&socket, idl::Options::default()));
+        tokio::join!(many(a), many(b));
+        let mut client = replica(&socket, idl::Options::default());
+        until(&mut client, |replica| replica.is_live()).await;
+        assert_eq!(numbers(&client.replica), [40]);
+    });
+}

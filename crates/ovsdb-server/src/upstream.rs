@@ -60,6 +60,22 @@ impl Forwards {
     }
 }
 
+/// The probe interval of relays, once it was set at run time.
+#[derive(Debug, Default)]
+pub struct RelayProbe {
+    /// Silence before a source is probed; `Some(None)` for never; `None` for what the source was configured with.
+    pub interval: Option<Option<Duration>>,
+    changed: Rc<Notify>,
+}
+
+impl RelayProbe {
+    /// Sets the interval of all relays, those that wait now included.
+    pub fn set(&mut self, interval: Option<Duration>) {
+        self.interval = Some(interval);
+        self.changed.notify_waiters();
+    }
+}
+
 /// What a follower is doing, for `sync-status`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum State {
@@ -159,10 +175,20 @@ impl Link {
         self.stream.write_all(&bytes).await.map_err(|error| io::program::strerror(&error))
     }
 
+    /// Silence before the source is probed, as it is set now.
+    fn probe(&self) -> Option<Duration> {
+        let set = match self.source.kind {
+            Kind::Relay => self.shared.borrow().relay_probe.interval,
+            Kind::Backup => None,
+        };
+        set.unwrap_or(self.source.probe)
+    }
+
     /// The next message that is not a probe.
     async fn receive(&mut self) -> Result<Message, String> {
         let mut buffer = vec![0; 1 << 16];
         let mut probed = false;
+        let changed = self.shared.borrow().relay_probe.changed.clone();
         loop {
             match self.splitter.next_message()? {
                 Some(Message::Request { id, method, params }) if method == "echo" => {
@@ -171,18 +197,24 @@ impl Link {
                 Some(Message::Reply { id, .. }) if id == "echo" => {}
                 Some(message) => return Ok(message),
                 None => {
+                    let probe = self.probe();
                     let read = self.stream.read(&mut buffer);
-                    let result = match self.source.probe {
-                        None => read.await,
-                        Some(probe) => match tokio::time::timeout(probe, read).await {
-                            Ok(result) => result,
-                            Err(_) if probed => return Err("no response to inactivity probe, disconnecting".into()),
-                            Err(_) => {
-                                probed = true;
-                                self.write(br#"{"id":"echo","method":"echo","params":[]}"#.to_vec()).await?;
-                                continue;
+                    let silence = async {
+                        match probe {
+                            None => std::future::pending().await,
+                            Some(probe) => tokio::time::sleep(probe).await,
+                        }
+                    };
+                    let result = tokio::select! {
+                        result = read => result,
+                        () = changed.notified() => continue,
+                        () = silence => {
+                            if std::mem::replace(&mut probed, true) {
+                                return Err("no response to inactivity probe, disconnecting".into());
                             }
-                        },
+                            self.write(br#"{"id":"echo","method":"echo","params":[]}"#.to_vec()).await?;
+                            continue;
+                        }
                     };
                     match result {
                         Ok(0) => return Err("connection closed by peer".into()),

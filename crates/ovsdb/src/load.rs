@@ -12,6 +12,7 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::fmt;
+use std::io::BufRead;
 
 /// Members of a record beside its tables.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +48,12 @@ pub struct Loaded {
 
 /// Reads a standalone database file up to its first bad record.
 pub fn read_file(file: &str, seed: [u8; 32]) -> Result<Loaded> {
-    let mut reader = LogReader::open(file)?;
+    read(LogReader::open(file)?, seed)
+}
+
+/// Reads a standalone database up to its first bad record.
+pub fn read<R: BufRead>(mut reader: LogReader<R>, seed: [u8; 32]) -> Result<Loaded> {
+    let file = reader.path().to_string();
     if reader.magic() == Magic::Clustered {
         let details = format!("{file}: clustered databases are not served; use a standalone database file");
         return Err(OvsdbError::new("ovsdb error", details));

@@ -113,6 +113,11 @@ impl<R: BufRead> LogReader<R> {
         Ok(LogReader { input, path: path.to_string(), offset: 0, magic, ended: false })
     }
 
+    /// What messages call the file.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// The kind of file.
     pub fn magic(&self) -> Magic {
         self.magic

@@ -120,13 +120,16 @@ impl Message {
 
 /// Cuts a byte stream into JSON texts.
 ///
-/// Only brackets and strings are followed here; whether a text is valid JSON is for the parser to say.
+/// Only brackets and strings are followed here; whether a text is valid JSON is for the parser to say. A text also ends with
+/// a bracket that closes none of its kind: the parser will refuse it at that place, instead of waiting for more.
 #[derive(Debug)]
 pub struct Splitter {
     buf: Vec<u8>,
     start: usize,
     scan: usize,
     depth: u32,
+    /// Kinds of the open brackets, the innermost in the lowest bit: 1 for `{`.
+    kinds: u128,
     in_string: bool,
     escaped: bool,
     max_len: usize,
@@ -167,7 +170,7 @@ impl Default for Splitter {
 impl Splitter {
     /// A splitter that refuses messages longer than `max_len` bytes.
     pub fn new(max_len: usize) -> Self {
-        Splitter { buf: vec![], start: 0, scan: 0, depth: 0, in_string: false, escaped: false, max_len }
+        Splitter { buf: vec![], start: 0, scan: 0, depth: 0, kinds: 0, in_string: false, escaped: false, max_len }
     }
 
     /// Takes bytes from the stream.
@@ -224,9 +227,12 @@ impl Splitter {
                     if self.depth > MAX_DEPTH {
                         return Err(SplitError::TooDeep);
                     }
+                    self.kinds = self.kinds << 1 | u128::from(b == b'{');
                 }
                 b'}' | b']' => {
-                    self.depth -= 1;
+                    let fits = (self.kinds & 1 == 1) == (b == b'}');
+                    self.kinds >>= 1;
+                    self.depth = if fits { self.depth - 1 } else { 0 };
                     if self.depth == 0 {
                         let begin = self.start;
                         self.start = self.scan;
@@ -273,6 +279,8 @@ mod tests {
         check(&["{\"a\":\"}\\\"\"}", " \n{}"], &["{\"a\":\"}\\\"\"}", "{}"]);
         check(&["{\"a", "\":[1,", "2]}{"], &["{\"a\":[1,2]}"]);
         check(&["   "], &[]);
+        check(&["{\"a\":[1}", "{}"], &["{\"a\":[1}", "{}"]);
+        check(&["[[{}]]{\"a\":[{}]}"], &["[[{}]]", "{\"a\":[{}]}"]);
     }
 
     #[test]
@@ -309,6 +317,7 @@ mod tests {
             ("{\"method\":1}", "method is not JSON string"),
             ("{\"id\":1,\"method\":\"a\"}", "missing \"params\" in request"),
             ("{\"id\":1,\"method\":\"a\",\"params\":{}}", "\"params\" must be JSON array"),
+            ("{\"id\":1,\"params\":[}", "expected value at line 1 column 19"),
             ("{\"id\":1,\"x\":2}", "message has unexpected member \"x\""),
         ] {
             let mut s = Splitter::default();

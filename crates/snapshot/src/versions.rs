@@ -78,6 +78,14 @@ impl<R> Versions<R> {
         next
     }
 
+    /// The oldest version that somebody may still read.
+    #[must_use]
+    pub fn oldest(&self) -> u64 {
+        let writer = self.lock();
+        let held = writer.old.iter().find(|(token, _)| Arc::strong_count(token) > 1);
+        held.map_or_else(|| self.current.load().0, |(token, _)| token.0)
+    }
+
     /// Takes back what no reader can reach any more.
     #[must_use]
     pub fn reclaim(&self) -> Vec<R> {

@@ -1,9 +1,11 @@
 //! One OpenFlow switch, as the control thread holds it.
 
+use crate::change::Done;
 use crate::conn::{Class, Conn, ConnId};
-use crate::flow_mod::{FlowTables, Removed, last_used, wants_flow_removed};
+use crate::flow_mod::{FlowTables, Selection, last_used, wants_flow_removed};
 use crate::packet_in::ToControllers;
 use crate::port::{Port, PortNumbers};
+use crate::rate_limit::RateLimit;
 use crate::upcall::{Reason, Upcalls};
 use crate::{INTERNAL_TABLE, revalidate};
 use clock::Instant;
@@ -13,10 +15,13 @@ use io::coverage::Counter;
 use io::vlog::{Level, Module};
 use io::vlog_rl;
 use openflow::action::{Action, PacketInReason};
-use openflow::message::{AsyncKind, Desc, FlowRemoved, PortReason, PortStatus};
+use openflow::message::{
+    AsyncKind, Desc, FlowRemoved, FlowRemovedReason, PacketInFormat, PortReason, PortStatus, TableStatus,
+};
 use openflow::{Message, TableId, Version};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 use translate::Bridge as Shared;
 
 /// What the owner of a bridge has to do for it.
@@ -60,6 +65,12 @@ pub struct Bridge {
     pub(crate) conns: BTreeMap<ConnId, Conn>,
     next_conn: u64,
     pub(crate) generation_id: Option<u64>,
+    /// Meters by number.
+    pub(crate) meters: BTreeMap<openflow::MeterId, crate::meter::Meter>,
+    /// Tunnel options that have a field.
+    pub(crate) tlv_table: crate::tlv::TlvTable,
+    /// Silence after which an open bundle is given up.
+    pub bundle_idle_timeout: Duration,
     pub(crate) events: VecDeque<Event>,
 }
 
@@ -102,6 +113,9 @@ impl Bridge {
             conns: BTreeMap::new(),
             next_conn: 1,
             generation_id: None,
+            meters: BTreeMap::new(),
+            tlv_table: BTreeMap::new(),
+            bundle_idle_timeout: crate::bundle::IDLE_TIMEOUT,
             events: VecDeque::new(),
         }
     }
@@ -121,7 +135,11 @@ impl Bridge {
 
     /// Forgets a connection.
     pub fn close(&mut self, id: ConnId) {
+        let missed = self.miss_to_controller();
         self.conns.remove(&id);
+        if self.miss_to_controller() != missed {
+            self.events.push_back(Event::PortConfig);
+        }
     }
 
     /// The connections.
@@ -131,10 +149,20 @@ impl Bridge {
 
     /// Takes bytes from a connection and obeys the requests in them.
     pub fn input(&mut self, id: ConnId, bytes: &[u8], now: Instant) {
+        let missed = self.miss_to_controller();
         let Some(conn) = self.conns.get_mut(&id) else { return };
+        let class = conn.class;
         for request in conn.input(bytes) {
             Counter::VconnReceived.hit();
+            match class {
+                Class::Snoop => continue,
+                Class::Primary => self.overhear(&request.raw),
+                Class::Service => {}
+            }
             self.request(id, request, now);
+        }
+        if self.miss_to_controller() != missed {
+            self.events.push_back(Event::PortConfig);
         }
     }
 
@@ -147,9 +175,22 @@ impl Bridge {
 
     /// Bytes to send on a connection, and why it is to be closed once they are sent.
     pub fn take_output(&mut self, id: ConnId) -> (Vec<u8>, Option<String>) {
-        match self.conns.get_mut(&id) {
-            Some(c) => (c.take_output(), c.closing.take()),
-            None => (vec![], Some("bridge is gone".into())),
+        if self.conns.get(&id).is_some_and(|c| !c.has_output()) {
+            self.resume_monitors(id);
+        }
+        let Some(c) = self.conns.get_mut(&id) else { return (vec![], Some("bridge is gone".into())) };
+        let (class, output, closing) = (c.class, c.take_output(), c.closing.take());
+        if class == Class::Primary && !output.is_empty() {
+            self.overhear(&output);
+        }
+        (output, closing)
+    }
+
+    /// Lets those who read along see what is said on a controller's connection.
+    fn overhear(&mut self, messages: &[u8]) {
+        for (id, c) in self.conns.iter_mut().filter(|(_, c)| c.class == Class::Snoop) {
+            c.overheard(messages);
+            self.events.push_back(Event::Output(*id));
         }
     }
 
@@ -170,14 +211,11 @@ impl Bridge {
         }
     }
 
-    /// Rules left the tables: tells the controllers that asked to hear of it.
-    pub(crate) fn removed(&mut self, removed: Removed, now: Instant) {
-        if removed.is_empty() {
-            return;
-        }
-        self.tables_changed();
-        for (rule, reason) in removed {
-            if !wants_flow_removed(&rule) {
+    /// Tells the controllers that asked to hear of it that flows went.
+    pub(crate) fn tell_removed(&mut self, done: &[Done], now: Instant) {
+        for d in done {
+            let Done::Removed(rule, reason) = d else { continue };
+            if !wants_flow_removed(rule) {
                 continue;
             }
             let d = &rule.data;
@@ -186,7 +224,7 @@ impl Bridge {
                 matching: rule.matching.clone(),
                 cookie: d.cookie,
                 priority: rule.priority as u16,
-                reason,
+                reason: *reason,
                 table: d.table,
                 duration: crate::stats::age(d.created, now),
                 idle_timeout: d.timeouts.idle.load(std::sync::atomic::Ordering::Relaxed),
@@ -195,8 +233,35 @@ impl Bridge {
                 bytes,
                 nicira: false,
             });
-            self.broadcast(AsyncKind::FlowRemoved, reason as u8, &message);
+            self.broadcast(AsyncKind::FlowRemoved, *reason as u8, &message);
         }
+    }
+
+    /// Tells controllers of tables that became nearly full, or no longer are.
+    pub(crate) fn tell_vacancy(&mut self, tables: &[u8]) {
+        for &table in tables {
+            let flows = self.tables.count(table);
+            let config = self.tables.config_mut(table);
+            if let Some(crossed) = config.crossed(flows) {
+                let status = TableStatus { reason: crossed as u8, desc: config.desc(table, flows) };
+                self.broadcast(AsyncKind::TableStatus, crossed as u8, &Message::TableStatus(status));
+            }
+        }
+    }
+
+    /// Lets flows go that were learned for flows that are gone (`delete_learned` of `learn`).
+    pub(crate) fn delete_orphans(&mut self, now: Instant) {
+        let everything = MiniMatch::default();
+        let orphans = self.tables.take_orphans();
+        if orphans.is_empty() {
+            return;
+        }
+        let mut change = self.tables.begin();
+        for (table, cookie) in orphans {
+            let learned = Selection { table, cookie: (cookie, u64::MAX), ..Selection::all(&everything) };
+            self.tables.delete(&mut change, &learned, FlowRemovedReason::Delete);
+        }
+        self.commit(change, None, now);
     }
 
     /// Flows in the datapath may be wrong now.
@@ -242,9 +307,11 @@ impl Bridge {
     pub fn expire(&mut self, now: Instant) {
         if self.tables.has_expiring() {
             self.sync_counters(now);
-            let removed = self.tables.expire(now);
-            self.removed(removed, now);
+            let mut change = self.tables.begin();
+            self.tables.expire(&mut change, now);
+            self.commit(change, None, now);
         }
+        self.expire_bundles(now);
         let expired = self.shared.macs().expire(now);
         if expired > 0 {
             Counter::MacExpired.add(expired as u64);
@@ -255,8 +322,9 @@ impl Bridge {
     /// Removes all flows that controllers made; with no controller and no fail-secure, the switch then learns by itself.
     pub fn flush_flows(&mut self, standalone: bool, now: Instant) {
         Counter::OfprotoFlush.hit();
-        let removed = self.tables.flush();
-        drop(removed);
+        let mut change = self.tables.begin();
+        self.tables.flush(&mut change);
+        self.commit(change, None, now);
         if standalone {
             self.add_default_flow(now);
         }
@@ -272,14 +340,44 @@ impl Bridge {
             actions: vec![Action::Output { port: OfPort::NORMAL, max_len: 0 }],
             ..Default::default()
         };
-        if let Err(e) = self.tables.apply(&fm, now) {
-            vlog_rl!((5, 5), Module::Ofproto, Level::Err, "{}: failed to add the default flow ({e})", self.name);
+        let mut change = self.tables.begin();
+        match self.tables.stage(&mut change, &fm, now) {
+            Ok(()) => self.commit(change, None, now),
+            Err(e) => {
+                self.tables.rollback(change);
+                vlog_rl!((5, 5), Module::Ofproto, Level::Err, "{}: failed to add the default flow ({e})", self.name);
+            }
         }
-        self.tables_changed();
+    }
+
+    /// Whether packets that no rule matches go to controllers: some controller speaks a version in which that is the
+    /// default (OpenFlow before 1.3) and wants them.
+    pub fn miss_to_controller(&self) -> bool {
+        self.conns.values().any(wants_misses)
+    }
+
+    /// Sends packets to a connection whose time has come.
+    pub fn release_packets(&mut self, id: ConnId, now: Instant) {
+        if let Some(c) = self.conns.get_mut(&id) {
+            c.release_packets(now);
+        }
+    }
+
+    /// When [`Bridge::release_packets`] has something to do for a connection.
+    pub fn conn_deadline(&self, id: ConnId) -> Option<Instant> {
+        self.conns.get(&id)?.next_deadline()
+    }
+
+    /// What the database says of a connection.
+    pub fn set_conn_limits(&mut self, id: ConnId, rate: Option<RateLimit>, quiet: bool, now: Instant) {
+        if let Some(c) = self.conns.get_mut(&id) {
+            c.limit_packets(rate, now);
+            c.quiet = quiet;
+        }
     }
 
     /// A packet for the controllers.
-    pub fn packet_in(&mut self, to: &ToControllers) {
+    pub fn packet_in(&mut self, to: &ToControllers, now: Instant) {
         let message = to.message();
         let reason = to.what.reason;
         let wire_reason = match reason {
@@ -287,16 +385,26 @@ impl Bridge {
             r => r as u8,
         };
         for (id, c) in &mut self.conns {
-            if c.version().is_none()
-                || c.controller_id != to.what.controller_id
-                || !c.wants(AsyncKind::PacketIn, wire_reason)
-            {
+            let Some(version) = c.version() else { continue };
+            if reason == PacketInReason::ImplicitMiss && !wants_misses(c) {
                 continue;
             }
-            c.packet_in(message.clone());
+            if c.controller_id != to.what.controller_id || !c.wants(AsyncKind::PacketIn, wire_reason) {
+                continue;
+            }
+            let mut message = message.clone();
+            if c.packet_in_format == PacketInFormat::Nxt2 {
+                message.continuation = to.continuation.as_ref().map(|c| c.encode(version));
+            }
+            c.packet_in(message, now);
             self.events.push_back(Event::Output(*id));
         }
     }
+}
+
+fn wants_misses(c: &Conn) -> bool {
+    let old = c.version().is_some_and(|v| v < Version::V13);
+    old && c.controller_id == 0 && c.wants(AsyncKind::PacketIn, PacketInReason::NoMatch as u8)
 }
 
 /// Flows of the switch's own table: what recirculates without state is dropped, and table misses that were sent there by

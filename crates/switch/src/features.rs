@@ -3,7 +3,7 @@
 use crate::INTERNAL_TABLE;
 use flow::Field;
 use flow::field::MaskRule;
-use openflow::message::tables::{ActionFeatures, FieldSet, FlowFeatures, TableDesc, TableFeatures, TableMiss};
+use openflow::message::tables::{ActionFeatures, FieldSet, FlowFeatures, TableFeatures, TableMiss};
 use openflow::{TableId, Version};
 
 /// Flows that a table takes at most.
@@ -64,19 +64,6 @@ pub fn in_stats(version: Version, mut features: TableFeatures) -> TableFeatures 
         features.nonmiss.instructions = WILDCARDS;
     }
     features
-}
-
-/// The descriptions of OpenFlow 1.4 and later.
-pub fn descriptions() -> Vec<TableDesc> {
-    let one = |table: u8| TableDesc {
-        table: TableId(table),
-        miss: TableMiss::Default,
-        eviction: Some(false),
-        eviction_flags: None,
-        vacancy: Some(false),
-        vacancy_limits: None,
-    };
-    (0..INTERNAL_TABLE).map(one).collect()
 }
 
 #[cfg(test)]

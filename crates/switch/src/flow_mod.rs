@@ -4,7 +4,8 @@
 //! one version. Rules that no packet can see any more are taken out later.
 
 use crate::INTERNAL_TABLE;
-use classifier::Rule;
+use crate::change::{Change, Done};
+use crate::table::TableConfig;
 use clock::Instant;
 use flow::MiniMatch;
 use openflow::action::Action;
@@ -13,13 +14,12 @@ use openflow::message::flows::{
     FlowStatsRequest, NO_BUFFER,
 };
 use openflow::{Error, GroupId, TableId};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 use translate::view::Timeouts;
 use translate::{Bridge as Shared, Rule as FlowRule, RuleData};
-
-/// Rules that left the tables, with why, for whoever wants to be told.
-pub type Removed = Vec<(Arc<FlowRule>, FlowRemovedReason)>;
 
 /// The tables of a bridge, as the one who changes them sees them.
 #[derive(Debug)]
@@ -27,6 +27,13 @@ pub struct FlowTables {
     shared: Arc<Shared>,
     /// Rules with a timeout, so that expiry looks at no others.
     expiring: Vec<Arc<FlowRule>>,
+    /// What is configured, by table.
+    configs: Box<[TableConfig]>,
+    /// Flows that controllers see, by table.
+    counts: Box<[usize]>,
+    /// How many flows learn into a table with a cookie and want what they learned to go with them.
+    learners: HashMap<(u8, u64), usize>,
+    orphans: Vec<(TableId, u64)>,
 }
 
 /// Which rules an operation is about.
@@ -48,6 +55,19 @@ pub struct Selection<'a> {
 }
 
 impl<'a> Selection<'a> {
+    /// Everything but the switch's own rules. `everything` is the match that matches all.
+    pub fn all(everything: &'a MiniMatch) -> Self {
+        Selection {
+            table: TableId::ALL,
+            matching: everything,
+            strict: None,
+            cookie: (0, 0),
+            out_port: flow::OfPort::ANY,
+            out_group: GroupId::ANY,
+            hidden: false,
+        }
+    }
+
     /// What a statistics request asks for.
     pub fn of_request(r: &'a FlowStatsRequest) -> Self {
         Selection {
@@ -96,7 +116,7 @@ pub fn any_action(actions: &[Action], is: &dyn Fn(&Action) -> bool) -> bool {
     })
 }
 
-fn outputs_to(action: &Action, port: flow::OfPort) -> bool {
+pub(crate) fn outputs_to(action: &Action, port: flow::OfPort) -> bool {
     match action {
         Action::Output { port: p, .. } | Action::Enqueue { port: p, .. } | Action::OutputTrunc { port: p, .. } => {
             *p == port
@@ -104,6 +124,20 @@ fn outputs_to(action: &Action, port: flow::OfPort) -> bool {
         Action::Controller(_) => port == flow::OfPort::CONTROLLER,
         _ => false,
     }
+}
+
+/// Tables and cookies of `learn` actions that ask for `delete_learned`.
+fn deleting_learns(actions: &[Action]) -> Vec<(u8, u64)> {
+    let found = std::cell::RefCell::new(vec![]);
+    any_action(actions, &|a| {
+        if let Action::Learn(l) = a
+            && l.delete_learned
+        {
+            found.borrow_mut().push((l.table.0, l.cookie));
+        }
+        false
+    });
+    found.into_inner()
 }
 
 /// Priorities are compared in a wider type than the wire's, so that the switch's own rules can stand above all.
@@ -114,7 +148,30 @@ fn priority(p: u16) -> u32 {
 impl FlowTables {
     /// The tables of a bridge.
     pub fn new(shared: Arc<Shared>) -> Self {
-        FlowTables { shared, expiring: vec![] }
+        let n = shared.tables.len();
+        FlowTables {
+            shared,
+            expiring: vec![],
+            configs: vec![TableConfig::default(); n].into(),
+            counts: vec![0; n].into(),
+            learners: HashMap::new(),
+            orphans: vec![],
+        }
+    }
+
+    /// What is configured about a table, 0 to 254.
+    pub fn config(&self, table: u8) -> &TableConfig {
+        &self.configs[usize::from(table)]
+    }
+
+    /// What is configured about a table, to change.
+    pub fn config_mut(&mut self, table: u8) -> &mut TableConfig {
+        &mut self.configs[usize::from(table)]
+    }
+
+    /// Flows of a table that controllers see.
+    pub fn count(&self, table: u8) -> usize {
+        self.counts[usize::from(table)]
     }
 
     fn table_range(&self, table: TableId) -> std::ops::Range<usize> {
@@ -123,7 +180,10 @@ impl FlowTables {
 
     /// The rules of a selection, by table.
     pub fn select(&self, s: &Selection<'_>) -> Vec<Arc<FlowRule>> {
-        let version = self.shared.versions.current().number();
+        self.select_in(self.shared.versions.current().number(), s)
+    }
+
+    fn select_in(&self, version: u64, s: &Selection<'_>) -> Vec<Arc<FlowRule>> {
         let mut out = vec![];
         for table in self.table_range(s.table) {
             let rules = &self.shared.tables[table].rules;
@@ -147,12 +207,12 @@ impl FlowTables {
 
     /// Number of rules that controllers see.
     pub fn len(&self) -> usize {
-        self.shared.tables[..usize::from(INTERNAL_TABLE)].iter().map(|t| t.rules.len()).sum()
+        self.counts.iter().sum()
     }
 
     /// Adds one of the switch's own rules.
     pub fn add_hidden(&mut self, table: u8, priority: u32, matching: MiniMatch, actions: Vec<Action>, now: Instant) {
-        let version = self.shared.versions.next();
+        let mut change = self.begin();
         let clauses = RuleData::clauses_of(&actions);
         let data = RuleData {
             table: TableId(table),
@@ -162,17 +222,64 @@ impl FlowTables {
             importance: 0,
             timeouts: Arc::default(),
             created: now,
+            born: change.version,
             modified: now,
             stats: Arc::default(),
             hidden: true,
             clauses,
         };
-        self.shared.tables[usize::from(table)].rules.insert(Arc::new(Rule::new(matching, priority, version, data)));
-        self.shared.versions.publish();
+        change.add(&self.shared, matching, priority, data);
+        self.commit(change);
     }
 
-    /// Carries out a flow-mod whose actions were checked. Nothing changes if it fails.
-    pub fn apply(&mut self, fm: &FlowMod, now: Instant) -> Result<Removed, Error> {
+    /// Starts a set of changes.
+    pub fn begin(&self) -> Change {
+        Change::begin(&self.shared)
+    }
+
+    /// Lets packets see a set of changes. Returns what happened to flows.
+    pub fn commit(&mut self, change: Change) -> Vec<Done> {
+        for (table, n) in change.grown() {
+            let count = &mut self.counts[usize::from(table)];
+            *count = count.saturating_add_signed(n);
+        }
+        self.count_learners(&change);
+        let (done, added) = change.commit(&self.shared);
+        self.expiring.extend(added.into_iter().filter(|r| has_timeout(r) && !r.is_leaving()));
+        done
+    }
+
+    fn count_learners(&mut self, change: &Change) {
+        for rule in change.added() {
+            for at in deleting_learns(&rule.data.actions) {
+                *self.learners.entry(at).or_default() += 1;
+            }
+        }
+        for rule in change.gone() {
+            for at in deleting_learns(&rule.data.actions) {
+                let n = self.learners.entry(at).or_default();
+                *n = n.saturating_sub(1);
+                if *n == 0 {
+                    self.learners.remove(&at);
+                    self.orphans.push((TableId(at.0), at.1));
+                }
+            }
+        }
+    }
+
+    /// Tables and cookies of learned flows whose last learner is gone.
+    pub fn take_orphans(&mut self) -> Vec<(TableId, u64)> {
+        std::mem::take(&mut self.orphans)
+    }
+
+    /// Forgets a set of changes.
+    pub fn rollback(&self, change: Change) {
+        change.rollback(&self.shared);
+    }
+
+    /// Puts what a flow-mod whose actions were checked asks for into a set of changes. After an error the set must be
+    /// rolled back.
+    pub fn stage(&self, change: &mut Change, fm: &FlowMod, now: Instant) -> Result<(), Error> {
         if fm.flags & FF_EMERG != 0 {
             // OpenFlow 1.0 §4.6 emergency flows; the error is the one for a switch without them.
             return Err(Error::FlowModFailedTableFull);
@@ -180,29 +287,32 @@ impl FlowTables {
         if fm.table.0 == INTERNAL_TABLE {
             return Err(Error::BadRequestEperm);
         }
-        let removed = match fm.command {
-            FlowModCommand::Add => self.add(fm, now)?,
-            FlowModCommand::Modify => self.modify(fm, false, now)?,
-            FlowModCommand::ModifyStrict => self.modify(fm, true, now)?,
-            FlowModCommand::Delete => self.delete(&Selection::of_flow_mod(fm, false), FlowRemovedReason::Delete),
-            FlowModCommand::DeleteStrict => self.delete(&Selection::of_flow_mod(fm, true), FlowRemovedReason::Delete),
-        };
-        self.shared.reclaim();
-        if fm.buffer_id != NO_BUFFER && !matches!(fm.command, FlowModCommand::Delete | FlowModCommand::DeleteStrict) {
+        let deletes = matches!(fm.command, FlowModCommand::Delete | FlowModCommand::DeleteStrict);
+        match fm.command {
+            FlowModCommand::Add => self.add(change, fm, now)?,
+            FlowModCommand::Modify => self.modify(change, fm, false, now)?,
+            FlowModCommand::ModifyStrict => self.modify(change, fm, true, now)?,
+            FlowModCommand::Delete => {
+                self.delete(change, &Selection::of_flow_mod(fm, false), FlowRemovedReason::Delete);
+            }
+            FlowModCommand::DeleteStrict => {
+                self.delete(change, &Selection::of_flow_mod(fm, true), FlowRemovedReason::Delete);
+            }
+        }
+        if fm.buffer_id != NO_BUFFER && !deletes {
             return Err(Error::BadRequestBufferUnknown);
         }
-        Ok(removed)
+        Ok(())
     }
 
-    fn add(&mut self, fm: &FlowMod, now: Instant) -> Result<Removed, Error> {
+    fn add(&self, change: &mut Change, fm: &FlowMod, now: Instant) -> Result<(), Error> {
         let table = if fm.table == TableId::ALL { TableId(0) } else { fm.table };
-        let version = self.shared.versions.current().number();
         let rules = &self.shared.tables[usize::from(table.0)].rules;
-        let old = rules.find(version, &fm.matching, priority(fm.priority));
+        let old = rules.find(change.version, &fm.matching, priority(fm.priority));
         if fm.flags & FF_CHECK_OVERLAP != 0 {
             // A flow does not overlap the one whose place it takes.
             let mut overlap = false;
-            rules.for_each(version, |r| {
+            rules.for_each(change.version, |r| {
                 overlap |= r.priority == priority(fm.priority)
                     && r.matching.overlaps(&fm.matching)
                     && !old.as_ref().is_some_and(|o| Arc::ptr_eq(o, r));
@@ -214,6 +324,9 @@ impl FlowTables {
         if old.as_ref().is_some_and(|r| r.data.hidden) {
             return Err(Error::BadRequestEperm);
         }
+        if old.is_none() {
+            self.make_room(change, table.0, now)?;
+        }
         let keep = old.as_ref().filter(|_| fm.flags & FF_RESET_COUNTS == 0);
         let data = RuleData {
             table,
@@ -223,89 +336,94 @@ impl FlowTables {
             importance: fm.importance,
             timeouts: Arc::new(Timeouts { idle: fm.idle_timeout.into(), hard: fm.hard_timeout.into() }),
             created: now,
+            born: old.as_ref().map_or(change.version, |r| r.data.born),
             modified: now,
             stats: keep.map_or_else(Arc::default, |r| r.data.stats.clone()),
             hidden: false,
             clauses: RuleData::clauses_of(&fm.actions),
         };
-        self.replace(old.into_iter().collect(), vec![(fm.matching.clone(), priority(fm.priority), data)]);
-        Ok(vec![])
+        if let Some(old) = old {
+            change.remove(old);
+        }
+        let rule = change.add(&self.shared, fm.matching.clone(), priority(fm.priority), data);
+        change.done.push(Done::Added(rule));
+        Ok(())
     }
 
-    fn modify(&mut self, fm: &FlowMod, strict: bool, now: Instant) -> Result<Removed, Error> {
-        let old = self.select(&Selection::of_flow_mod(fm, strict));
+    /// Takes a flow out of a full table.
+    fn make_room(&self, change: &mut Change, table: u8, now: Instant) -> Result<(), Error> {
+        let config = self.config(table);
+        if config.has_room(self.count(table).saturating_add_signed(change.growth(table))) {
+            return Ok(());
+        }
+        let candidates =
+            self.expiring.iter().chain(change.added()).filter(|r| r.data.table.0 == table && !r.is_leaving());
+        let victim = config.evicts().then(|| config.victim(candidates, now)).flatten();
+        let victim = victim.ok_or(Error::FlowModFailedTableFull)?;
+        self.remove(change, victim, FlowRemovedReason::Eviction);
+        Ok(())
+    }
+
+    /// Takes flows out of tables that have more than their limit.
+    pub fn enforce_limit(&self, change: &mut Change, table: u8, now: Instant) {
+        let config = self.config(table);
+        let Some(max) = config.limits.max_flows.filter(|_| config.evicts()) else { return };
+        while self.count(table).saturating_add_signed(change.growth(table)) > max as usize {
+            let candidates = self.expiring.iter().filter(|r| r.data.table.0 == table && !r.is_leaving());
+            let Some(victim) = config.victim(candidates, now) else { return };
+            self.remove(change, victim, FlowRemovedReason::Eviction);
+        }
+    }
+
+    fn modify(&self, change: &mut Change, fm: &FlowMod, strict: bool, now: Instant) -> Result<(), Error> {
+        let old = self.select_in(change.version, &Selection::of_flow_mod(fm, strict));
         if old.is_empty() {
             // OpenFlow 1.0 and 1.1: a modify that finds nothing adds. Later versions and modifies by cookie do not.
-            return if fm.modify_cookie && fm.cookie_mask == 0 { self.add(fm, now) } else { Ok(vec![]) };
+            return if fm.modify_cookie && fm.cookie_mask == 0 { self.add(change, fm, now) } else { Ok(()) };
         }
-        let new = old.iter().map(|r| {
+        for r in old {
             let d = &r.data;
             let reset = fm.flags & FF_RESET_COUNTS != 0;
+            let cookie = if fm.modify_cookie { fm.new_cookie } else { d.cookie };
+            let noticeable = cookie != d.cookie || *d.actions != *fm.actions;
             let data = RuleData {
                 table: d.table,
-                cookie: if fm.modify_cookie { fm.new_cookie } else { d.cookie },
+                cookie,
                 actions: fm.actions.as_slice().into(),
                 flags: d.flags,
                 importance: d.importance,
                 timeouts: d.timeouts.clone(),
                 created: d.created,
+                born: d.born,
                 modified: now,
                 stats: if reset { Arc::default() } else { d.stats.clone() },
                 hidden: false,
                 clauses: RuleData::clauses_of(&fm.actions),
             };
-            (r.matching.clone(), r.priority, data)
-        });
-        let new = new.collect();
-        self.replace(old, new);
-        Ok(vec![])
-    }
-
-    /// Puts new rules in the place of old ones, in one version.
-    fn replace(&mut self, old: Vec<Arc<FlowRule>>, new: Vec<(MiniMatch, u32, RuleData)>) {
-        let version = self.shared.versions.next();
-        for r in old {
-            r.remove_in(version);
-            self.shared.versions.retire(r);
+            change.remove(r.clone());
+            let rule = change.add(&self.shared, r.matching.clone(), r.priority, data);
+            change.done.push(Done::Modified { rule, noticeable });
         }
-        for (matching, priority, data) in new {
-            let table = usize::from(data.table.0);
-            let rule = Arc::new(Rule::new(matching, priority, version, data));
-            if has_timeout(&rule) {
-                self.expiring.push(rule.clone());
-            }
-            self.shared.tables[table].rules.insert(rule);
+        Ok(())
+    }
+
+    /// Lets a rule go.
+    pub fn remove(&self, change: &mut Change, rule: Arc<FlowRule>, reason: FlowRemovedReason) {
+        change.remove(rule.clone());
+        change.done.push(Done::Removed(rule, reason));
+    }
+
+    /// Lets the rules of a selection go.
+    pub fn delete(&self, change: &mut Change, s: &Selection<'_>, reason: FlowRemovedReason) {
+        for rule in self.select_in(change.version, s) {
+            self.remove(change, rule, reason);
         }
-        self.shared.versions.publish();
     }
 
-    /// Removes the rules of a selection.
-    pub fn delete(&mut self, s: &Selection<'_>, reason: FlowRemovedReason) -> Removed {
-        let old = self.select(s);
-        self.remove(old.into_iter().map(|r| (r, reason)).collect())
-    }
-
-    fn remove(&mut self, old: Removed) -> Removed {
-        if !old.is_empty() {
-            self.replace(old.iter().map(|(r, _)| r.clone()).collect(), vec![]);
-            self.shared.reclaim();
-        }
-        old
-    }
-
-    /// Removes all rules but the switch's own.
-    pub fn flush(&mut self) -> Removed {
+    /// Lets all rules go but the switch's own.
+    pub fn flush(&self, change: &mut Change) {
         let everything = MiniMatch::default();
-        let all = Selection {
-            table: TableId::ALL,
-            matching: &everything,
-            strict: None,
-            cookie: (0, 0),
-            out_port: flow::OfPort::ANY,
-            out_group: GroupId::ANY,
-            hidden: false,
-        };
-        self.delete(&all, FlowRemovedReason::Delete)
+        self.delete(change, &Selection::all(&everything), FlowRemovedReason::Delete);
     }
 
     /// Whether any rule can time out.
@@ -313,15 +431,18 @@ impl FlowTables {
         !self.expiring.is_empty()
     }
 
-    /// Removes the rules whose time is over. Counters must be up to date.
-    pub fn expire(&mut self, now: Instant) -> Removed {
+    /// Lets the rules go whose time is over. Counters must be up to date.
+    pub fn expire(&mut self, change: &mut Change, now: Instant) {
         self.expiring.retain(|r| !r.is_leaving() && has_timeout(r));
-        let over: Removed = self.expiring.iter().filter_map(|r| Some((r.clone(), timed_out(r, now)?))).collect();
-        self.remove(over)
+        for rule in &self.expiring {
+            if let Some(reason) = timed_out(rule, now) {
+                self.remove(change, rule.clone(), reason);
+            }
+        }
     }
 }
 
-fn has_timeout(rule: &FlowRule) -> bool {
+pub(crate) fn has_timeout(rule: &FlowRule) -> bool {
     let t = &rule.data.timeouts;
     t.idle.load(Relaxed) != 0 || t.hard.load(Relaxed) != 0
 }
@@ -337,6 +458,15 @@ fn timed_out(rule: &FlowRule, now: Instant) -> Option<FlowRemovedReason> {
         return Some(FlowRemovedReason::IdleTimeout);
     }
     None
+}
+
+/// When a rule's time is over if no packet comes; only for rules with a timeout.
+pub(crate) fn expires_at(rule: &FlowRule, now: Instant) -> Instant {
+    let d = &rule.data;
+    let (idle, hard) = (d.timeouts.idle.load(Relaxed), d.timeouts.hard.load(Relaxed));
+    let end = |seconds: u16, from: Instant| (seconds != 0).then(|| from + Duration::from_secs(seconds.into()));
+    let ends = [end(hard, d.modified), end(idle, last_used(rule))];
+    ends.into_iter().flatten().min().unwrap_or(now + Duration::MAX / 4)
 }
 
 /// When a rule was last used; a rule that never was counts from its making.
@@ -367,8 +497,20 @@ mod tests {
             Fixture { tables: FlowTables::new(shared), now: Instant::from_millis(1000) }
         }
 
-        fn apply(&mut self, fm: &FlowMod) -> Result<Removed, Error> {
-            self.tables.apply(fm, self.now)
+        /// What happened, flows that went alone.
+        fn apply(&mut self, fm: &FlowMod) -> Result<Vec<FlowRemovedReason>, Error> {
+            let mut change = self.tables.begin();
+            if let Err(e) = self.tables.stage(&mut change, fm, self.now) {
+                self.tables.rollback(change);
+                return Err(e);
+            }
+            Ok(removed(self.tables.commit(change)))
+        }
+
+        fn expire(&mut self, now: Instant) -> Vec<FlowRemovedReason> {
+            let mut change = self.tables.begin();
+            self.tables.expire(&mut change, now);
+            removed(self.tables.commit(change))
         }
 
         /// `priority:tp_dst->port` of every rule, sorted.
@@ -388,6 +530,11 @@ mod tests {
             lines.sort();
             lines
         }
+    }
+
+    fn removed(done: Vec<Done>) -> Vec<FlowRemovedReason> {
+        let reason = |d| if let Done::Removed(_, reason) = d { Some(reason) } else { None };
+        done.into_iter().filter_map(reason).collect()
     }
 
     fn fm(command: FlowModCommand, tp_dst: Option<u16>, priority: u16, port: u32) -> FlowMod {
@@ -461,10 +608,50 @@ mod tests {
         let mut f = Fixture::new();
         f.apply(&FlowMod { idle_timeout: 2, ..fm(Add, Some(1), 5, 1) }).unwrap();
         f.apply(&FlowMod { hard_timeout: 3, ..fm(Add, Some(2), 5, 1) }).unwrap();
-        assert!(f.tables.expire(f.now + Duration::from_millis(1999)).is_empty());
-        let gone = f.tables.expire(f.now + Duration::from_secs(2));
-        assert_eq!(gone[0].1, FlowRemovedReason::IdleTimeout);
-        assert_eq!(f.tables.expire(f.now + Duration::from_secs(3))[0].1, FlowRemovedReason::HardTimeout);
-        assert!(!f.tables.has_expiring() || f.tables.expire(f.now + Duration::from_secs(9)).is_empty());
+        assert!(f.expire(f.now + Duration::from_millis(1999)).is_empty());
+        assert_eq!(f.expire(f.now + Duration::from_secs(2)), [FlowRemovedReason::IdleTimeout]);
+        assert_eq!(f.expire(f.now + Duration::from_secs(3)), [FlowRemovedReason::HardTimeout]);
+        assert!(!f.tables.has_expiring() || f.expire(f.now + Duration::from_secs(9)).is_empty());
+    }
+
+    #[test]
+    fn what_is_rolled_back_was_never_there() {
+        let mut f = Fixture::new();
+        f.apply(&fm(Add, Some(1), 5, 1)).unwrap();
+        let mut change = f.tables.begin();
+        f.tables.stage(&mut change, &fm(Add, Some(2), 5, 2), f.now).unwrap();
+        f.tables.stage(&mut change, &fm(ModifyStrict, Some(2), 5, 3), f.now).unwrap();
+        f.tables.stage(&mut change, &fm(Delete, None, 5, 2), f.now).unwrap();
+        assert_eq!(change.done.len(), 4);
+        f.tables.rollback(change);
+        assert_eq!((f.dump(), f.tables.len()), (vec!["5:1->1".to_string()], 1));
+        f.apply(&fm(Add, Some(3), 5, 4)).unwrap();
+        assert_eq!(f.dump(), ["5:1->1", "5:3->4"]);
+    }
+
+    #[test]
+    fn a_set_of_changes_sees_itself() {
+        let mut f = Fixture::new();
+        let mut change = f.tables.begin();
+        f.tables.stage(&mut change, &fm(Add, Some(2), 5, 2), f.now).unwrap();
+        f.tables.stage(&mut change, &fm(Delete, Some(2), 5, 2), f.now).unwrap();
+        f.tables.stage(&mut change, &fm(Add, Some(4), 5, 2), f.now).unwrap();
+        assert_eq!(f.dump(), [""; 0], "not yet");
+        f.tables.commit(change);
+        assert_eq!((f.dump(), f.tables.count(0)), (vec!["5:4->2".to_string()], 1));
+    }
+
+    #[test]
+    fn full_tables() {
+        let mut f = Fixture::new();
+        f.tables.config_mut(0).limits.max_flows = Some(2);
+        f.apply(&fm(Add, Some(1), 5, 1)).unwrap();
+        f.apply(&FlowMod { idle_timeout: 9, ..fm(Add, Some(2), 5, 1) }).unwrap();
+        assert_eq!(f.apply(&fm(Add, Some(3), 5, 1)), Err(Error::FlowModFailedTableFull));
+        f.apply(&fm(Add, Some(1), 5, 7)).unwrap();
+        f.tables.config_mut(0).evict = true;
+        assert_eq!(f.apply(&fm(Add, Some(3), 5, 1)), Ok(vec![FlowRemovedReason::Eviction]));
+        assert_eq!(f.apply(&fm(Add, Some(4), 5, 1)), Err(Error::FlowModFailedTableFull), "permanent flows stay");
+        assert_eq!(f.dump(), ["5:1->7", "5:3->1"]);
     }
 }

@@ -9,21 +9,19 @@ use openflow::{Error, GroupId};
 use std::collections::HashMap;
 use std::sync::Arc;
 use translate::Bridge as Shared;
-use translate::view::{Bucket, Counters, Group};
+use translate::view::{Bucket, Counters, Group, Groups};
 
-type Groups = HashMap<GroupId, Arc<Group>>;
-
-/// Carries out a group-mod. Returns the groups that are gone, whose flows have to go too.
-pub fn apply(shared: &Shared, gm: &GroupMod, now: Instant) -> Result<Vec<GroupId>, Error> {
-    let mut groups: Groups = (*shared.groups.snapshot()).clone();
+/// Carries out a group-mod on the groups as they will be; after an error they must not be used. Returns the groups that
+/// are gone, whose flows have to go too.
+pub fn apply(groups: &mut Groups, gm: &GroupMod, now: Instant) -> Result<Vec<GroupId>, Error> {
     let mut gone = vec![];
     match gm.command {
         GroupCommand::Add if groups.contains_key(&gm.group) => return Err(Error::GroupModFailedGroupExists),
-        GroupCommand::Add => add(&mut groups, gm, now)?,
-        GroupCommand::AddOrMod if !groups.contains_key(&gm.group) => add(&mut groups, gm, now)?,
+        GroupCommand::Add => add(groups, gm, now)?,
+        GroupCommand::AddOrMod if !groups.contains_key(&gm.group) => add(groups, gm, now)?,
         GroupCommand::Modify | GroupCommand::AddOrMod => {
             let old = groups.get(&gm.group).ok_or(Error::GroupModFailedUnknownGroup)?.clone();
-            check(gm, &groups)?;
+            check(gm, groups)?;
             let buckets = number(gm.buckets.clone());
             groups.insert(gm.group, Arc::new(rebuild(&old, gm.ty, buckets, gm)));
         }
@@ -36,15 +34,11 @@ pub fn apply(shared: &Shared, gm: &GroupMod, now: Instant) -> Result<Vec<GroupId
                 gone.push(gm.group);
             }
         }
-        GroupCommand::InsertBucket => insert_buckets(&mut groups, gm)?,
-        GroupCommand::RemoveBucket => remove_bucket(&mut groups, gm)?,
+        GroupCommand::InsertBucket => insert_buckets(groups, gm)?,
+        GroupCommand::RemoveBucket => remove_bucket(groups, gm)?,
     }
-    publish(shared, groups);
+    gone.sort_unstable();
     Ok(gone)
-}
-
-fn publish(shared: &Shared, groups: Groups) {
-    shared.groups.publish(groups.into());
 }
 
 fn add(groups: &mut Groups, gm: &GroupMod, now: Instant) -> Result<(), Error> {
@@ -165,7 +159,7 @@ fn remove_bucket(groups: &mut Groups, gm: &GroupMod) -> Result<(), Error> {
 }
 
 fn selected(shared: &Shared, id: GroupId) -> Vec<Arc<Group>> {
-    let groups = shared.groups.snapshot();
+    let groups = shared.groups.latest();
     let mut list: Vec<_> =
         groups.values().filter(|g| id == GroupId::ALL || id == GroupId::ANY || g.id == id).cloned().collect();
     list.sort_by_key(|g| g.id);

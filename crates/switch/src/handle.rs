@@ -1,8 +1,9 @@
 //! Obeys OpenFlow requests, one message kind after the other.
 
 use crate::bridge::{Bridge, Event};
+use crate::change::{Change, Done};
 use crate::conn::{ConnId, Request};
-use crate::flow_mod::{Selection, any_action};
+use crate::flow_mod::{Selection, any_action, wants_flow_removed};
 use crate::{N_TABLES, group_mod};
 use clock::Instant;
 use datapath::Execute;
@@ -13,16 +14,27 @@ use openflow::action::Action;
 use openflow::message::flows::FF_RESET_COUNTS;
 use openflow::message::ports::{PC_NO_FLOOD, PC_NO_FWD, PC_NO_PACKET_IN, PC_NO_RECV, PC_PORT_DOWN};
 use openflow::message::{
-    CAP_ARP_MATCH_IP, CAP_BUNDLES, CAP_FLOW_STATS, CAP_GROUP_STATS, CAP_PORT_STATS, CAP_QUEUE_STATS, CAP_TABLE_STATS,
+    AsyncKind, ControllerRole, Features, FlowMod, FlowRemovedReason, GroupMod, PacketOut, PortMod, RequestForward,
+    Role, RoleStatus, SwitchConfig,
 };
 use openflow::message::{
-    ControllerRole, Features, FlowMod, FlowRemovedReason, GroupMod, PacketOut, PortMod, Role, SwitchConfig,
+    CAP_ARP_MATCH_IP, CAP_BUNDLES, CAP_FLOW_STATS, CAP_GROUP_STATS, CAP_PORT_STATS, CAP_QUEUE_STATS, CAP_TABLE_STATS,
 };
 use openflow::{Error, GroupId, Message, TableId, Version, Xid};
 use translate::{Effect, Request as Translation, Start};
 
+/// Who asked for a change.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    pub conn: ConnId,
+    pub xid: Xid,
+    pub version: Version,
+}
+
 /// Fragment bits of the configuration flags.
 const FRAG_MASK: u16 = 3;
+/// `OFPCRR_PRIMARY_REQUEST`: another controller became the primary one.
+const ROLE_PRIMARY_REQUEST: u8 = 0;
 /// `OFPC_INVALID_TTL_TO_CONTROLLER`
 const INVALID_TTL: u16 = 4;
 
@@ -30,7 +42,7 @@ impl Bridge {
     pub(crate) fn request(&mut self, id: ConnId, request: Request, now: Instant) {
         let Request { version, xid, raw, message } = request;
         let result = match message {
-            Ok(m) => self.obey(id, version, xid, m, now),
+            Ok(m) => self.obey(Origin { conn: id, xid, version }, m, &raw, now),
             Err(e) => Err(e),
         };
         if let Err(error) = result
@@ -48,7 +60,8 @@ impl Bridge {
         }
     }
 
-    fn obey(&mut self, id: ConnId, version: Version, xid: Xid, m: Message, now: Instant) -> Result<(), Error> {
+    fn obey(&mut self, origin: Origin, m: Message, raw: &[u8], now: Instant) -> Result<(), Error> {
+        let Origin { conn: id, xid, version } = origin;
         if let Some(c) = self.conns.get(&id)
             && c.role == ControllerRole::Secondary
             && changes_state(&m)
@@ -56,8 +69,18 @@ impl Bridge {
             return Err(Error::BadRequestIsSecondary);
         }
         match m {
-            Message::FlowMod(fm) => return self.flow_mod(&fm, version, now),
-            Message::GroupMod(gm) => return self.group_mod(&gm, now),
+            Message::FlowMod(fm) => return self.flow_mod(&fm, origin, now),
+            Message::GroupMod(gm) => return self.group_mod(gm, origin, now),
+            Message::BundleControl(control) => return self.bundle_control(id, origin, control, raw, now),
+            Message::BundleAdd(add) => return self.bundle_add(id, add, raw, now),
+            Message::FlowMonitorRequest(list) => return self.flow_monitor(id, xid, &list),
+            Message::FlowMonitorCancel(monitor) => return self.flow_monitor_cancel(id, monitor),
+            Message::TlvTableMod(tm) => return self.tlv_table_mod(&tm),
+            // There are no tracked connections in this datapath: all that could be removed is gone.
+            Message::CtFlushZone(_) | Message::CtFlush(_) => {}
+            Message::MeterMod(mm) => return self.meter_mod(mm, origin, now),
+            Message::Resume(p) => return self.resume(&p, version, now),
+            Message::TableMod(tm) => return self.table_mod(&tm, version, now),
             Message::PortMod(pm) => return self.port_mod(&pm),
             Message::PacketOut(po) => return self.packet_out(&po, now),
             Message::BarrierRequest => self.reply(id, xid, Message::BarrierReply),
@@ -163,6 +186,14 @@ impl Bridge {
         if role.role == ControllerRole::Primary {
             for (other, c) in &mut self.conns {
                 if *other != id && c.role == ControllerRole::Primary {
+                    // OpenFlow 1.4 §7.4.4: who loses the role is told so.
+                    if c.wants(AsyncKind::RoleStatus, ROLE_PRIMARY_REQUEST) && c.version() >= Some(Version::V13) {
+                        let generation_id = self.generation_id.unwrap_or(u64::MAX);
+                        let status =
+                            RoleStatus { role: ControllerRole::Secondary, reason: ROLE_PRIMARY_REQUEST, generation_id };
+                        c.event(Message::RoleStatus(status));
+                        self.events.push_back(Event::Output(*other));
+                    }
                     c.role = ControllerRole::Secondary;
                 }
             }
@@ -178,37 +209,65 @@ impl Bridge {
     }
 
     /// Checks what only the switch knows about actions: that groups and meters exist.
-    fn check_actions(&self, actions: &[Action]) -> Result<(), Error> {
-        let groups = self.shared.groups.snapshot();
-        if any_action(actions, &|a| matches!(a, Action::Group(g) if !groups.contains_key(g))) {
+    fn check_actions(&self, actions: &[Action], change: &Change) -> Result<(), Error> {
+        if any_action(actions, &|a| matches!(a, Action::Group(g) if !change.has_group(&self.shared, *g))) {
             return Err(Error::BadActionBadOutGroup);
         }
-        if any_action(actions, &|a| matches!(a, Action::Meter(_))) {
+        if any_action(actions, &|a| matches!(a, Action::Meter(m) if !self.meters.contains_key(m))) {
             return Err(Error::MeterModFailedInvalidMeter);
         }
         Ok(())
     }
 
-    fn flow_mod(&mut self, fm: &FlowMod, version: Version, now: Instant) -> Result<(), Error> {
-        if fm.table == TableId::ALL && version > Version::V10 && adds(fm) {
+    fn flow_mod(&mut self, fm: &FlowMod, origin: Origin, now: Instant) -> Result<(), Error> {
+        let mut change = self.tables.begin();
+        if let Err(e) = self.stage_flow_mod(&mut change, fm, origin.version, now) {
+            self.tables.rollback(change);
+            return Err(e);
+        }
+        self.commit(change, Some(origin), now);
+        Ok(())
+    }
+
+    /// Puts what a flow-mod asks for into a set of changes, which after an error must be rolled back.
+    pub(crate) fn stage_flow_mod(
+        &self,
+        change: &mut Change,
+        fm: &FlowMod,
+        version: Version,
+        now: Instant,
+    ) -> Result<(), Error> {
+        let adds = fm.command == openflow::message::FlowModCommand::Add;
+        if fm.table == TableId::ALL && version > Version::V10 && adds {
             return Err(Error::FlowModFailedBadTableId);
         }
+        self.check_tunnel_fields(&fm.matching)?;
         openflow::action::check(&fm.actions, &fm.matching, fm.table, version)?;
-        self.check_actions(&fm.actions)?;
-        if deletes(fm) {
-            // What is told about removed flows counts every packet.
+        self.check_actions(&fm.actions, change)?;
+        // Before OpenFlow 1.2 there was no flag for it: an added flow always counted from zero.
+        if version < Version::V12 && adds {
+            self.tables.stage(change, &FlowMod { flags: fm.flags | FF_RESET_COUNTS, ..fm.clone() }, now)
+        } else {
+            self.tables.stage(change, fm, now)
+        }
+    }
+
+    /// Lets packets see a set of changes, and tells whoever wants to be told.
+    pub(crate) fn commit(&mut self, change: Change, origin: Option<Origin>, now: Instant) {
+        if change.is_empty() {
+            return;
+        }
+        // What is told about flows that went counts every packet.
+        if change.done.iter().any(|d| matches!(d, Done::Removed(r, _) if wants_flow_removed(r))) {
             self.sync_counters(now);
         }
-        // Before OpenFlow 1.2 there was no flag for it: an added flow always counted from zero.
-        let implied = version < Version::V12 && adds(fm);
-        let removed = if implied {
-            self.tables.apply(&FlowMod { flags: fm.flags | FF_RESET_COUNTS, ..fm.clone() }, now)?
-        } else {
-            self.tables.apply(fm, now)?
-        };
+        let tables: Vec<u8> = change.grown().map(|(table, _)| table).collect();
+        let done = self.tables.commit(change);
         self.tables_changed();
-        self.removed(removed, now);
-        Ok(())
+        self.tell_monitors(&done, origin);
+        self.tell_removed(&done, now);
+        self.tell_vacancy(&tables);
+        self.delete_orphans(now);
     }
 
     /// A flow that a `learn` action made: as if a controller had sent it.
@@ -224,41 +283,60 @@ impl Bridge {
             actions: flow.actions.clone(),
             ..FlowMod::default()
         };
-        match self.tables.apply(&fm, now) {
-            Ok(_) => self.tables_changed(),
-            Err(e) => vlog_rl!((5, 5), Module::Ofproto, Level::Warn, "{}: learned flow refused ({e})", self.name),
+        let mut change = self.tables.begin();
+        match self.tables.stage(&mut change, &fm, now) {
+            Ok(()) => self.commit(change, None, now),
+            Err(e) => {
+                self.tables.rollback(change);
+                vlog_rl!((5, 5), Module::Ofproto, Level::Warn, "{}: learned flow refused ({e})", self.name);
+            }
         }
     }
 
-    fn group_mod(&mut self, gm: &GroupMod, now: Instant) -> Result<(), Error> {
-        let gone = group_mod::apply(&self.shared, gm, now)?;
-        self.tables_changed();
-        for group in gone {
+    fn group_mod(&mut self, gm: GroupMod, origin: Origin, now: Instant) -> Result<(), Error> {
+        let mut change = self.tables.begin();
+        if let Err(e) = self.stage_group_mod(&mut change, &gm, now) {
+            self.tables.rollback(change);
+            return Err(e);
+        }
+        self.commit(change, Some(origin), now);
+        self.forward_request(origin, RequestForward::Group(gm));
+        Ok(())
+    }
+
+    /// Puts what a group-mod asks for into a set of changes, which after an error must be rolled back.
+    pub(crate) fn stage_group_mod(&self, change: &mut Change, gm: &GroupMod, now: Instant) -> Result<(), Error> {
+        let matching = flow::MiniMatch::default();
+        for group in group_mod::apply(change.groups_mut(&self.shared), gm, now)? {
             // OpenFlow 1.3.5 §6.4: flows that use a deleted group go with it.
-            let matching = flow::MiniMatch::default();
-            let users = Selection {
-                table: TableId::ALL,
-                matching: &matching,
-                strict: None,
-                cookie: (0, 0),
-                out_port: OfPort::ANY,
-                out_group: group,
-                hidden: false,
-            };
-            let removed = self.tables.delete(&users, FlowRemovedReason::GroupDelete);
-            self.removed(removed, now);
+            let users = Selection { out_group: group, ..Selection::all(&matching) };
+            self.tables.delete(change, &users, FlowRemovedReason::GroupDelete);
         }
         Ok(())
     }
 
-    fn port_mod(&mut self, pm: &PortMod) -> Result<(), Error> {
-        const SETTABLE: u32 = PC_PORT_DOWN | PC_NO_RECV | PC_NO_FLOOD | PC_NO_FWD | PC_NO_PACKET_IN;
-        let port = self.ports.get(&pm.port).ok_or(Error::PortModFailedBadPort)?;
-        if port.mac != pm.hw_addr {
-            return Err(Error::PortModFailedBadHwAddr);
+    /// Tells other controllers of a change that one of them made (OpenFlow 1.4 §7.4.6).
+    pub(crate) fn forward_request(&mut self, origin: Origin, request: RequestForward) {
+        let reason = u8::from(matches!(request, RequestForward::Meter(_)));
+        let message = Message::RequestForward(request);
+        for (id, c) in &mut self.conns {
+            if *id != origin.conn && c.version().is_some() && c.wants(AsyncKind::RequestForward, reason) {
+                c.event(message.clone());
+                self.events.push_back(Event::Output(*id));
+            }
         }
+    }
+
+    /// The port that a port-mod is about.
+    pub(crate) fn check_port_mod(&self, pm: &PortMod) -> Result<&crate::port::Port, Error> {
+        let port = self.ports.get(&pm.port).ok_or(Error::PortModFailedBadPort)?;
+        if port.mac == pm.hw_addr { Ok(port) } else { Err(Error::PortModFailedBadHwAddr) }
+    }
+
+    pub(crate) fn port_mod(&mut self, pm: &PortMod) -> Result<(), Error> {
+        const SETTABLE: u32 = PC_PORT_DOWN | PC_NO_RECV | PC_NO_FLOOD | PC_NO_FWD | PC_NO_PACKET_IN;
+        let mut changed = self.check_port_mod(pm)?.clone();
         let mask = pm.mask & SETTABLE;
-        let mut changed = port.clone();
         changed.config = changed.config & !mask | pm.config & mask;
         if mask & PC_PORT_DOWN != 0 {
             let up = pm.config & PC_PORT_DOWN == 0;
@@ -271,6 +349,13 @@ impl Bridge {
     }
 
     fn packet_out(&mut self, po: &PacketOut, now: Instant) -> Result<(), Error> {
+        self.check_packet_out(po, &self.tables.begin())?;
+        self.send_packet_out(po, now);
+        Ok(())
+    }
+
+    /// Whether a packet may be sent, with the groups of a set of changes.
+    pub(crate) fn check_packet_out(&self, po: &PacketOut, change: &Change) -> Result<(), Error> {
         if po.buffer_id != u32::MAX {
             return Err(Error::BadRequestBufferUnknown);
         }
@@ -278,32 +363,35 @@ impl Bridge {
         if in_port.0 >= OfPort::MAX.0 && !matches!(in_port, OfPort::LOCAL | OfPort::NONE | OfPort::CONTROLLER) {
             return Err(Error::BadRequestBadPort);
         }
-        self.check_actions(&po.actions)?;
+        self.check_actions(&po.actions, change)
+    }
+
+    pub(crate) fn send_packet_out(&mut self, po: &PacketOut, now: Instant) {
         let mut key = flow::extract(&po.packet, &flow::Metadata::default());
         for (word, value, mask) in po.metadata.iter() {
             key.set_word(word, key.word(word) & !mask | value);
         }
-        key.set_in_port(in_port);
-        self.execute(key, &po.packet, &po.actions, now);
-        Ok(())
+        key.set_in_port(po.in_port());
+        self.run_packet(key, &po.packet, Start::Actions(&po.actions), now);
     }
 
-    /// Sends a packet through a list of actions.
-    fn execute(&mut self, key: FlowKey, packet: &[u8], actions: &[Action], now: Instant) {
+    /// Sends a packet through the tables or a list of actions.
+    pub(crate) fn run_packet(&mut self, key: FlowKey, packet: &[u8], start: Start<'_>, now: Instant) {
         let network = self.upcalls.network();
         let mut request = Translation::packet(self.shared.id, key, Some(packet), now);
-        request.start = Start::Actions(actions);
+        request.start = start;
         let xlate = translate::translate(&network, &request);
         self.upcalls.apply_effects(&network, &xlate.effects, now);
         crate::upcall::credit(&network, &xlate.credits, 1, packet.len() as u64, Some(now));
         for e in &xlate.effects {
             if let Effect::PacketIn(p) = e {
-                self.packet_in(&crate::packet_in::ToControllers::new((**p).clone(), packet.to_vec()));
+                self.packet_in(&crate::packet_in::ToControllers::new((**p).clone(), packet.to_vec()), now);
             }
         }
         let mut datapath_key = key;
         let dp = self.ports.get(&OfPort(key.in_port_raw())).and_then(|p| p.dp).unwrap_or(flow::DpPort::NONE);
         datapath_key.set_in_port_raw(dp.0);
+        datapath_key.set_recirc_id(0);
         io::coverage::Counter::DpifExecute.hit();
         let execute = Execute { packet, key: &datapath_key, actions: &xlate.actions, probe: false };
         if let Err(e) = self.datapath.execute(execute) {
@@ -333,15 +421,6 @@ fn count_groups(actions: &[Action], counts: &mut std::collections::HashMap<Group
             _ => {}
         }
     }
-}
-
-fn adds(fm: &FlowMod) -> bool {
-    fm.command == openflow::message::FlowModCommand::Add
-}
-
-fn deletes(fm: &FlowMod) -> bool {
-    use openflow::message::FlowModCommand::{Delete, DeleteStrict};
-    matches!(fm.command, Delete | DeleteStrict)
 }
 
 /// Requests that a secondary controller may not send (OpenFlow 1.3.5 §6.3.4).

@@ -5,16 +5,25 @@
 //! [`revalidate`] keeps the datapath's flows true to the tables.
 
 pub mod bridge;
+mod bundle;
+mod change;
 pub mod conn;
 mod features;
 mod flow_mod;
 mod group_mod;
 mod handle;
+pub mod meter;
+mod monitor;
 pub mod packet_in;
 pub mod port;
+pub mod rate_limit;
+mod resume;
 pub mod revalidate;
 pub mod show;
 mod stats;
+pub mod table;
+mod table_mod;
+mod tlv;
 pub mod trace;
 pub mod upcall;
 

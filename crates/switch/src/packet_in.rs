@@ -16,6 +16,8 @@ pub struct ToControllers {
     pub what: ToController,
     /// The packet.
     pub packet: Vec<u8>,
+    /// What is left to do for a packet that waits.
+    pub continuation: Option<openflow::message::Continuation>,
 }
 
 /// What the datapath's action says about a packet for the controllers.
@@ -29,7 +31,7 @@ pub(crate) struct Particulars {
 impl ToControllers {
     /// A packet with what the translation said about it.
     pub fn new(what: ToController, packet: Vec<u8>) -> Self {
-        ToControllers { what, packet }
+        ToControllers { what, packet, continuation: None }
     }
 
     /// The message, whole; each connection gets its own form and length of it.
@@ -98,7 +100,8 @@ pub(crate) fn from_frozen(state: &FrozenState, key: &FlowKey, packet: &[u8], p: 
         key: full,
         userdata: state.userdata.clone(),
     };
-    ToControllers::new(what, packet.to_vec())
+    let continuation = state.paused.then(|| crate::resume::continuation(state));
+    ToControllers { continuation, ..ToControllers::new(what, packet.to_vec()) }
 }
 
 fn reason(number: u8) -> PacketInReason {

@@ -47,7 +47,10 @@ pub fn stop(upcalls: &Upcalls) {
 pub fn sweep(upcalls: &Upcalls, datapath: &dyn Datapath, check: bool, now: Instant) {
     Counter::RevalidatorRun.hit();
     let network = upcalls.network();
-    for dump in datapath.flow_dump() {
+    let began = std::time::Instant::now();
+    let dumps = datapath.flow_dump();
+    let flows = dumps.len() as u64;
+    for dump in dumps {
         push(upcalls, &network, dump.ufid, &dump.stats, now);
         match judge(upcalls, &network, &dump, check, now) {
             Verdict::Keep => {}
@@ -59,6 +62,8 @@ pub fn sweep(upcalls: &Upcalls, datapath: &dyn Datapath, check: bool, now: Insta
             }
         }
     }
+    upcalls.looked(flows, began.elapsed());
+    upcalls.known().values().for_each(|k| k.touch_frozen(&network, now));
     network.frozen.expire(Instant::from_nanos(now.as_nanos().saturating_sub(4 * MAX_IDLE.as_nanos() as u64)));
 }
 
@@ -129,8 +134,7 @@ fn judge(upcalls: &Upcalls, network: &Arc<Network>, dump: &FlowDump, check: bool
     let actions = if xlate.slow.is_empty() {
         std::mem::take(&mut xlate.actions)
     } else {
-        let cookie = Box::new(datapath::UserCookie::SlowPath(xlate.slow));
-        vec![datapath::DpAction::Userspace { cookie, pid: 0 }]
+        crate::upcall::slow_actions(network, &dump.key, xlate.slow)
     };
     let same = expected.as_deref() == Some(actions.as_slice());
     if let Some(k) = upcalls.known().get_mut(&dump.ufid) {

@@ -8,8 +8,8 @@ use crate::{INTERNAL_TABLE, features, group_mod, packet_in};
 use clock::Instant;
 use flow::OfPort;
 use openflow::message::{
-    AggregateStats, BundleControl, FlowStats, FlowStatsRequest, GroupFeatures, Message, Multipart, PortDesc, PortStats,
-    QueueRequest, QueueStats, TableStats,
+    AggregateStats, FlowStats, FlowStatsRequest, GroupFeatures, Message, Multipart, PortDesc, PortStats,
+    QueueConfigReply, QueueRequest, QueueStats, TableStats,
 };
 use openflow::{Error, Version, Xid};
 use std::sync::Arc;
@@ -37,13 +37,21 @@ impl Bridge {
                 Message::TableStatsReply(Multipart::new(self.table_stats(version)))
             }
             Message::TableFeaturesRequest(r) if r.entries.is_empty() => {
-                Message::TableFeaturesReply(Multipart::new(features::all()))
+                Message::TableFeaturesReply(Multipart::new(self.table_features()))
             }
-            Message::TableFeaturesRequest(_) => return Err(Error::TableFeaturesFailedEperm),
-            Message::TableDescRequest => Message::TableDescReply(Multipart::new(features::descriptions())),
+            Message::TableFeaturesRequest(r) => {
+                self.set_table_features(&r.entries)?;
+                Message::TableFeaturesReply(r)
+            }
+            Message::TableDescRequest => Message::TableDescReply(Multipart::new(self.table_descs())),
             Message::PortStatsRequest(port) => Message::PortStatsReply(Multipart::new(self.port_stats(port, now)?)),
             Message::PortDescRequest(port) => Message::PortDescReply(Multipart::new(self.port_descs(port))),
             Message::QueueStatsRequest(r) => Message::QueueStatsReply(Multipart::new(self.queue_stats(r)?)),
+            Message::QueueGetConfigRequest(r) => Message::QueueGetConfigReply(self.queue_config(r.port)?),
+            Message::QueueDescRequest(r) => {
+                self.queue_config(r.port)?;
+                Message::QueueDescReply(Multipart::new(vec![]))
+            }
             Message::GroupDescRequest(g) => {
                 Message::GroupDescReply(Multipart::new(group_mod::describe(&self.shared, g)))
             }
@@ -54,12 +62,10 @@ impl Bridge {
             }
             Message::GroupFeaturesRequest => Message::GroupFeaturesReply(group_features()),
             // Refused in the words of a switch that lacks the feature, so that nobody believes it was done.
-            Message::BundleControl(BundleControl { .. }) | Message::BundleAdd(_) => {
-                return Err(Error::BundleFailedUnknown);
+            m @ (Message::MeterConfigRequest(_) | Message::MeterStatsRequest(_) | Message::MeterFeaturesRequest) => {
+                self.meter_statistics(&m, now)?
             }
-            Message::MeterMod(_) => return Err(Error::MeterModFailedOutOfMeters),
-            Message::TlvTableMod(_) => return Err(Error::NxTlvTableModFailedTableFull),
-            Message::Resume(_) => return Err(Error::NxResumeNotSupported),
+            Message::TlvTableRequest => Message::TlvTableReply(self.tlv_table_reply()),
             Message::IpfixBridgeRequest | Message::IpfixFlowRequest => return Err(Error::NxStatsNotConfigured),
             _ => return Err(Error::BadRequestBadType),
         };
@@ -79,13 +85,13 @@ impl Bridge {
     }
 
     fn table_stats(&self, version: Version) -> Vec<TableStats> {
-        let mut all = if version < Version::V13 { features::all() } else { vec![] }.into_iter();
+        let mut all = if version < Version::V13 { self.table_features() } else { vec![] }.into_iter();
         let tables = self.shared.tables.iter().enumerate().take(usize::from(INTERNAL_TABLE));
         let one = |(i, t): (usize, &translate::view::Table)| {
             let matched = t.matched.load(Relaxed);
             TableStats {
                 table: openflow::TableId(i as u8),
-                active: u32::try_from(t.rules.len()).unwrap_or(u32::MAX),
+                active: u32::try_from(self.tables.count(i as u8)).unwrap_or(u32::MAX),
                 lookups: matched + t.missed.load(Relaxed),
                 matched,
                 features: all.next().map(|f| Box::new(features::in_stats(version, f))),
@@ -154,18 +160,18 @@ impl Bridge {
         if ports.is_empty() && !matches!(r.port, OfPort::ANY | OfPort::ALL) {
             return Err(Error::QueueOpFailedBadPort);
         }
-        if r.queue != openflow::message::QUEUE_ALL && r.queue != 0 {
+        if r.queue != openflow::message::QUEUE_ALL {
             return Err(Error::QueueOpFailedBadQueue);
         }
-        let unknown = |p: &Port| QueueStats {
-            port: p.of,
-            queue: 0,
-            tx_bytes: u64::MAX,
-            tx_packets: u64::MAX,
-            tx_errors: u64::MAX,
-            duration: None,
-        };
-        Ok(ports.into_iter().map(unknown).collect())
+        // Queues are those of the ports' QoS rows, of which the datapath serves none.
+        Ok(vec![])
+    }
+
+    fn queue_config(&self, port: OfPort) -> Result<QueueConfigReply, Error> {
+        if self.wanted(port).is_empty() && !matches!(port, OfPort::ANY | OfPort::ALL) {
+            return Err(Error::QueueOpFailedBadPort);
+        }
+        Ok(QueueConfigReply { port, queues: vec![] })
     }
 }
 

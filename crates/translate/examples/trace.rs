@@ -102,6 +102,7 @@ fn add(bridge: &Bridge, line: &str) -> Result<(), String> {
         importance: 0,
         timeouts: Arc::new(Timeouts::default()),
         created: Instant::ZERO,
+        born: 1,
         modified: Instant::ZERO,
         stats: Arc::new(Counters::default()),
         hidden: false,

@@ -47,12 +47,14 @@ impl Xlator<'_> {
 
     /// When translation freezes, each level adds what it has left, innermost first.
     fn keep_rest(&mut self, rest: &[Action]) {
-        if !self.freezing || rest.is_empty() {
+        if !self.freezing {
             return;
         }
-        if !self.frozen_actions.is_empty() {
-            self.frozen_actions.push(Action::UnrollXlate { table: self.table, cookie: self.cookie });
+        self.frozen_by = self.cookie;
+        if rest.is_empty() {
+            return;
         }
+        self.frozen_actions.push(Action::UnrollXlate { table: self.table, cookie: self.cookie });
         for action in rest {
             match action {
                 // A table number is relative to where the action stands.
@@ -69,7 +71,7 @@ impl Xlator<'_> {
     /// Whether an action needs headers behind an MPLS stack that an earlier action removed.
     fn needs_inside(&self, action: &Action) -> bool {
         self.was_mpls
-            && is_ip(&self.key)
+            && !is_mpls(self.key.eth_type())
             && match action {
                 Action::Output { .. }
                 | Action::Controller(_)
@@ -145,7 +147,7 @@ impl Xlator<'_> {
                 let id = *id;
                 self.detail(|| format!("conjunction id {id}, ignored outside a conjunctive match"));
             }
-            Action::Meter(id) => self.meter(id.0),
+            Action::Meter(id) => self.meter(*id),
             Action::Clone(inner) => self.clone_action(inner, last),
             Action::Ct(ct) => self.ct(ct, last),
             Action::CtClear => {
@@ -595,8 +597,10 @@ impl Xlator<'_> {
         self.resubmit(table, in_port, r.with_ct, false);
     }
 
-    fn meter(&mut self, id: u32) {
-        self.out.actions.push(DpAction::Meter(id));
+    fn meter(&mut self, id: openflow::MeterId) {
+        if let Some(&in_datapath) = self.here.bridge.meters.load().get(&id) {
+            self.out.actions.push(DpAction::Meter(in_datapath));
+        }
     }
 
     fn clone_action(&mut self, inner: &[Action], last: bool) {

@@ -44,7 +44,7 @@ pub fn hash_table(weights: &[u32]) -> Vec<usize> {
 
 impl Xlator<'_> {
     pub(crate) fn group(&mut self, id: GroupId, last: bool) {
-        let groups = self.here.bridge.groups.snapshot();
+        let groups = self.here.bridge.groups.at(self.here.version.number());
         let Some(group) = groups.get(&id) else {
             self.warning(|| format!("output to nonexistent group {}", id.0));
             return;
@@ -84,7 +84,7 @@ impl Xlator<'_> {
                     .here
                     .bridge
                     .groups
-                    .load()
+                    .at(self.here.version.number())
                     .get(&group)
                     .is_some_and(|g| g.buckets.iter().any(|b| self.is_live(b, depth + 1)))
     }

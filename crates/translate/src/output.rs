@@ -282,10 +282,9 @@ impl Xlator<'_> {
         }
         let reason =
             if self.is_miss_rule() && c.reason == PacketInReason::Action { PacketInReason::NoMatch } else { c.reason };
-        if c.meter_id != 0 {
-            self.out.actions.push(DpAction::Meter(c.meter_id));
-        }
+        self.controller_meter = c.meter_id;
         self.send_to_controller(c.max_len, reason, c.controller_id, &c.userdata, false);
+        self.controller_meter = 0;
     }
 
     /// Sends the packet as it is now to the controllers; particulars wait in a frozen state.

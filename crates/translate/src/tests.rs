@@ -46,6 +46,7 @@ fn add(net: &Network, table: u8, priority: u32, matching: &Match, actions: Vec<A
         importance: 0,
         timeouts: Arc::new(Timeouts::default()),
         created: Instant::ZERO,
+        born: 1,
         modified: Instant::ZERO,
         stats: Arc::new(Counters::default()),
         hidden: false,
@@ -321,6 +322,7 @@ fn patch_ports_join_bridges() {
         importance: 0,
         timeouts: data.data.timeouts.clone(),
         created: Instant::ZERO,
+        born: 1,
         modified: Instant::ZERO,
         stats: Arc::default(),
         hidden: false,
@@ -356,7 +358,7 @@ fn select_groups_recirculate_once() {
         stats: Counters::default(),
         created: Instant::ZERO,
     };
-    bridge(&net).groups.publish(Arc::new(HashMap::from([(id, Arc::new(group))])));
+    bridge(&net).groups.publish(0, Arc::new(HashMap::from([(id, Arc::new(group))])));
     add(&net, 0, 1, &Match::any(), vec![Action::Group(id), output(4)]);
     let first = run(&net, &tcp(1));
     assert_eq!(text(&first), "hash(sym_l4(0)),recirc(0x1)");

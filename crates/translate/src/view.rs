@@ -10,7 +10,7 @@ use datapath::Features;
 use flow::{DpPort, OfPort};
 use openflow::action::Action;
 use openflow::message::groups::{GroupProps, GroupType};
-use openflow::{GroupId, TableId};
+use openflow::{GroupId, MeterId, TableId};
 use protocols::mac_learning::MacTable;
 use snapshot::{Published, Versions};
 use wire::EthAddr;
@@ -82,6 +82,8 @@ pub struct RuleData {
     pub timeouts: Arc<Timeouts>,
     /// When the flow was added.
     pub created: Instant,
+    /// Version of the tables in which the flow was added; modifications keep it.
+    pub born: u64,
     /// When it was last added or modified.
     pub modified: Instant,
     /// Counters.
@@ -175,6 +177,56 @@ pub struct Group {
     pub stats: Counters,
     /// When it was made.
     pub created: Instant,
+}
+
+/// Groups by number.
+pub type Groups = HashMap<GroupId, Arc<Group>>;
+
+/// The groups of a bridge. A translation reads those of the version of the tables that it reads, so that flows and groups
+/// that change together are seen together.
+#[derive(Debug, Default)]
+pub struct GroupHistory(Published<Epoch>);
+
+#[derive(Debug, Default)]
+struct Epoch {
+    /// Version from which these groups hold.
+    since: u64,
+    groups: Arc<Groups>,
+    before: Option<Arc<Epoch>>,
+}
+
+impl GroupHistory {
+    /// The groups of a version.
+    #[must_use]
+    pub fn at(&self, version: u64) -> Arc<Groups> {
+        let mut epoch = self.0.snapshot();
+        while epoch.since > version
+            && let Some(before) = &epoch.before
+        {
+            epoch = before.clone();
+        }
+        epoch.groups.clone()
+    }
+
+    /// The newest groups.
+    #[must_use]
+    pub fn latest(&self) -> Arc<Groups> {
+        self.0.load().groups.clone()
+    }
+
+    /// Sets the groups from a version on. To be called before the version becomes current.
+    pub fn publish(&self, since: u64, groups: Arc<Groups>) {
+        let before = Some(self.0.snapshot());
+        self.0.publish(Arc::new(Epoch { since, groups, before }));
+    }
+
+    /// Lets go of groups that no version from `oldest` on has.
+    pub fn forget(&self, oldest: u64) {
+        let head = self.0.snapshot();
+        if head.before.is_some() && head.since <= oldest {
+            self.0.publish(Arc::new(Epoch { since: head.since, groups: head.groups.clone(), before: None }));
+        }
+    }
 }
 
 /// How a port treats tags, as the database's `Port:vlan_mode`.
@@ -440,7 +492,9 @@ pub struct Bridge {
     /// Version of the rules in the tables; rules that left are retired with it.
     pub versions: Versions<Arc<Rule>>,
     /// Groups.
-    pub groups: Published<HashMap<GroupId, Arc<Group>>>,
+    pub groups: GroupHistory,
+    /// Meters: the datapath's number of each.
+    pub meters: Published<HashMap<MeterId, u32>>,
     /// Learned addresses.
     pub macs: Mutex<MacTable<BundleId>>,
 }
@@ -460,7 +514,8 @@ impl Bridge {
             config: Published::new(config),
             tables: (0..N_TABLES).map(|_| Table::default()).collect(),
             versions: Versions::default(),
-            groups: Published::default(),
+            groups: GroupHistory::default(),
+            meters: Published::default(),
             macs: Mutex::default(),
         }
     }
@@ -477,6 +532,7 @@ impl Bridge {
                 table.rules.remove(&rule);
             }
         }
+        self.groups.forget(self.versions.oldest());
     }
 }
 

@@ -68,6 +68,10 @@ pub(crate) struct Xlator<'a> {
     /// Translation stops here and goes on after the packet recirculated.
     pub freezing: bool,
     pub paused: Option<Box<openflow::action::Controller>>,
+    /// Cookie of the first rule of those whose actions were left.
+    pub frozen_by: Option<u64>,
+    /// Meter that the `controller` action in hand names, 0 for none.
+    pub controller_meter: u32,
     pub frozen_actions: Vec<Action>,
     pub in_group: bool,
     pub in_action_set: bool,
@@ -107,6 +111,12 @@ pub(crate) struct Saved {
     conntracked: bool,
     was_mpls: bool,
     exit: bool,
+}
+
+/// An action for packets that a meter of the datapath admits.
+#[must_use]
+pub fn metered(meter: u32, action: DpAction) -> DpAction {
+    DpAction::Sample { probability: u32::MAX, actions: vec![DpAction::Meter(meter), action].into() }
 }
 
 impl<'a> Xlator<'a> {
@@ -168,6 +178,8 @@ impl<'a> Xlator<'a> {
             exit: false,
             freezing: false,
             paused: None,
+            frozen_by: None,
+            controller_meter: 0,
             frozen_actions: Vec::new(),
             in_group: false,
             in_action_set: false,
@@ -598,9 +610,12 @@ impl<'a> Xlator<'a> {
             return;
         }
         let actions = std::mem::take(&mut self.frozen_actions);
-        let state = self.state(Some(self.table), actions);
+        let mut state = self.state(Some(self.table), actions);
         if let Some(controller) = self.paused.take() {
-            let state = FrozenState { userdata: controller.userdata.to_vec(), paused: true, ..state };
+            // With nothing left to do the packet does not go through the table once more.
+            state.table = None;
+            self.cookie = self.frozen_by;
+            let state = FrozenState { userdata: controller.userdata.to_vec(), paused: true, cookie: None, ..state };
             let id = self.freeze_id(state);
             self.put_controller(id, controller.max_len, controller.reason, controller.controller_id, true);
             return;
@@ -649,7 +664,15 @@ impl<'a> Xlator<'a> {
             max_len,
             reason: reason as u8,
         };
-        self.out.actions.push(DpAction::Userspace { cookie: Box::new(cookie), pid: 0 });
+        let send = DpAction::Userspace { cookie: Box::new(cookie), pid: 0 };
+        // The meter that the action names, or the one of all packets for controllers.
+        let named = openflow::MeterId(self.controller_meter);
+        let meter = if named.0 != 0 { named } else { openflow::MeterId::CONTROLLER };
+        let in_datapath = self.here.bridge.meters.load().get(&meter).copied();
+        self.out.actions.push(match in_datapath {
+            Some(id) => metered(id, send),
+            None => send,
+        });
     }
 
     // The end.

@@ -1,10 +1,14 @@
 //! What the database wants: bridges, ports and interfaces, read from the rows into types that cannot be wrong.
 
-use idl::{Replica, Row};
+use crate::mirrors::{self, MirrorConfig};
+use idl::typed::Table;
+use idl::{Replica, vswitch};
 use openflow::Version;
 use ovsdb_data::Uuid;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use switch::rate_limit::RateLimit;
+use switch::table::Limits;
 use wire::EthAddr;
 
 /// All that the database wants of the switch.
@@ -49,6 +53,10 @@ pub struct BridgeConfig {
     pub forward_bpdu: bool,
     /// `flood_vlans`.
     pub flood_vlans: Vec<u16>,
+    /// `mirrors`.
+    pub mirrors: Vec<MirrorConfig>,
+    /// `flow_tables`, by number.
+    pub flow_tables: BTreeMap<u8, Limits>,
 }
 
 /// One row of `Controller`.
@@ -62,6 +70,12 @@ pub struct ControllerConfig {
     pub inactivity_probe: Option<Duration>,
     /// `max_backoff`; `None` for the default.
     pub max_backoff: Option<Duration>,
+    /// Packets for it are limited.
+    pub rate: Option<RateLimit>,
+    /// `type=service`: a controller from the database that is told nothing that it does not ask for.
+    pub service: bool,
+    /// `enable_async_messages` is not false.
+    pub asynchronous: bool,
 }
 
 /// How a port treats VLAN tags (`Port:vlan_mode`, or what `tag` and `trunks` imply).
@@ -131,12 +145,17 @@ pub struct InterfaceConfig {
     pub mtu_request: Option<u32>,
     /// `options`.
     pub options: BTreeMap<String, String>,
+    /// `other_config`.
+    pub other_config: BTreeMap<String, String>,
 }
 
 impl PartialEq for InterfaceConfig {
     fn eq(&self, other: &Self) -> bool {
         let wishes = |i: &Self| (i.uuid, i.ofport_request, i.mac, i.mtu_request);
-        wishes(self) == wishes(other) && self.kind == other.kind && self.options == other.options
+        wishes(self) == wishes(other)
+            && self.kind == other.kind
+            && self.options == other.options
+            && self.other_config == other.other_config
     }
 }
 
@@ -146,14 +165,11 @@ pub const DEFAULT_DATAPATH_TYPE: &str = "system";
 impl Config {
     /// Reads the rows. What is not valid is left out or replaced by its default; [`Config::read`] says so in `problems`.
     pub fn read(replica: &Replica, problems: &mut Vec<String>) -> Config {
-        let Some(root) = replica.only_row("Open_vSwitch") else { return Config::default() };
-        let mut config = Config {
-            next_cfg: root.int("next_cfg").unwrap_or(0),
-            other_config: map(&root, "other_config"),
-            bridges: BTreeMap::new(),
-        };
-        for row in root.refs("bridges", "Bridge") {
-            let name = row.str("name").unwrap_or_default();
+        let Some(root) = replica.only::<vswitch::OpenVSwitch>() else { return Config::default() };
+        let mut config =
+            Config { next_cfg: root.next_cfg(), other_config: map(root.other_config()), bridges: BTreeMap::new() };
+        for row in root.bridges() {
+            let name = row.name();
             if name.is_empty() || name.contains('/') {
                 // A name with a slash would place the bridge's sockets outside the run directory.
                 problems.push(format!("ignoring bridge with invalid name '{name}'"));
@@ -169,14 +185,14 @@ impl Config {
     }
 }
 
-fn map(row: &Row<'_>, column: &str) -> BTreeMap<String, String> {
-    row.options(column).map(|(k, v)| (k.to_string(), v.to_string())).collect()
+fn map<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeMap<String, String> {
+    pairs.map(|(k, v)| (k.to_string(), v.to_string())).collect()
 }
 
-fn bridge(name: &str, row: &Row<'_>, problems: &mut Vec<String>) -> BridgeConfig {
-    let option = |key: &str| row.option("other_config", key);
+fn bridge(name: &str, row: &vswitch::Bridge<'_>, problems: &mut Vec<String>) -> BridgeConfig {
+    let option = |key: &str| row.other_config_get(key);
     let number = |key: &str, default: u64| option(key).and_then(|s| s.parse().ok()).unwrap_or(default);
-    let mut protocols: Vec<Version> = row.strs("protocols").filter_map(Version::from_name).collect();
+    let mut protocols: Vec<Version> = row.protocols().filter_map(Version::from_name).collect();
     if protocols.is_empty() {
         protocols = Version::ALL.to_vec();
     }
@@ -188,25 +204,37 @@ fn bridge(name: &str, row: &Row<'_>, problems: &mut Vec<String>) -> BridgeConfig
         id
     });
     let mut ports = BTreeMap::new();
-    for port_row in row.refs("ports", "Port") {
-        let port_name = port_row.str("name").unwrap_or_default();
+    for port_row in row.ports() {
+        let port_name = port_row.name();
         ports.insert(port_name.to_string(), port(name, port_name, &port_row, problems));
     }
     BridgeConfig {
         uuid: row.uuid(),
-        datapath_type: row.str("datapath_type").filter(|s| !s.is_empty()).unwrap_or(DEFAULT_DATAPATH_TYPE).into(),
+        datapath_type: Some(row.datapath_type()).filter(|s| !s.is_empty()).unwrap_or(DEFAULT_DATAPATH_TYPE).into(),
         datapath_id,
         hwaddr: option("hwaddr").and_then(|s| s.parse().ok()).filter(|m: &EthAddr| !m.is_multicast() && !m.is_zero()),
         dp_desc: option("dp-desc").map(String::from),
         dp_sn: option("dp-sn").map(String::from),
-        fail_secure: row.str("fail_mode") == Some("secure"),
+        fail_secure: row.fail_mode() == Some("secure"),
         protocols,
-        controllers: row.refs("controller", "Controller").map(|c| controller(&c)).collect(),
+        controllers: row.controller().map(|c| controller(&c)).collect(),
         ports,
         mac_aging: Duration::from_secs(number("mac-aging-time", 300).clamp(15, 3600)),
         mac_table_size: usize::try_from(number("mac-table-size", 8192)).unwrap_or(8192).max(10),
         forward_bpdu: option("forward-bpdu") == Some("true"),
-        flood_vlans: vlans(row, "flood_vlans"),
+        flood_vlans: vlans(row.flood_vlans()),
+        mirrors: mirrors::read(name, row, problems),
+        flow_tables: row.flow_tables().filter_map(|(n, t)| Some((u8::try_from(n).ok()?, limits(&t)))).collect(),
+    }
+}
+
+fn limits(row: &vswitch::FlowTable<'_>) -> Limits {
+    Limits {
+        name: row.name().filter(|n| !n.is_empty()).map(String::from),
+        max_flows: row.flow_limit().map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
+        evict: row.overflow_policy() == Some("evict"),
+        // ovs-vswitchd.conf.db(5): invalid field names are ignored.
+        groups: row.groups().filter_map(|g| openflow::action::subfield::parse(g).ok()).collect(),
     }
 }
 
@@ -217,24 +245,34 @@ fn parse_datapath_id(s: &str) -> Option<u64> {
     u64::from_str_radix(digits, 16).ok().filter(|&id| fits && id != 0)
 }
 
-fn controller(row: &Row<'_>) -> ControllerConfig {
-    let millis = |column: &str| row.int(column).and_then(|n| u64::try_from(n).ok()).map(Duration::from_millis);
+fn controller(row: &vswitch::Controller<'_>) -> ControllerConfig {
+    let millis = |value: Option<i64>| value.and_then(|n| u64::try_from(n).ok()).map(Duration::from_millis);
     ControllerConfig {
         uuid: row.uuid(),
-        target: row.str("target").unwrap_or_default().into(),
-        inactivity_probe: millis("inactivity_probe"),
-        max_backoff: millis("max_backoff"),
+        target: row.target().into(),
+        inactivity_probe: millis(row.inactivity_probe()),
+        max_backoff: millis(row.max_backoff()),
+        rate: row.controller_rate_limit().and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0).map(|rate| {
+            let number = |n: Option<i64>| n.and_then(|n| u32::try_from(n).ok());
+            RateLimit {
+                rate,
+                burst: number(row.controller_burst_limit()).unwrap_or(0).max(rate / 4),
+                queue: number(row.controller_queue_size()).filter(|n| (1..=512).contains(n)).unwrap_or(100),
+            }
+        }),
+        service: row.r#type() == Some("service"),
+        asynchronous: row.enable_async_messages().unwrap_or(true),
     }
 }
 
-fn vlans(row: &Row<'_>, column: &str) -> Vec<u16> {
-    row.ints(column).filter_map(|v| u16::try_from(v).ok()).filter(|&v| v < 4096).collect()
+fn vlans(values: impl Iterator<Item = i64>) -> Vec<u16> {
+    values.filter_map(|v| u16::try_from(v).ok()).filter(|&v| v < 4096).collect()
 }
 
-fn port(bridge: &str, name: &str, row: &Row<'_>, problems: &mut Vec<String>) -> PortConfig {
-    let tag = row.int("tag").and_then(|t| u16::try_from(t).ok()).filter(|&t| t < 4096);
-    let trunks = vlans(row, "trunks");
-    let vlan_mode = match row.str("vlan_mode") {
+fn port(bridge: &str, name: &str, row: &vswitch::Port<'_>, problems: &mut Vec<String>) -> PortConfig {
+    let tag = row.tag().and_then(|t| u16::try_from(t).ok()).filter(|&t| t < 4096);
+    let trunks = vlans(row.trunks());
+    let vlan_mode = match row.vlan_mode() {
         Some("access") => VlanMode::Access,
         Some("trunk") => VlanMode::Trunk,
         Some("native-tagged") => VlanMode::NativeTagged,
@@ -252,8 +290,8 @@ fn port(bridge: &str, name: &str, row: &Row<'_>, problems: &mut Vec<String>) -> 
         _ => VlanMode::Trunk,
     };
     let mut interfaces = BTreeMap::new();
-    for iface_row in row.refs("interfaces", "Interface") {
-        let iface_name = iface_row.str("name").unwrap_or_default();
+    for iface_row in row.interfaces() {
+        let iface_name = iface_row.name();
         interfaces.insert(iface_name.to_string(), interface(bridge, iface_name, &iface_row));
     }
     PortConfig {
@@ -261,23 +299,23 @@ fn port(bridge: &str, name: &str, row: &Row<'_>, problems: &mut Vec<String>) -> 
         vlan_mode,
         tag: if vlan_mode == VlanMode::Trunk { 0 } else { tag.unwrap_or(0) },
         trunks: if vlan_mode == VlanMode::Access { vec![] } else { trunks },
-        cvlans: vlans(row, "cvlans"),
-        qinq_ethtype: match row.option("other_config", "qinq-ethtype") {
+        cvlans: vlans(row.cvlans()),
+        qinq_ethtype: match row.other_config_get("qinq-ethtype") {
             Some("802.1q") => 0x8100,
             _ => 0x88a8,
         },
-        priority_tags: match row.option("other_config", "priority-tags") {
+        priority_tags: match row.other_config_get("priority-tags") {
             Some("true" | "if-nonzero") => PriorityTags::IfNonzero,
             Some("always") => PriorityTags::Always,
             _ => PriorityTags::Never,
         },
-        protected: row.bool("protected").unwrap_or(false),
+        protected: row.protected(),
         interfaces,
     }
 }
 
-fn interface(bridge: &str, name: &str, row: &Row<'_>) -> InterfaceConfig {
-    let kind = match row.str("type").unwrap_or_default() {
+fn interface(bridge: &str, name: &str, row: &vswitch::Interface<'_>) -> InterfaceConfig {
+    let kind = match row.r#type() {
         _ if name == bridge => "internal",
         "" => "system",
         other => other,
@@ -285,14 +323,12 @@ fn interface(bridge: &str, name: &str, row: &Row<'_>) -> InterfaceConfig {
     InterfaceConfig {
         uuid: row.uuid(),
         kind: kind.into(),
-        ofport_request: row
-            .int("ofport_request")
-            .and_then(|n| u32::try_from(n).ok())
-            .filter(|n| (1..0xff00).contains(n)),
-        ofport_before: row.int("ofport").and_then(|n| u32::try_from(n).ok()).filter(|n| (1..0xff00).contains(n)),
-        mac: row.str("mac").and_then(|s| s.parse().ok()),
-        mtu_request: row.int("mtu_request").and_then(|n| u32::try_from(n).ok()),
-        options: map(row, "options"),
+        ofport_request: row.ofport_request().and_then(|n| u32::try_from(n).ok()).filter(|n| (1..0xff00).contains(n)),
+        ofport_before: row.ofport().and_then(|n| u32::try_from(n).ok()).filter(|n| (1..0xff00).contains(n)),
+        mac: row.mac().and_then(|s| s.parse().ok()),
+        mtu_request: row.mtu_request().and_then(|n| u32::try_from(n).ok()),
+        options: map(row.options()),
+        other_config: map(row.other_config()),
     }
 }
 

@@ -33,7 +33,6 @@ pub fn add(c: &mut Commands, app: &Rc<App>) {
     command("dpctl/parse-actions", "actions", 1, ANY_NUMBER, reparse);
     command("dpctl/normalize-actions", "actions", 1, ANY_NUMBER, reparse);
     command("dpif/dump-flows", "[-m] [--names | --no-names] bridge", 1, 4, bridge_flows);
-    command("dpif/show-dp-features", "bridge", 1, 1, features);
 }
 
 /// Names of a datapath's ports.
@@ -103,7 +102,12 @@ fn show(app: &App, call: &Call) -> Answer {
         let mut ports = Vec::new();
         for p in dp.ports() {
             out.push_str(&format!("  port {}: {}", p.port.0, p.name));
-            out.push_str(&if p.kind == "system" { "\n".into() } else { format!(" ({})\n", p.kind) });
+            let config: Vec<String> = p.config.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            out.push_str(&match (p.kind.as_str(), config.is_empty()) {
+                ("system", true) => "\n".into(),
+                (kind, true) => format!(" ({kind})\n"),
+                (kind, false) => format!(" ({kind}: {})\n", config.join(", ")),
+            });
             if detailed {
                 out.push_str(&port_text(&*dp, p.port));
             }
@@ -157,6 +161,8 @@ struct DumpOptions<'a> {
     verbose: bool,
     names: Option<bool>,
     filter: Option<&'a str>,
+    /// Only of the thread on this core; -1: of the main thread.
+    core: Option<i64>,
     target: Option<&'a str>,
 }
 
@@ -173,7 +179,7 @@ impl<'a> DumpOptions<'a> {
                     "type=ovs" | "type=non-offloaded" | "type=all" => {}
                     _ => return Err(format!("{SELF}: Failed to parse type ({}) (Invalid argument)", &a[5..])),
                 },
-                a if a.starts_with("pmd=") => {}
+                a if a.starts_with("pmd=") => o.core = Some(a[4..].parse().map_err(|_| bad_core(&a[4..]))?),
                 a if a.starts_with('-') => return Err(format!("{SELF}: unknown option {a}")),
                 a if o.target.is_none() => o.target = Some(a),
                 a => return Err(format!("{SELF}: unexpected argument {a}")),
@@ -181,6 +187,10 @@ impl<'a> DumpOptions<'a> {
         }
         Ok(o)
     }
+}
+
+fn bad_core(text: &str) -> String {
+    format!("{SELF}: Failed to parse pmd-id {text} (Invalid argument)")
 }
 
 /// One flow as JSON.
@@ -208,15 +218,20 @@ fn dump_flows(app: &App, call: &Call) -> Answer {
         let style = KeyStyle { verbose: o.verbose, names: if named { &names } else { &NoNames } };
         let mut flows = dp.flow_dump();
         flows.retain(|f| filter.as_ref().is_none_or(|m| m.matches(&f.key)));
-        flows.sort_by_key(|f| f.key.dp_in_port());
+        flows.retain(|f| o.core.is_none_or(|wanted| f.core.map_or(-1, i64::from) == wanted));
+        // The main thread's come last.
+        flows.sort_by_key(|f| (f.core.is_none(), f.core, f.key.dp_in_port()));
         if call.format == Format::Json {
             return Ok(Output::Json(flows.iter().map(|f| flow_json(f, style)).collect()));
         }
         let now = app.clock.now();
         let mut out = String::new();
         for (i, flow) in flows.iter().enumerate() {
-            if i == 0 {
-                out.push_str("flow-dump from the main thread:\n");
+            if i == 0 || flows[i - 1].core != flow.core {
+                match flow.core {
+                    None => out.push_str("flow-dump from the main thread:\n"),
+                    Some(core) => out.push_str(&format!("flow-dump from pmd on cpu core: {core}\n")),
+                }
             }
             out.push_str(&format_flow(flow, now, style));
             out.push('\n');
@@ -290,7 +305,7 @@ fn with_basics(mut mask: flow::FlowMask) -> flow::FlowMask {
 }
 
 /// The name at the beginning of a key, `ufid:…`.
-fn explicit_ufid(s: &str) -> Option<Ufid> {
+pub fn explicit_ufid(s: &str) -> Option<Ufid> {
     let rest = s.trim_start().strip_prefix("ufid:")?;
     rest.get(..36)?.parse().ok()
 }
@@ -345,48 +360,6 @@ fn reparse(_: &App, call: &Call) -> Answer {
         out.push('\n');
     }
     Ok(out.into())
-}
-
-fn features(app: &App, call: &Call) -> Answer {
-    let state = app.state.borrow();
-    let entry = state.bridges.get(&call.args[0]).ok_or("no such bridge")?;
-    let backer = state.backers.get(&entry.backer).ok_or("no such bridge")?;
-    let f = backer.features();
-    let yes = |b: bool| if b { "Yes" } else { "No" }.to_string();
-    let rows: Vec<(&str, String)> = vec![
-        ("Masked set action", yes(f.masked_set)),
-        ("Tunnel push pop", yes(f.tunnel_push_pop)),
-        ("Ufid", yes(f.ufid)),
-        ("Truncate action", yes(f.trunc)),
-        ("Clone action", yes(f.clone)),
-        ("Sample nesting", f.sample_nesting.to_string()),
-        ("Conntrack eventmask", yes(f.ct_eventmask)),
-        ("Conntrack clear", yes(f.ct_clear)),
-        ("Max dp_hash algorithm", f.max_hash_alg.to_string()),
-        ("Check pkt length action", yes(f.check_pkt_len)),
-        ("Conntrack timeout policy", yes(f.ct_timeout)),
-        ("Explicit Drop action", yes(f.explicit_drop)),
-        ("Optimized Balance TCP mode", yes(f.lb_output)),
-        ("Conntrack all-zero IP SNAT", yes(f.ct_state_nat)),
-        ("MPLS Label add", yes(f.add_mpls)),
-        ("psample action", yes(f.psample)),
-        // One tag, unless `other_config:vlan-limit` asks for more.
-        ("Max VLAN headers", f.max_vlan_headers.min(1).to_string()),
-        ("Max MPLS depth", f.max_mpls_depth.to_string()),
-        ("Recirc", yes(f.recirc)),
-        ("CT state", yes(f.ct_state)),
-        ("CT zone", yes(f.ct_zone)),
-        ("CT mark", yes(f.ct_mark)),
-        ("CT label", yes(f.ct_label)),
-        ("CT state NAT", yes(f.ct_state_nat)),
-        ("CT orig tuple", yes(f.ct_orig_tuple)),
-        ("CT orig tuple for IPv6", yes(f.ct_orig_tuple6)),
-        ("IPv6 ND Extension", yes(f.nd_extensions)),
-    ];
-    Ok(match call.format {
-        Format::Text => rows.iter().map(|(n, v)| format!("{n}: {v}\n")).collect::<String>().into(),
-        Format::Json => Output::Json(rows.into_iter().map(|(n, v)| (n.to_string(), Value::from(v))).collect()),
-    })
 }
 
 /// The datapath of a bridge or of a name, for other commands.

@@ -4,12 +4,16 @@ pub mod app;
 mod backer;
 mod commands;
 pub mod config;
+mod dp_features;
 mod dpctl;
+mod dpif_netdev;
 mod links;
+mod mirrors;
 mod openflow;
 mod probe;
 mod reconcile;
 mod status;
+mod upcall_control;
 
 use app::{App, Dummy};
 use clock::Clock;
@@ -38,6 +42,8 @@ pub struct Options {
     pub program: String,
     /// Which dummies may be made.
     pub dummy: Dummy,
+    /// Cores that tests make up (`--dummy-numa`).
+    pub topology: Option<dp_user::Topology>,
 }
 
 /// Packets for controllers that wait for the control thread, at most.
@@ -51,7 +57,7 @@ const STATS_INTERVAL: Duration = Duration::from_secs(5);
 pub async fn run(options: &Options, shutdown: impl Future<Output = ()>, ready: impl FnOnce()) -> Result<(), String> {
     let clock = Clock::real();
     let (sender, mut notices) = mpsc::channel(MAX_NOTICES);
-    let app = App::new(clock.clone(), options.dummy, sender);
+    let app = App::new(clock.clone(), options.dummy, options.topology.clone(), sender);
     let listener = unixctl::bind(&options.unixctl).await?;
     let commands = Rc::new(commands::commands(&options.program, &app));
     let control = listener.map(|l| tokio::task::spawn_local(unixctl::serve(l, commands)));
@@ -83,6 +89,9 @@ pub async fn run(options: &Options, shutdown: impl Future<Output = ()>, ready: i
             _ = second.tick() => app.tick(),
             _ = statistics.tick() => {
                 coverage::sample();
+                for work in app.state.borrow().backers.values().filter_map(backer::Backer::balancer) {
+                    tokio::task::spawn_blocking(work);
+                }
                 daemon.report(&mut client, true).await;
             }
             () = app.exit_asked.notified() => break,
@@ -117,7 +126,6 @@ impl<F: FnOnce()> Runner<F> {
     /// Applies the database's configuration if it has changed.
     async fn follow(&mut self, client: &mut Client) {
         while client.replica.poll_outcome().is_some() {}
-        client.replica.take_changes();
         if !client.replica.is_live() || !client.replica.has_lock() {
             // A daemon whose database is not there yet serves its control socket all the same.
             if client.last_error().is_some() {
@@ -188,6 +196,7 @@ impl<F: FnOnce()> Runner<F> {
 enum Opt_ {
     Daemon(DaemonOpt),
     EnableDummy,
+    DummyNuma,
     DisableSystem,
     DisableSystemRoute,
     Mlockall,
@@ -198,6 +207,7 @@ fn table() -> Vec<Opt<Opt_>> {
     let mut t = daemon::options(Opt_::Daemon);
     t.extend([
         long("enable-dummy", Takes::Maybe, Opt_::EnableDummy),
+        long("dummy-numa", Takes::Value, Opt_::DummyNuma),
         long("disable-system", Takes::Nothing, Opt_::DisableSystem),
         long("disable-system-route", Takes::Nothing, Opt_::DisableSystemRoute),
         long("mlockall", Takes::Nothing, Opt_::Mlockall),
@@ -219,6 +229,7 @@ pub fn main(invocation: &Invocation) -> ExitCode {
     };
     let mut settings = Settings::default();
     let mut dummy = Dummy::Off;
+    let mut topology = None;
     for (opt, value) in parsed.options {
         let result = match opt {
             Opt_::Daemon(o) => settings.obey(o, value),
@@ -228,6 +239,10 @@ pub fn main(invocation: &Invocation) -> ExitCode {
                 Some("system") => set(&mut dummy, Dummy::OverrideSystem),
                 Some(other) => Err(format!("{other}: unknown dummy level")),
             },
+            Opt_::DummyNuma => {
+                topology = value.as_deref().and_then(dp_user::Topology::parse);
+                Ok(())
+            }
             // There is no kernel datapath in this program; nothing to disable.
             Opt_::DisableSystem | Opt_::DisableSystemRoute => Ok(()),
             Opt_::Mlockall => io::program::lock_memory(),
@@ -265,6 +280,7 @@ pub fn main(invocation: &Invocation) -> ExitCode {
         unixctl: if unixctl.as_os_str() == "none" { unixctl } else { dirs::rundir().join(unixctl) },
         program: invocation.name.clone(),
         dummy,
+        topology,
     };
     let ended = io::run(async {
         let shutdown = async {

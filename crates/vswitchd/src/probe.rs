@@ -202,12 +202,13 @@ fn with_dummies(app: &App, name: Option<&str>, mut f: impl FnMut(&str, &DummyDev
 }
 
 fn receive(app: &App, call: &Call) -> Answer {
-    let (mut packets, mut len) = (Vec::new(), None);
+    let (mut packets, mut len, mut queue) = (Vec::new(), None, 0);
     let mut args = call.args[1..].iter().peekable();
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--qid" => {
-                args.next();
+                let n = args.next().and_then(|n| n.parse::<u32>().ok());
+                queue = n.ok_or("Queue id must be an integer.")?;
             }
             "--len" => {
                 let n = args.next().and_then(|n| n.parse().ok()).ok_or("failed to parse --len argument")?;
@@ -226,7 +227,7 @@ fn receive(app: &App, call: &Call) -> Answer {
     }
     let found = with_dummies(app, call.arg(0), |_, device| {
         for p in &packets {
-            device.push(PacketBuf::from_bytes(p));
+            device.push_to(queue, PacketBuf::from_bytes(p));
         }
     });
     if !found {

@@ -6,7 +6,7 @@
 use crate::app::{App, BridgeEntry, Interface};
 use crate::backer::{self, Backer};
 use crate::config::{self, Config, ControllerConfig, InterfaceConfig};
-use crate::openflow::{self, Keep};
+use crate::openflow::{self, Keep, Kind};
 use flow::OfPort;
 use io::coverage::Counter;
 use io::program::strerror;
@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use switch::conn::Class;
 use switch::port::Port;
 use switch::{Bridge, Upcalls};
 use wire::EthAddr;
@@ -39,9 +40,11 @@ pub async fn apply(app: &Rc<App>, config: &Config) {
         }
         remove_interfaces(app, name, wanted).await;
     }
+    settle(app, config).await;
     for (name, wanted) in &config.bridges {
         if app.state.borrow().bridges.contains_key(name) {
             add_interfaces(app, name, wanted).await;
+            settle_ports(app, name, wanted).await;
             configure(app, name, wanted);
             configure_devices(app, name, wanted).await;
             choose_address(app, name, wanted).await;
@@ -55,6 +58,34 @@ pub async fn apply(app: &Rc<App>, config: &Config) {
         }
     }
     drop_unused_backers(app).await;
+}
+
+/// Settings of polling threads and caches.
+async fn settle(app: &Rc<App>, config: &Config) {
+    let settings = dp_user::settings::Settings::parse(|k| config.other_config.get(k).cloned());
+    let work: Vec<_> = app.state.borrow().backers.values().map(|b| b.settler(settings.clone())).collect();
+    for w in work {
+        let _ = elsewhere(w).await;
+    }
+}
+
+/// Queues of a bridge's interfaces, and the cores that poll them.
+async fn settle_ports(app: &Rc<App>, bridge: &str, wanted: &config::BridgeConfig) {
+    let work: Vec<_> = {
+        let state = app.state.borrow();
+        let Some(entry) = state.bridges.get(bridge) else { return };
+        let Some(backer) = state.backers.get(&entry.backer) else { return };
+        let all = wanted.ports.values().flat_map(|p| &p.interfaces);
+        let one = |(name, w): (&String, &InterfaceConfig)| {
+            let port = entry.interfaces.get(name)?.dp?;
+            let settings = dp_user::settings::PortSettings::parse(|k| w.other_config.get(k).cloned());
+            let options = w.options.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+            Some(backer.port_settler(port, settings, options))
+        };
+        all.filter_map(one).collect()
+    };
+    // Most ports have nothing to be set: one trip for all.
+    let _ = elsewhere(move || work.into_iter().for_each(|w| w())).await;
 }
 
 async fn remove_bridges(app: &Rc<App>, config: &Config) {
@@ -99,9 +130,9 @@ async fn add_bridge(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig) ->
     let kind = backer::effective_type(&wanted.datapath_type, app.dummy)?;
     if !app.state.borrow().backers.contains_key(kind) {
         let notices = app.notices.clone();
-        let clock = app.clock.clone();
+        let (clock, topology) = (app.clock.clone(), app.topology.clone());
         let new = elsewhere(move || {
-            Backer::create(kind, clock, move |notice| {
+            Backer::create(kind, clock, topology, move |notice| {
                 // A flood of packets for controllers must not fill the memory: what does not fit is lost.
                 if notices.try_send(notice).is_err() {
                     Counter::PacketInOverflow.hit();
@@ -325,6 +356,10 @@ fn configure(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig) {
         entry.bridge.desc.serial = text.clone();
     }
     entry.bridge.protocols = wanted.protocols.clone();
+    for table in 0..switch::INTERNAL_TABLE {
+        let limits = wanted.flow_tables.get(&table).cloned().unwrap_or_default();
+        entry.bridge.set_limits(table, limits, app.clock.now());
+    }
     entry.config = wanted.clone();
 }
 
@@ -411,10 +446,12 @@ fn address_from(uuid: ovsdb_data::Uuid) -> EthAddr {
 
 /// Sockets and controllers of a bridge, and the mode that follows from them.
 async fn controllers(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig) {
-    let mut targets: BTreeMap<String, (Remote, Option<ControllerConfig>)> = BTreeMap::new();
+    let mut targets: BTreeMap<String, (Remote, Kind)> = BTreeMap::new();
     // A name too odd for a file has been refused when the configuration was read.
-    let management = Remote::PassiveUnix(dirs::rundir().join(format!("{name}.mgmt")));
-    targets.insert(management.to_string(), (management, None));
+    for (suffix, kind) in [("mgmt", Kind::SERVICE), ("snoop", Kind::SNOOP)] {
+        let socket = Remote::PassiveUnix(dirs::rundir().join(format!("{name}.{suffix}")));
+        targets.insert(socket.to_string(), (socket, kind));
+    }
     let mut active = false;
     for c in &wanted.controllers {
         if c.target == "none" {
@@ -423,7 +460,8 @@ async fn controllers(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig) {
         match Remote::parse(&c.target, OPENFLOW_PORT) {
             Ok(remote) => {
                 active |= !remote.is_passive();
-                targets.insert(remote.to_string(), (remote, Some(c.clone())));
+                let kind = kind_of(c, &remote);
+                targets.insert(remote.to_string(), (remote, kind));
             }
             Err(e) => vlog_warn!(Module::Bridge, "{name}: ignoring controller: {e}"),
         }
@@ -432,20 +470,18 @@ async fn controllers(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig) {
     let present: Vec<String> = {
         let mut state = app.state.borrow_mut();
         let Some(entry) = state.bridges.get_mut(name) else { return };
-        entry.endpoints.retain(|t, _| targets.contains_key(t));
+        // What changed but its target is made anew.
+        entry.endpoints.retain(|t, e| targets.get(t).is_some_and(|(_, kind)| *kind == e.kind));
         entry.endpoints.keys().cloned().collect()
     };
-    for (target, (remote, config)) in targets {
+    for (target, (remote, kind)) in targets {
         if present.contains(&target) {
             continue;
         }
         let endpoint = if remote.is_passive() {
-            openflow::listen(app, name, &remote).await
+            openflow::listen(app, name, &remote, kind).await
         } else {
-            let probe = config.as_ref().and_then(|c| c.inactivity_probe).or(Some(Duration::from_secs(5)));
-            let max_backoff = config.as_ref().and_then(|c| c.max_backoff).unwrap_or(Duration::from_secs(8));
-            let keep = Keep { probe: probe.filter(|p| !p.is_zero()), max_backoff };
-            Ok(openflow::connect(app, name, remote, keep))
+            Ok(openflow::connect(app, name, remote, kind))
         };
         match endpoint {
             Ok(e) => {
@@ -456,6 +492,15 @@ async fn controllers(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig) {
             Err(e) => vlog_err!(Module::Connmgr, "{name}: {e}"),
         }
     }
+}
+
+/// The kind of connections that a row of `Controller` asks for.
+fn kind_of(c: &ControllerConfig, remote: &Remote) -> Kind {
+    let probe = c.inactivity_probe.or(Some(Duration::from_secs(5))).filter(|p| !p.is_zero());
+    let keep = Keep { probe, max_backoff: c.max_backoff.unwrap_or(Duration::from_secs(8)) };
+    let service = c.service || remote.is_passive();
+    let class = if service { Class::Service } else { Class::Primary };
+    Kind { class, rate: c.rate, quiet: !c.asynchronous, keep }
 }
 
 /// A bridge that gains or loses its controllers, or is told to fail otherwise, starts with empty tables.

@@ -5,6 +5,8 @@ use crate::backer;
 use crate::config::Config;
 use crate::reconcile::{Facts, device_facts, port_of};
 use flow::OfPort;
+use idl::typed::Table;
+use idl::vswitch::OpenVSwitch;
 use idl::{Replica, Txn};
 use netdev::{Device, DeviceStats};
 use ovsdb_data::{Atom, Datum, Uuid};
@@ -81,7 +83,7 @@ pub fn outcome(app: &App, replica: &Replica, config: &Config, txn: &mut Txn) {
             row.finish(txn);
         }
     }
-    if let Some(root) = replica.only_row("Open_vSwitch") {
+    if let Some(root) = replica.only::<OpenVSwitch>() {
         let mut row = Columns::of(replica, "Open_vSwitch", root.uuid());
         row.set("datapath_types", strings(&backer::datapath_types(app.dummy)));
         row.set("iface_types", strings(&backer::interface_types(app.dummy)));

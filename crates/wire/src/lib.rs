@@ -6,6 +6,7 @@ pub mod edit;
 pub mod eth;
 pub mod gso;
 pub mod layers;
+pub mod nsh;
 pub mod packet;
 
 pub use eth::{BadEthAddr, EthAddr};

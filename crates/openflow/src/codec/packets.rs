@@ -8,6 +8,7 @@ use super::frame::Frame;
 use super::oxm::Numbering;
 use super::oxm_match::{self, Strictness};
 use super::property;
+use crate::action::Action;
 use crate::action::frame::{self, DecodeContext};
 use crate::action::text::Place;
 use crate::action::{PacketInReason, check};
@@ -233,7 +234,13 @@ impl Continuation {
                 0x8003 => c.conntracked = true,
                 0x8004 => c.table = Some(TableId(p.u8()?)),
                 0x8005 => c.cookie = Some(p.u64()?),
-                0x8006 => c.actions = frame::decode_list(cx, p.payload.get(4..).unwrap_or(&[]))?,
+                0x8006 => {
+                    // Table and cookie before a list of actions are of the rule that it belongs to.
+                    if let Some(table) = c.table.take() {
+                        c.actions.push(Action::UnrollXlate { table, cookie: c.cookie.take() });
+                    }
+                    c.actions.extend(frame::decode_list(cx, p.payload.get(4..).unwrap_or(&[]))?);
+                }
                 0x8007 => c.action_set = frame::decode_list(cx, p.payload.get(4..).unwrap_or(&[]))?,
                 0x8008 => c.odp_port = Some(p.u32()?),
                 _ => return Err(p.unknown()),
@@ -255,15 +262,19 @@ impl Continuation {
         if self.conntracked {
             property::put_flag(&mut b, 0x8003);
         }
-        if let Some(t) = self.table {
-            property::put_u8(&mut b, 0x8004, t.0);
+        let mut rest = &self.actions[..];
+        while let Some(first) = rest.first() {
+            if let Action::UnrollXlate { table, cookie } = first {
+                put_origin(&mut b, Some(*table), *cookie);
+                rest = &rest[1..];
+            }
+            let end = rest.iter().position(|a| matches!(a, Action::UnrollXlate { .. })).unwrap_or(rest.len());
+            if end > 0 {
+                property::put_nested(&mut b, 0x8006, |b| frame::encode_list(b, &rest[..end], v));
+            }
+            rest = &rest[end..];
         }
-        if let Some(cookie) = self.cookie {
-            property::put_u64(&mut b, 0x8005, cookie);
-        }
-        if !self.actions.is_empty() {
-            property::put_nested(&mut b, 0x8006, |b| frame::encode_list(b, &self.actions, v));
-        }
+        put_origin(&mut b, self.table, self.cookie);
         if !self.action_set.is_empty() {
             property::put_nested(&mut b, 0x8007, |b| frame::encode_list(b, &self.action_set, v));
         }
@@ -271,6 +282,15 @@ impl Continuation {
             property::put_u32(&mut b, 0x8008, p);
         }
         b
+    }
+}
+
+fn put_origin(b: &mut Vec<u8>, table: Option<TableId>, cookie: Option<u64>) {
+    if let Some(t) = table {
+        property::put_u8(b, 0x8004, t.0);
+    }
+    if let Some(cookie) = cookie {
+        property::put_u64(b, 0x8005, cookie);
     }
 }
 
@@ -292,17 +312,14 @@ pub fn take_packet_out(r: &mut Reader<'_>, v: Version, o: Options) -> Result<Pac
             (MiniMatch::new(&m), len)
         }
         _ => {
-            let port = OfPort::from_of11(r.u32()?).ok_or(Error::BadRequestBadPort)?;
+            let port = OfPort::from_of11(r.u32()?).ok_or(Error::BadActionBadOutPort)?;
             let len = usize::from(r.u16()?);
             r.skip(6)?;
             (port_only(port), len)
         }
     };
-    if len % 8 != 0 {
-        return Err(Error::BadActionBadLen);
-    }
     let cx = DecodeContext { debug_actions: o.debug_actions, ..DecodeContext::new(v) };
-    if len > r.len() {
+    if len > r.len() || len % 8 != 0 {
         return Err(Error::BadRequestBadLen);
     }
     let actions = frame::decode_list(cx, r.take(len)?)?;

@@ -49,9 +49,9 @@ pub struct Continuation {
     pub mirrors: u32,
     /// Whether the packet went through connection tracking.
     pub conntracked: bool,
-    /// Table of the actions that follow.
+    /// Table to go on with, where no actions are left. Actions have theirs as [`Action::UnrollXlate`] in front of them.
     pub table: Option<TableId>,
-    /// Cookie of the actions that follow.
+    /// Cookie of the rule that the packet came from.
     pub cookie: Option<u64>,
     /// Actions that follow.
     pub actions: Vec<Action>,

@@ -1,16 +1,16 @@
 //! A run: the command line, the connection, the transaction, and waiting for the daemon.
 
-use super::rpc::{self, Rpc};
+use super::rpc::Rpc;
 use super::store::{self, Rows, Store};
 use super::{Call, Command, Context, Needs, Product, Touched, generic, need, show};
 use crate::table::{Format, Style, Table};
+use idl::{Outcome, Replica, Txn};
 use io::getopt::Takes;
 use io::program::{start_timeout, timeout_seconds};
 use io::vlog::Level;
 use io::{Invocation, daemon, dirs, vlog};
 use ovsdb_data::{DatabaseSchema, Uuid, json};
-use serde_json::{Map, json};
-use session::Message;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -18,7 +18,7 @@ use std::time::Duration;
 
 /// `show`, which every product has.
 const SHOW: Command =
-    Command { name: "show", min: 0, max: 0, usage: "", options: &[], needs: show::needs, run: show::run };
+    Command { name: "show", min: 0, max: 0, usage: "", options: &["--filter="], needs: show::needs, run: show::run };
 
 /// Exit code when the daemon could not set up what a run made.
 const TROUBLE: u8 = 65;
@@ -59,6 +59,7 @@ const GLOBALS: &[(&str, Option<char>, Takes)] = &[
     ("format", Some('f'), Takes::Value),
     ("data", Some('d'), Takes::Value),
     ("no-headings", None, Takes::Nothing),
+    ("max-column-width", None, Takes::Value),
     ("pretty", None, Takes::Nothing),
     ("bare", None, Takes::Nothing),
     ("no-syslog", None, Takes::Nothing),
@@ -77,6 +78,8 @@ const GLOBALS: &[(&str, Option<char>, Takes)] = &[
     ("ssl-server-name", None, Takes::Value),
     ("leader-only", None, Takes::Nothing),
     ("no-leader-only", None, Takes::Nothing),
+    ("shuffle-remotes", None, Takes::Nothing),
+    ("no-shuffle-remotes", None, Takes::Nothing),
     ("commands", None, Takes::Nothing),
     ("options", None, Takes::Nothing),
     ("help", Some('h'), Takes::Nothing),
@@ -104,7 +107,7 @@ fn run(invocation: &Invocation, product: &'static Product) -> Result<(), Stop> {
         retry: false,
         dry_run: false,
         oneline: false,
-        style: Style { format: Format::List, cells: None, headings: true, pretty: false },
+        style: Style { format: Format::List, cells: None, headings: true, pretty: false, max_width: 0 },
         settings: daemon::Settings::default(),
         tls: io::tls::Settings::default(),
     };
@@ -164,6 +167,7 @@ fn obey(options: &mut Options, name: &str, value: Option<String>) -> Result<(), 
         "format" => options.style.set_format(&text)?,
         "data" => options.style.set_cells(&text)?,
         "no-headings" => options.style.headings = false,
+        "max-column-width" => options.style.set_max_width(&text),
         "pretty" => options.style.pretty = true,
         "bare" => options.style.set_bare(),
         "verbose" => options.settings.obey(DaemonOpt::Verbose, value)?,
@@ -318,10 +322,30 @@ fn parse_call(words: &[String], product: &Product) -> Result<Call, String> {
 
 fn print_commands(product: &Product) -> Result<(), Stop> {
     for command in commands(product) {
-        let options: Vec<String> = command.options.iter().map(|option| format!("[{option}]")).collect();
-        println!("{},{},{}", options.join(","), command.name, command.usage);
+        let options: String = command.options.iter().map(|option| format!("[{option}] ")).collect();
+        println!("{options},{},{}", command.name, usage_words(command.usage));
     }
     Err(Stop::Code(ExitCode::SUCCESS))
+}
+
+/// Usage as completion reads it: `!A` must be given, `?A` may, `+A` once or more often, `*A` as often as wanted.
+fn usage_words(usage: &str) -> String {
+    let word = |word: &str| {
+        let (word, many) = word.strip_suffix("...").map_or((word, false), |word| (word, true));
+        let (word, optional) = match word.strip_prefix('[').and_then(|word| word.strip_suffix(']')) {
+            // `[KEY=]VALUE` is not all optional.
+            Some(word) if word.matches('[').count() == word.matches(']').count() => (word, true),
+            _ => (word, false),
+        };
+        let sign = match (many, optional) {
+            (true, true) => '*',
+            (true, false) => '+',
+            (false, true) => '?',
+            (false, false) => '!',
+        };
+        format!("{sign}{}", word.replace("[:KEY]", "?:KEY").replace("[KEY=]VALUE", "?KEY=VALUE"))
+    };
+    usage.split(' ').filter(|text| !text.is_empty()).map(word).collect::<Vec<_>>().join(" ")
 }
 
 fn print_options() -> Result<(), Stop> {
@@ -366,7 +390,15 @@ struct Session<'a> {
     calls: Vec<Call>,
     rpc: Rpc,
     schema: Rc<DatabaseSchema>,
-    tables: HashMap<String, Rows>,
+    replica: Replica,
+}
+
+/// What came of a transaction.
+struct Committed {
+    /// The rows that were inserted, by the names that they had before.
+    names: HashMap<Uuid, Uuid>,
+    /// What the daemon's counter has to reach.
+    generation: Option<i64>,
 }
 
 /// What the commands of a run gave.
@@ -408,30 +440,29 @@ impl<'a> Session<'a> {
         for call in &calls {
             (call.command.needs)(call, &schema, product, &mut needs)?;
         }
-        let mut requests = Map::new();
-        for (table, columns) in &needs {
-            let request = match columns {
-                None => json!({"columns": schema.tables.get(table).into_iter()
-                    .flat_map(|t| t.own_columns()).map(|(_, c)| c.name.as_str()).collect::<Vec<_>>()}),
-                Some(columns) => json!({"columns": columns}),
-            };
-            requests.insert(table.clone(), request);
+        let tables = needs
+            .into_iter()
+            .map(|(table, columns)| (table, columns.map(|columns| columns.into_iter().collect()).unwrap_or_default()));
+        let wanted = idl::Options { tables: tables.collect(), ..idl::Options::default() };
+        let mut replica = Replica::new(product.database, wanted);
+        replica.connected_with((*schema).clone());
+        let mut session = Session { invocation, product, options, calls, rpc, schema, replica };
+        while !session.replica.is_live() {
+            session.rpc.feed(&mut session.replica).map_err(|reason| session.lost(reason))?;
         }
-        let reply = rpc.call("monitor", json!([product.database, "ctl", requests])).map_err(lost)?;
-        let reply = reply.map_err(|error| json::to_string(&error))?;
-        let mut tables = HashMap::new();
-        store::apply_updates(&schema, &mut tables, &reply);
-        Ok(Session { invocation, product, options, calls, rpc, schema, tables })
+        Ok(session)
     }
 
     fn work(mut self) -> Result<(), Stop> {
         loop {
-            let mut store = Store::new(self.schema.clone(), self.tables.clone(), crate::ovsdb_tool::seed());
-            let Some(outputs) = self.attempt(&mut store)? else {
-                self.await_change()?;
-                continue;
-            };
-            return self.finish(store, outputs);
+            let seen = self.replica.sequence();
+            let mut store = Store::new(self.schema.clone(), store::rows_of(&self.replica), crate::ovsdb_tool::seed());
+            if let Some(outputs) = self.attempt(&mut store)?
+                && let Some(committed) = self.commit(&store)?
+            {
+                return self.finish(store, outputs, committed);
+            }
+            self.await_change(seen)?;
         }
     }
 
@@ -488,15 +519,23 @@ impl<'a> Session<'a> {
         Ok(Some(outputs))
     }
 
-    fn await_change(&mut self) -> Result<(), Stop> {
+    /// Waits until the rows are others than at `seen`.
+    fn await_change(&mut self, seen: u64) -> Result<(), Stop> {
+        while self.replica.sequence() == seen {
+            self.rpc.feed(&mut self.replica).map_err(|reason| self.lost(reason))?;
+        }
+        Ok(())
+    }
+
+    fn transact(&mut self, operations: Vec<Value>) -> Result<Outcome, String> {
+        let mut txn = Txn::new();
+        operations.into_iter().for_each(|operation| txn.operation(operation));
+        let id = self.replica.transact(txn);
         loop {
-            let message = self.rpc.next_message().map_err(|reason| self.lost(reason))?;
-            if let Message::Notification { method, params } = message
-                && method == "update"
-            {
-                store::apply_updates(&self.schema, &mut self.tables, &params[1]);
-                return Ok(());
+            if let Some(outcome) = self.replica.take_outcome(id) {
+                return Ok(outcome);
             }
+            self.rpc.feed(&mut self.replica).map_err(|reason| self.lost(reason))?;
         }
     }
 
@@ -504,39 +543,45 @@ impl<'a> Session<'a> {
         format!("{}: database connection failed ({reason})", self.options.db)
     }
 
-    fn finish(mut self, mut store: Store, outputs: Vec<Output>) -> Result<(), Stop> {
+    /// Sends the transaction; `None` if it has to be made anew because rows are gone.
+    fn commit(&mut self, store: &Store) -> Result<Option<Committed>, Stop> {
         let (mut operations, rows) = store.operations();
-        let changes = !operations.is_empty();
-        let mut names: HashMap<Uuid, Uuid> = HashMap::new();
-        let mut generation = None;
-        if changes && !self.options.dry_run {
-            let (table, raise, _) = self.product.generation;
-            let at = operations.len();
-            if self.options.wait {
-                operations.push(json!({"op": "mutate", "table": table, "where": [], "mutations": [[raise, "+=", 1]]}));
-                operations.push(json!({"op": "select", "table": table, "where": [], "columns": [raise]}));
-            }
-            operations.push(json!({"op": "comment", "comment": self.comment()}));
-            let results = rpc::transact(&mut self.rpc, self.product.database, operations);
-            let results = results.map_err(|reason| self.lost(reason))?;
-            let results = results.map_err(|error| format!("transaction error: {}", json::to_string(&error)))?;
-            if let Some(error) = results.iter().find(|result| result.get("error").is_some()) {
-                let text = json::to_string(error);
-                vlog::log(vlog::Module::OvsdbIdl, Level::Warn, format_args!("transaction error: {text}"));
-                return Err(Stop::Error(format!("transaction error: {}", json::to_string(error))));
-            }
-            for (row, result) in rows.iter().zip(&results) {
-                let real = result["uuid"][1].as_str().and_then(Uuid::parse);
-                names.extend(real.map(|real| (*row, real)));
-            }
-            if self.options.wait {
-                generation = results.get(at + 1).and_then(|r| r["rows"][0][raise].as_i64());
-            }
+        let mut committed = Committed { names: HashMap::new(), generation: None };
+        if operations.is_empty() || self.options.dry_run {
+            return Ok(Some(committed));
         }
-        self.print(outputs, &names);
-        if let Some(generation) = generation {
+        let (table, raise, _) = self.product.generation;
+        let at = operations.len();
+        if self.options.wait {
+            operations.push(json!({"op": "mutate", "table": table, "where": [], "mutations": [[raise, "+=", 1]]}));
+            operations.push(json!({"op": "select", "table": table, "where": [], "columns": [raise]}));
+        }
+        operations.push(json!({"op": "comment", "comment": self.comment()}));
+        let results = match self.transact(operations)? {
+            Outcome::Committed(results) => results,
+            Outcome::TryAgain => return Ok(None),
+            Outcome::Unknown => return Err(Stop::Error(self.lost("connection closed".into()))),
+            Outcome::Failed(error) => {
+                let text = json::to_string(&error);
+                vlog::log(vlog::Module::OvsdbIdl, Level::Warn, format_args!("transaction error: {text}"));
+                return Err(Stop::Error(format!("transaction error: {text}")));
+            }
+        };
+        for (row, result) in rows.iter().zip(&results) {
+            let real = result["uuid"][1].as_str().and_then(Uuid::parse);
+            committed.names.extend(real.map(|real| (*row, real)));
+        }
+        if self.options.wait {
+            committed.generation = results.get(at + 1).and_then(|r| r["rows"][0][raise].as_i64());
+        }
+        Ok(Some(committed))
+    }
+
+    fn finish(mut self, mut store: Store, outputs: Vec<Output>, committed: Committed) -> Result<(), Stop> {
+        self.print(outputs, &committed.names);
+        if let Some(generation) = committed.generation {
             self.await_generation(generation)?;
-            if self.complain(&mut store, &names) {
+            if self.complain(&mut store, &committed.names) {
                 return Err(Stop::Code(ExitCode::from(TROUBLE)));
             }
         }
@@ -580,15 +625,11 @@ impl<'a> Session<'a> {
     fn await_generation(&mut self, generation: i64) -> Result<(), Stop> {
         let (table, _, watch) = self.product.generation;
         loop {
-            let caught_up = self.tables.get(table).into_iter().flatten().any(|(_, row)| {
-                let number = self.schema.tables.get(table).and_then(|t| t.column_number(watch));
-                let value = number.and_then(|number| row[number].scalar()?.as_integer());
-                value.is_some_and(|value| value >= generation)
-            });
-            if caught_up {
+            let seen = self.replica.sequence();
+            if self.replica.rows(table).any(|row| row.int(watch).is_some_and(|value| value >= generation)) {
                 return Ok(());
             }
-            self.await_change()?;
+            self.await_change(seen)?;
         }
     }
 
@@ -608,14 +649,11 @@ impl<'a> Session<'a> {
             for uuid in uuids {
                 let select = json!({"op": "select", "table": table,
                     "where": [["_uuid", "==", ["uuid", uuid.to_string()]]]});
-                let Ok(Ok(results)) = rpc::transact(&mut self.rpc, self.product.database, vec![select]) else {
-                    continue;
-                };
-                let row = results.first().map(|result| result["rows"][0].clone()).unwrap_or_default();
-                let Some(mut columns) = row.as_object().cloned() else { continue };
-                columns.retain(|name, _| !name.starts_with('_'));
-                let update = json!({table: {uuid.to_string(): {"new": columns}}});
-                store::apply_updates(&self.schema, &mut tables, &update);
+                let Ok(Outcome::Committed(results)) = self.transact(vec![select]) else { continue };
+                if let Some(columns) = results.first().and_then(|result| result["rows"][0].as_object()) {
+                    let row = store::selected_row(&self.schema.tables[table], *uuid, columns);
+                    tables.entry(table.clone()).or_default().insert(*uuid, row);
+                }
             }
         }
         let now = Store::new(self.schema.clone(), tables, crate::ovsdb_tool::seed());
@@ -638,4 +676,19 @@ fn real_names(mut text: String, names: &HashMap<Uuid, Uuid>) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::usage_words;
+
+    #[test]
+    fn usage() {
+        let check = |usage: &str, expect: &str| assert_eq!(usage_words(usage), expect);
+        check("TABLE RECORD [COLUMN[:KEY]=VALUE]...", "!TABLE !RECORD *COLUMN?:KEY=VALUE");
+        check("TABLE RECORD COLUMN [KEY=]VALUE...", "!TABLE !RECORD !COLUMN +?KEY=VALUE");
+        check("NEW-BRIDGE [PARENT] [NEW-VLAN]", "!NEW-BRIDGE ?PARENT ?NEW-VLAN");
+        check("TARGET...", "+TARGET");
+        check("", "");
+    }
 }

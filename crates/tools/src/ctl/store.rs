@@ -1,6 +1,7 @@
 //! What a command sees of the database, and what it has changed so far. Commands of one run see each other's changes; all
 //! of them go to the server as one transaction.
 
+use idl::Replica;
 use ovsdb_data::atom::Symbols;
 use ovsdb_data::schema::{FIRST_COLUMN, TableSchema, UUID_COLUMN};
 use ovsdb_data::{Atom, DatabaseSchema, Datum, RefKind, Uuid, UuidSource};
@@ -203,6 +204,11 @@ impl Store {
                 operations.extend(self.row_operations(table, *uuid, columns));
             }
         }
+        let rows_written: BTreeSet<(String, Uuid)> = self.written.keys().cloned().collect();
+        if !operations.is_empty() {
+            let there = rows_written.iter().filter(|(table, uuid)| !self.is_inserted(table, *uuid));
+            operations.extend(there.map(|(table, uuid)| still_there(table, *uuid)));
+        }
         // Rows of other tables go by themselves when nothing refers to them any more.
         for (table, uuid) in self.deleted.iter().filter(|(table, _)| self.table(table).is_some_and(|t| t.is_root)) {
             operations
@@ -287,6 +293,13 @@ impl Symbols for Store {
     }
 }
 
+/// An operation that fails if somebody else has deleted the row meanwhile; changes to it would be lost without a word.
+fn still_there(table: &str, uuid: Uuid) -> Value {
+    let uuid = json!(["uuid", uuid.to_string()]);
+    json!({"op": "wait", "timeout": 0, "table": table, "where": [["_uuid", "==", uuid]],
+           "columns": ["_uuid"], "until": "==", "rows": [{"_uuid": uuid}]})
+}
+
 fn name_of(uuid: Uuid) -> String {
     format!("row{}", uuid.to_string().replace('-', "_"))
 }
@@ -311,27 +324,23 @@ fn as_set(value: &Value) -> Value {
     }
 }
 
-/// Reads the rows of a `<table-updates>` of a `monitor` into tables.
-pub fn apply_updates(schema: &DatabaseSchema, tables: &mut HashMap<String, Rows>, updates: &Value) {
-    for (name, rows) in updates.as_object().into_iter().flatten() {
-        let Some(table) = schema.tables.get(name) else { continue };
-        let known = tables.entry(name.clone()).or_default();
-        for (uuid, update) in rows.as_object().into_iter().flatten() {
-            let Some(uuid) = Uuid::parse(uuid) else { continue };
-            let Some(new) = update.get("new").and_then(Value::as_object) else {
-                known.remove(&uuid);
-                continue;
-            };
-            let mut row = table.default_row();
-            row[UUID_COLUMN] = uuid.into();
-            for (column, value) in new {
-                if let Some(number) = table.column_number(column).filter(|n| *n >= FIRST_COLUMN)
-                    && let Ok(datum) = Datum::diff_from_json(value, &table.columns[number].column_type)
-                {
-                    row[number] = datum;
-                }
-            }
-            known.insert(uuid, Rc::new(row));
+/// The rows of a replica, by table.
+pub fn rows_of(replica: &Replica) -> HashMap<String, Rows> {
+    let tables = replica.schema().into_iter().flat_map(|schema| schema.tables.keys());
+    let rows = |table: &String| replica.rows(table).map(|row| (row.uuid(), Rc::new(row.columns().to_vec()))).collect();
+    tables.map(|table| (table.clone(), rows(table))).collect()
+}
+
+/// One row as a `select` of all columns gave it.
+pub fn selected_row(table: &TableSchema, uuid: Uuid, columns: &Map<String, Value>) -> Rc<Vec<Datum>> {
+    let mut row = table.default_row();
+    row[UUID_COLUMN] = uuid.into();
+    for (column, value) in columns {
+        if let Some(number) = table.column_number(column).filter(|n| *n >= FIRST_COLUMN)
+            && let Ok(datum) = Datum::diff_from_json(value, &table.columns[number].column_type)
+        {
+            row[number] = datum;
         }
     }
+    Rc::new(row)
 }

@@ -1,0 +1,36 @@
+//! The bodies of the fuzz targets, each run over its seeds by the ordinary compiler.
+
+use std::path::Path;
+
+#[path = "../../../fuzz/targets/condition.rs"]
+mod condition;
+#[path = "../../../fuzz/targets/log_file.rs"]
+mod log_file;
+#[path = "../../../fuzz/targets/schema.rs"]
+mod schema;
+#[path = "../../../fuzz/targets/session.rs"]
+mod session;
+#[path = "../../../fuzz/targets/transact.rs"]
+mod transact;
+
+fn run(target: &str, check: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(target);
+    let mut seeds = 0;
+    for entry in folder.read_dir().unwrap() {
+        let seed = std::fs::read(entry.unwrap().path()).unwrap();
+        check(&seed);
+        // Cut short anywhere, it is input too.
+        (0..seed.len()).step_by(7).for_each(|n| check(&seed[..n]));
+        seeds += 1;
+    }
+    assert!(seeds > 0, "no seeds for {target}");
+}
+
+#[test]
+fn seeds() {
+    run("condition", condition::check);
+    run("log_file", log_file::check);
+    run("schema", schema::check);
+    run("session", session::check);
+    run("transact", transact::check);
+}
