@@ -162,9 +162,11 @@ async fn remove_interfaces(app: &Rc<App>, bridge: &str, wanted: &config::BridgeC
         let Some(entry) = state.bridges.get_mut(bridge) else { return };
         let find = |name: &str| wanted.ports.values().find_map(|p| p.interfaces.get(name));
         entry.errors.retain(|name, _| find(name).is_some());
+        let others: BTreeSet<OfPort> = entry.interfaces.values().map(|i| i.of).collect();
         let stays = |name: &str, i: &Interface| {
             find(name).is_some_and(|w| {
-                let number = w.ofport_request.is_none_or(|n| OfPort(n) == i.of || i.of == OfPort::LOCAL);
+                // A number that another port has cannot be had, and is no reason to give up the present one.
+                let number = w.ofport_request.is_none_or(|n| i.of == OfPort::LOCAL || others.contains(&OfPort(n)));
                 w.uuid == i.uuid && w.kind == i.kind && number && w.options.get("peer") == i.peer.as_ref()
             })
         };
