@@ -372,7 +372,8 @@ impl State {
         }
         let place = |id: &BundleId| {
             let first = view.bundles.get(id).and_then(|b| b.ports.first().copied());
-            (first != Some(OfPort::LOCAL), first)
+            // Floods go out in the order in which ports were added.
+            (first != Some(OfPort::LOCAL), *id)
         };
         let mut order = std::mem::take(&mut view.flood_order);
         order.sort_by_key(place);
