@@ -44,7 +44,7 @@ class Interop:
         self.args = args
         self.kit = kit_run.Kit(args)
         self.have = set(self.kit.have)
-        for name in ("osken", "faucet", "ovn"):
+        for name in ("osken", "pyovs", "faucet", "ovn"):
             if os.path.exists(f"{packages_folder()}/{name}/.complete"):
                 self.have.add(name)
         self.known, self.needed = known_failures(), set()

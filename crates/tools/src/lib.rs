@@ -2,6 +2,7 @@
 
 pub mod ctl;
 pub mod ovs_appctl;
+pub mod ovs_dpctl;
 pub mod ovs_ofctl;
 pub mod ovs_pki;
 pub mod ovs_testcontroller;

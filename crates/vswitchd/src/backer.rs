@@ -8,6 +8,7 @@ use dp_user::{Topology, Userspace};
 use flow::DpPort;
 use netdev::Device;
 use netdev::dummy::DummyDevice;
+use netdev::linux::afxdp::AfxdpDevice;
 use netdev::linux::system::SystemDevice;
 use netdev::linux::tap::TapDevice;
 use std::io;
@@ -24,6 +25,7 @@ pub struct Backer {
     /// The switch's side.
     pub upcalls: Arc<Upcalls>,
     revalidator: Option<JoinHandle<()>>,
+    features: Features,
 }
 
 /// Types of datapath that bridges may ask for.
@@ -33,7 +35,7 @@ pub fn datapath_types(dummy: Dummy) -> Vec<&'static str> {
 
 /// Types of interface that ports may ask for.
 pub fn interface_types(dummy: Dummy) -> Vec<&'static str> {
-    let mut types = vec!["internal", "patch", "system", "tap"];
+    let mut types = vec!["afxdp", "afxdp-nonpmd", "internal", "patch", "system", "tap"];
     if dummy != Dummy::Off {
         types.extend(["dummy", "dummy-internal", "dummy-pmd"]);
         types.sort_unstable();
@@ -73,8 +75,18 @@ pub fn open_device(name: &str, kind: &str, backer: &str, dummy: Dummy) -> io::Re
         "internal" => Ok(Arc::new(TapDevice::create(name, "internal")?)),
         "tap" => Ok(Arc::new(TapDevice::create(name, "tap")?)),
         "system" => Ok(Arc::new(SystemDevice::find(name)?)),
+        "afxdp" => Ok(Arc::new(AfxdpDevice::find(name, "afxdp")?)),
+        "afxdp-nonpmd" => Ok(Arc::new(AfxdpDevice::find(name, "afxdp-nonpmd")?)),
         _ => Err(io::Error::from_raw_os_error(rustix::io::Errno::AFNOSUPPORT.raw_os_error())),
     }
+}
+
+/// Tags that are looked at unless `other_config:vlan-limit` says otherwise: what controllers knew before there were more.
+pub const DEFAULT_VLAN_LIMIT: u32 = 1;
+
+fn limited(features: Features, vlan_limit: u32) -> Features {
+    let tags = if vlan_limit == 0 { features.max_vlan_headers } else { features.max_vlan_headers.min(vlan_limit) };
+    Features { max_vlan_headers: tags, ..features }
 }
 
 /// Makes a device a port.
@@ -105,7 +117,8 @@ impl Backer {
                 .spawn(move || revalidate::run(&upcalls, &*datapath))
                 .map_err(|e| format!("could not start the revalidator: {}", ::io::program::strerror(&e)))?
         };
-        Ok(Backer { kind, datapath, upcalls, revalidator: Some(revalidator) })
+        let features = limited(datapath.features(), DEFAULT_VLAN_LIMIT);
+        Ok(Backer { kind, datapath, upcalls, revalidator: Some(revalidator), features })
     }
 
     /// The datapath.
@@ -150,7 +163,23 @@ impl Backer {
 
     /// What the datapath can do.
     pub fn features(&self) -> Features {
-        self.datapath.features()
+        self.features
+    }
+
+    /// What was found when the datapath was started.
+    pub fn boot_features(&self) -> Features {
+        limited(self.datapath.features(), DEFAULT_VLAN_LIMIT)
+    }
+
+    /// Changes what translation takes the datapath to be capable of.
+    pub fn set_features(&mut self, features: Features) {
+        self.features = features;
+    }
+
+    /// `other_config:vlan-limit`, 0 for as many tags as the datapath takes; whether it changed anything.
+    pub fn set_vlan_limit(&mut self, limit: u32) -> bool {
+        let wanted = limited(self.datapath.features(), limit).max_vlan_headers;
+        std::mem::replace(&mut self.features.max_vlan_headers, wanted) != wanted
     }
 
     /// `TYPE@NAME`, as listings show it.

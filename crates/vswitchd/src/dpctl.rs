@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// The name with which the daemon's answers about datapaths begin.
-const SELF: &str = "ovs-vswitchd";
+pub(crate) const SELF: &str = "ovs-vswitchd";
 
 /// Adds the commands.
 pub fn add(c: &mut Commands, app: &Rc<App>) {
@@ -28,12 +28,10 @@ pub fn add(c: &mut Commands, app: &Rc<App>) {
     command("dpctl/add-flow", "[dp] flow actions", 2, 3, |app, call| put(app, call, true));
     command("dpctl/mod-flow", "[dp] flow actions", 2, 3, |app, call| put(app, call, false));
     command("dpctl/del-flow", "[dp] flow", 1, 2, del_flow);
-    command("dpctl/del-flows", "[dp]", 0, 1, del_flows);
     command("dpctl/get-flow", "[dp] ufid", 1, 2, get_flow);
     command("dpctl/parse-actions", "actions", 1, ANY_NUMBER, reparse);
     command("dpctl/normalize-actions", "actions", 1, ANY_NUMBER, reparse);
     command("dpif/dump-flows", "[-m] [--names | --no-names] bridge", 1, 4, bridge_flows);
-    command("dpif/show-dp-features", "bridge", 1, 1, features);
 }
 
 /// Names of a datapath's ports.
@@ -277,15 +275,20 @@ fn split_args(call: &Call, wanted: usize) -> (Option<&str>, &[String]) {
 
 fn put(app: &App, call: &Call, create: bool) -> Answer {
     let (dp, args) = split_args(call, 2);
+    put_text(app, dp, &args[0], &args[1], create)
+}
+
+/// Adds or changes a flow given as text.
+pub(crate) fn put_text(app: &App, dp: Option<&str>, flow: &str, actions: &str, create: bool) -> Answer {
     with_backer(app, dp, |b| {
         let datapath = b.datapath();
         let names = DpNames::of(&*datapath);
-        let (key, mask) = parse_key(&args[0], &names)
-            .map_err(|_| format!("{SELF}: parsing flow key (syntax error at {}) (Invalid argument)", args[0]))?;
+        let (key, mask) = parse_key(flow, &names)
+            .map_err(|_| format!("{SELF}: parsing flow key (syntax error at {flow}) (Invalid argument)"))?;
         let actions =
-            parse_actions(&args[1], &names).map_err(|_| format!("{SELF}: parsing actions (Invalid argument)"))?;
+            parse_actions(actions, &names).map_err(|_| format!("{SELF}: parsing actions (Invalid argument)"))?;
         let put = FlowPut {
-            ufid: explicit_ufid(&args[0]),
+            ufid: explicit_ufid(flow),
             key,
             mask: with_basics(mask),
             actions,
@@ -306,22 +309,26 @@ fn with_basics(mut mask: flow::FlowMask) -> flow::FlowMask {
 }
 
 /// The name at the beginning of a key, `ufid:…`.
-fn explicit_ufid(s: &str) -> Option<Ufid> {
+pub fn explicit_ufid(s: &str) -> Option<Ufid> {
     let rest = s.trim_start().strip_prefix("ufid:")?;
     rest.get(..36)?.parse().ok()
 }
 
 fn del_flow(app: &App, call: &Call) -> Answer {
     let (dp, args) = split_args(call, 1);
+    delete(app, dp, &args[0])
+}
+
+/// Deletes a flow given as text.
+pub(crate) fn delete(app: &App, dp: Option<&str>, flow: &str) -> Answer {
     with_backer(app, dp, |b| {
         let datapath = b.datapath();
         let names = DpNames::of(&*datapath);
-        let ufid = match explicit_ufid(&args[0]) {
+        let ufid = match explicit_ufid(flow) {
             Some(ufid) => Some(ufid),
             None => {
-                let (key, mask) = parse_key(&args[0], &names).map_err(|_| {
-                    format!("{SELF}: parsing flow key (syntax error at {}) (Invalid argument)", args[0])
-                })?;
+                let (key, mask) = parse_key(flow, &names)
+                    .map_err(|_| format!("{SELF}: parsing flow key (syntax error at {}) (Invalid argument)", flow))?;
                 let mask = with_basics(mask);
                 let same = |f: &FlowDump| f.mask == mask && f.key.equal_masked(&key, &mask);
                 datapath.flow_dump().into_iter().find(same).map(|f| f.ufid)
@@ -335,8 +342,9 @@ fn del_flow(app: &App, call: &Call) -> Answer {
     })
 }
 
-fn del_flows(app: &App, call: &Call) -> Answer {
-    with_backer(app, call.arg(0), |b| {
+/// Deletes all flows.
+pub(crate) fn flush(app: &App, dp: Option<&str>) -> Answer {
+    with_backer(app, dp, |b| {
         b.datapath().flow_flush().map_err(|e| failed("deleting all flows", &e))?;
         Ok("".into())
     })
@@ -361,48 +369,6 @@ fn reparse(_: &App, call: &Call) -> Answer {
         out.push('\n');
     }
     Ok(out.into())
-}
-
-fn features(app: &App, call: &Call) -> Answer {
-    let state = app.state.borrow();
-    let entry = state.bridges.get(&call.args[0]).ok_or("no such bridge")?;
-    let backer = state.backers.get(&entry.backer).ok_or("no such bridge")?;
-    let f = backer.features();
-    let yes = |b: bool| if b { "Yes" } else { "No" }.to_string();
-    let rows: Vec<(&str, String)> = vec![
-        ("Masked set action", yes(f.masked_set)),
-        ("Tunnel push pop", yes(f.tunnel_push_pop)),
-        ("Ufid", yes(f.ufid)),
-        ("Truncate action", yes(f.trunc)),
-        ("Clone action", yes(f.clone)),
-        ("Sample nesting", f.sample_nesting.to_string()),
-        ("Conntrack eventmask", yes(f.ct_eventmask)),
-        ("Conntrack clear", yes(f.ct_clear)),
-        ("Max dp_hash algorithm", f.max_hash_alg.to_string()),
-        ("Check pkt length action", yes(f.check_pkt_len)),
-        ("Conntrack timeout policy", yes(f.ct_timeout)),
-        ("Explicit Drop action", yes(f.explicit_drop)),
-        ("Optimized Balance TCP mode", yes(f.lb_output)),
-        ("Conntrack all-zero IP SNAT", yes(f.ct_state_nat)),
-        ("MPLS Label add", yes(f.add_mpls)),
-        ("psample action", yes(f.psample)),
-        // One tag, unless `other_config:vlan-limit` asks for more.
-        ("Max VLAN headers", f.max_vlan_headers.min(1).to_string()),
-        ("Max MPLS depth", f.max_mpls_depth.to_string()),
-        ("Recirc", yes(f.recirc)),
-        ("CT state", yes(f.ct_state)),
-        ("CT zone", yes(f.ct_zone)),
-        ("CT mark", yes(f.ct_mark)),
-        ("CT label", yes(f.ct_label)),
-        ("CT state NAT", yes(f.ct_state_nat)),
-        ("CT orig tuple", yes(f.ct_orig_tuple)),
-        ("CT orig tuple for IPv6", yes(f.ct_orig_tuple6)),
-        ("IPv6 ND Extension", yes(f.nd_extensions)),
-    ];
-    Ok(match call.format {
-        Format::Text => rows.iter().map(|(n, v)| format!("{n}: {v}\n")).collect::<String>().into(),
-        Format::Json => Output::Json(rows.into_iter().map(|(n, v)| (n.to_string(), Value::from(v))).collect()),
-    })
 }
 
 /// The datapath of a bridge or of a name, for other commands.

@@ -90,6 +90,31 @@ const fn nibble_table() -> [u32; 16] {
     table
 }
 
+/// Finds out whether a packet's transport checksum is only begun, as the sender's stack leaves it to the hardware: the field
+/// then holds the sum of the pseudo-header. A complete checksum looks like that once in 65,536 times; computing it anew gives
+/// the same again, so that a wrong guess does no harm.
+pub fn find_partial(packet: &mut crate::packet::PacketBuf) {
+    use crate::layers::{Layers, be16, ethertype, ip_proto};
+    let b = packet.bytes();
+    let Some(l) = Layers::of(b) else { return };
+    let Some((l4, proto)) = l.l4 else { return };
+    let offset = match proto {
+        ip_proto::TCP => 16,
+        ip_proto::UDP => 6,
+        _ => return,
+    };
+    let (addresses, end) = match l.ethertype {
+        ethertype::IPV4 => (b.get(l.l3 + 12..l.l3 + 20), be16(b, l.l3 + 2).map(|n| l.l3 + usize::from(n))),
+        ethertype::IPV6 => (b.get(l.l3 + 8..l.l3 + 40), be16(b, l.l3 + 4).map(|n| l.l3 + 40 + usize::from(n))),
+        _ => return,
+    };
+    let (Some(addresses), Some(end), Some(field)) = (addresses, end, be16(b, l4 + offset)) else { return };
+    let Some(length) = end.checked_sub(l4).filter(|_| end <= b.len()) else { return };
+    if field != 0 && fold(sum(addresses) + u64::from(proto) + length as u64) == field {
+        packet.checksum = crate::packet::Checksum::Partial { start: l4 as u16, offset: offset as u16 };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,5 +136,24 @@ mod tests {
     #[test]
     fn crc32c_check_value() {
         assert_eq!(crc32c(b"123456789"), 0xe306_9283);
+    }
+
+    #[test]
+    fn begun_checksums_are_found() {
+        use crate::packet::{Checksum, PacketBuf};
+        let frame = crate::build::udp4([1; 6], [2; 6], 0x0a00_0001, 0x0a00_0002, 5, 6, b"hello");
+        let mut whole = PacketBuf::from_bytes(&frame);
+        find_partial(&mut whole);
+        assert_eq!(whole.checksum, Checksum::Unknown);
+        let mut begun = PacketBuf::from_bytes(&frame);
+        let pseudo = fold(pseudo_ipv4(0x0a00_0001, 0x0a00_0002, 17, 13));
+        begun.bytes_mut()[40..42].copy_from_slice(&pseudo.to_be_bytes());
+        find_partial(&mut begun);
+        assert_eq!(begun.checksum, Checksum::Partial { start: 34, offset: 6 });
+        begun.complete_checksum();
+        assert_eq!(begun.bytes(), frame);
+        for len in 0..frame.len() {
+            find_partial(&mut PacketBuf::from_bytes(&frame[..len]));
+        }
     }
 }

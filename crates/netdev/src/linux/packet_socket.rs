@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use wire::PacketBuf;
 
+use super::rx_ring::RxRing;
 use super::{sys, vnet};
 use crate::device::{BATCH, BUFFER_ROOM, LARGE_ROOM, Offloads, Pool, Queue, Sent};
 
@@ -28,6 +29,8 @@ struct Control([u8; 64]);
 
 /// An `AF_PACKET` socket on one device.
 pub struct PacketSocket {
+    // Before the descriptor, so that it goes first.
+    ring: Option<RxRing>,
     fd: OwnedFd,
     overflow: Vec<u8>,
     headers: [[u8; vnet::LEN]; BATCH],
@@ -53,6 +56,7 @@ impl PacketSocket {
                 sys::set_option(&fd, libc::SOL_SOCKET, plain, &SOCKET_BUFFER)?;
             }
         }
+        let ring = RxRing::attach(&fd);
         sys::bind_packet(&fd, libc::ETH_P_ALL as u16, ifindex)?;
         let promiscuous = libc::packet_mreq {
             mr_ifindex: ifindex as i32,
@@ -61,14 +65,27 @@ impl PacketSocket {
             mr_address: [0; 8],
         };
         sys::set_option(&fd, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &promiscuous)?;
-        Ok(PacketSocket {
+        Ok(Self::with(fd, ring))
+    }
+
+    /// Opens a socket that only sends. Needs CAP_NET_RAW.
+    pub fn open_sender(ifindex: u32) -> io::Result<Self> {
+        let fd = sys::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_NONBLOCK, 0)?;
+        sys::set_option(&fd, libc::SOL_PACKET, PACKET_VNET_HDR, &1)?;
+        sys::bind_packet(&fd, 0, ifindex)?;
+        Ok(Self::with(fd, None))
+    }
+
+    fn with(fd: OwnedFd, ring: Option<RxRing>) -> Self {
+        PacketSocket {
+            ring,
             fd,
-            overflow: vec![0; BATCH * OVERFLOW],
+            overflow: vec![],
             headers: [[0; vnet::LEN]; BATCH],
             controls: [Control([0; 64]); BATCH],
             slots: Vec::with_capacity(BATCH),
             large_for: 0,
-        })
+        }
     }
 
     /// Sends past the queueing discipline. Right for devices that have none.
@@ -78,6 +95,9 @@ impl PacketSocket {
 
     /// One `recvmmsg`; gives the number of packets and their lengths (without the vnet header) and control lengths.
     fn receive_raw(&mut self, lengths: &mut [(usize, usize); BATCH]) -> io::Result<usize> {
+        if self.overflow.is_empty() {
+            self.overflow = vec![0; BATCH * OVERFLOW];
+        }
         let mut iovs = [const { MaybeUninit::<[libc::iovec; 3]>::uninit() }; BATCH];
         let mut messages = [const { MaybeUninit::<libc::mmsghdr>::zeroed() }; BATCH];
         let overflow = self.overflow.as_mut_ptr();
@@ -124,7 +144,10 @@ fn first_part(room: usize) -> usize {
 
 impl PacketSocket {
     /// Fills the slots with buffers: large ones while large packets come, so that these need not be copied.
-    fn lay_out(&mut self, pool: &mut Pool) {
+    fn lay_out(&mut self, pool: &mut Pool, most: usize) {
+        while self.slots.len() > most {
+            self.slots.pop().into_iter().for_each(|p| pool.give(p));
+        }
         let large = self.large_for > 0;
         self.large_for = self.large_for.saturating_sub(1);
         for slot in &mut self.slots {
@@ -133,7 +156,7 @@ impl PacketSocket {
                 pool.give(std::mem::replace(slot, wanted));
             }
         }
-        while self.slots.len() < BATCH {
+        while self.slots.len() < most {
             self.slots.push(if large { pool.take_large() } else { pool.take() });
         }
     }
@@ -163,7 +186,60 @@ impl Queue for PacketSocket {
     }
 
     fn receive(&mut self, pool: &mut Pool, out: &mut Vec<PacketBuf>) -> io::Result<usize> {
-        self.lay_out(pool);
+        if self.ring.is_some() {
+            return self.receive_mapped(pool, out);
+        }
+        self.receive_copied(BATCH, pool, out)
+    }
+
+    fn send(&mut self, packets: &mut [PacketBuf]) -> Sent {
+        let mut outcome = Sent::default();
+        for batch in packets.chunks_mut(BATCH) {
+            self.send_batch(batch, &mut outcome);
+        }
+        outcome
+    }
+
+    fn offloads(&self) -> Offloads {
+        Offloads { checksum: true, segmentation: true }
+    }
+}
+
+impl PacketSocket {
+    /// Reads frames of the ring. Packets that are too large for a frame are read from the socket, in their turn.
+    fn receive_mapped(&mut self, pool: &mut Pool, out: &mut Vec<PacketBuf>) -> io::Result<usize> {
+        let (mut received, mut left) = (0, BATCH);
+        while left > 0 {
+            left -= 1;
+            let Some(ring) = &mut self.ring else { break };
+            let Some(frame) = ring.peek() else { break };
+            if frame.elsewhere {
+                ring.release();
+                received += self.receive_copied(1, pool, out)?;
+                continue;
+            }
+            if !frame.cut && !frame.bytes.is_empty() {
+                let mut packet = pool.take();
+                packet.assign(frame.bytes);
+                vnet::apply(&frame.vnet, &mut packet, 0);
+                if let Some((tpid, tci)) = frame.vlan {
+                    wire::edit::push_vlan(&mut packet, tpid, tci);
+                }
+                out.push(packet);
+                received += 1;
+            }
+            ring.release();
+        }
+        if received == 0 {
+            // A device that is gone says so only when it is asked; what an error left behind would wake us for ever.
+            sys::take_error(&self.fd)?;
+        }
+        Ok(received)
+    }
+
+    /// Reads up to `most` packets from the socket.
+    fn receive_copied(&mut self, most: usize, pool: &mut Pool, out: &mut Vec<PacketBuf>) -> io::Result<usize> {
+        self.lay_out(pool, most);
         let mut lengths = [(0, 0); BATCH];
         let n = match self.receive_raw(&mut lengths) {
             Ok(n) => n,
@@ -196,18 +272,6 @@ impl Queue for PacketSocket {
         }
         self.slots = slots;
         Ok(received)
-    }
-
-    fn send(&mut self, packets: &mut [PacketBuf]) -> Sent {
-        let mut outcome = Sent::default();
-        for batch in packets.chunks_mut(BATCH) {
-            self.send_batch(batch, &mut outcome);
-        }
-        outcome
-    }
-
-    fn offloads(&self) -> Offloads {
-        Offloads { checksum: true, segmentation: true }
     }
 }
 

@@ -49,6 +49,15 @@ pub fn set_option<T: Plain>(fd: &OwnedFd, level: libc::c_int, name: libc::c_int,
     check(result).map(drop)
 }
 
+/// Takes the error that waits at a socket; a device that went down is not one.
+pub fn take_error(fd: &OwnedFd) -> io::Result<()> {
+    match rustix::net::sockopt::socket_error(fd) {
+        Ok(Err(e)) if e != rustix::io::Errno::NETDOWN => Err(e.into()),
+        Ok(_) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
+}
+
 /// Binds a packet socket.
 pub fn bind_packet(fd: &OwnedFd, protocol: u16, ifindex: u32) -> io::Result<()> {
     let address = libc::sockaddr_ll {
@@ -151,4 +160,47 @@ pub fn unshare(flags: libc::c_int) -> io::Result<()> {
 pub fn setns(fd: RawFd, kind: libc::c_int) -> io::Result<()> {
     // SAFETY: no pointers.
     check(unsafe { libc::setns(fd, kind) }).map(drop)
+}
+
+/// Reads a socket option of plain integers.
+pub fn get_option<const N: usize>(fd: &OwnedFd, level: libc::c_int, name: libc::c_int) -> io::Result<[u64; N]> {
+    let mut value = [0u64; N];
+    let mut length = size_of::<[u64; N]>() as libc::socklen_t;
+    // SAFETY: the pointer and length describe `value`, which outlives the call.
+    let result = unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, value.as_mut_ptr().cast(), &raw mut length) };
+    check(result)?;
+    if length as usize == size_of::<[u64; N]>() { Ok(value) } else { Err(io::Error::from_raw_os_error(libc::ENOSYS)) }
+}
+
+/// Binds an AF_XDP socket to a queue.
+pub fn bind_xdp(fd: &OwnedFd, ifindex: u32, queue: u32, flags: u16) -> io::Result<()> {
+    let address = libc::sockaddr_xdp {
+        sxdp_family: libc::AF_XDP as u16,
+        sxdp_flags: flags,
+        sxdp_ifindex: ifindex,
+        sxdp_queue_id: queue,
+        sxdp_shared_umem_fd: 0,
+    };
+    // SAFETY: the pointer and length describe `address`.
+    let result = unsafe {
+        libc::bind(
+            fd.as_raw_fd(),
+            std::ptr::from_ref(&address).cast(),
+            size_of::<libc::sockaddr_xdp>() as libc::socklen_t,
+        )
+    };
+    check(result).map(drop)
+}
+
+/// Lets the kernel look at an AF_XDP socket's receive side.
+pub fn poll_now(fd: &OwnedFd) {
+    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one structure, which outlives the call. Its answer does not matter: the ring tells.
+    unsafe { libc::poll(&raw mut poll, 1, 0) };
+}
+
+/// Lets the kernel look at an AF_XDP socket's send side.
+pub fn send_nothing(fd: &OwnedFd) {
+    // SAFETY: no data is passed. Its answer does not matter: the ring tells.
+    unsafe { libc::send(fd.as_raw_fd(), std::ptr::null(), 0, libc::MSG_DONTWAIT) };
 }

@@ -142,7 +142,16 @@ impl Device for SystemDevice {
     }
 
     fn open(&self) -> io::Result<Box<dyn Queue>> {
-        let socket = PacketSocket::open(self.link.ifindex())?;
+        self.ready(PacketSocket::open(self.link.ifindex())?)
+    }
+
+    fn open_tx(&self) -> io::Result<Box<dyn Queue>> {
+        self.ready(PacketSocket::open_sender(self.link.ifindex())?)
+    }
+}
+
+impl SystemDevice {
+    fn ready(&self, socket: PacketSocket) -> io::Result<Box<dyn Queue>> {
         if self.link.link()?.qdisc == "noqueue" {
             socket.bypass_qdisc(true)?;
         }
