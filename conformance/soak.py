@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Faults that the database server must survive: kill -9 under load, a full disk, damaged files, many and stalled clients.
+"""Faults that the database server must survive: kill -9 under load, a full disk, damaged files, many and stalled clients,
+peers that vanish, huge strings, compaction beside transactions.
 
-    soak.py [--bin PATH] [--kills N] [--flips N] [--clients N] [--seed N] [--only NAME,…]
+    soak.py [--bin PATH] [--kills N] [--flips N] [--clients N] [--rows N] [--seed N] [--only NAME,…]
 
 PATH is the ferrovs executable or a folder of programs by their classic names. Prints one line per test and the counts;
 exits 1 if a test failed. `disk` needs root (it mounts a small file system in a mount namespace of its own)."""
@@ -10,6 +11,7 @@ import json
 import os
 import random
 import resource
+import select
 import shutil
 import socket
 import subprocess
@@ -321,6 +323,9 @@ def stall(server, args, rng):
         raise Failure(f"a transaction took {slowest:.1f} s beside a stalled client")
     if grown > 100:
         raise Failure(f"memory grew by {grown:.0f} MiB for a client that does not read 120 MB of updates")
+    with open(server.log) as f:
+        if not any("bytes unread" in line for line in f):
+            raise Failure("nothing is logged about the client that was dropped")
     return f"120 MB unread: memory +{grown:.0f} MiB, slowest transaction {slowest * 1000:.0f} ms"
 
 
@@ -353,7 +358,102 @@ def garbage(server, args, rng):
     return f"{len(samples)} malformed inputs, memory {server.memory():.0f} MiB"
 
 
-TESTS = {f.__name__: f for f in (kills, disk, flips, clients, stall, garbage)}
+def half_open(server, args, rng):
+    """Peers that vanish in the middle of a message, over TCP: probed, dropped, and logged; others are served."""
+    server.create()
+    steady = server.start()
+    server.run("ovs-appctl", "-t", f"{server.dir}/s.ctl", "ovsdb-server/add-remote", "ptcp:0:127.0.0.1")
+    ports = []
+    with open(f"/proc/{server.process.pid}/net/tcp") as f:
+        inodes = {os.readlink(f"/proc/{server.process.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{server.process.pid}/fd")}
+        for line in list(f)[1:]:
+            words = line.split()
+            if words[3] == "0A" and f"socket:[{words[9]}]" in inodes:
+                ports.append(int(words[1].split(":")[1], 16))
+    if not ports:
+        raise Failure("the server does not listen")
+    held = []
+    for _ in range(200):
+        s = socket.create_connection(("127.0.0.1", ports[0]), timeout=30)
+        s.sendall(b'{"id": 1, "method": "transact", "params": ["Soak", {"op": "insert", "row": {"value": "' + b"x" * 1000)
+        held.append(s)
+    start, slowest = time.monotonic(), 0.0
+    left = list(held)
+    while left and time.monotonic() - start < 30:
+        before = time.monotonic()
+        if steady.transact(insert(f"row-{before}")).get("error"):
+            raise Failure("the steady client is not served")
+        slowest = max(slowest, time.monotonic() - before)
+        ready = select.select(left, [], [], 0.05)[0]
+        for s in ready:
+            try:
+                if not s.recv(1 << 16):
+                    left.remove(s)
+            except OSError:
+                left.remove(s)
+    if left:
+        raise Failure(f"{len(left)} of {len(held)} peers that say nothing are still connected after 30 s")
+    steady.close()
+    return f"200 silent peers were dropped in {time.monotonic() - start:.0f} s, slowest transaction {slowest * 1000:.0f} ms"
+
+
+def huge(server, args, rng):
+    """Huge strings and messages: stored or refused, and the memory is given back."""
+    server.create()
+    client = server.start()
+    before = server.memory()
+    for size in (1 << 20, 1 << 24, 1 << 26):
+        got = client.transact({"op": "insert", "table": "Item", "row": {"name": f"n{size}", "value": "x" * size}})
+        if got.get("error"):
+            raise Failure(f"{size} bytes: {got['error']}")
+    rows = client.transact({"op": "select", "table": "Item", "where": [["name", "==", f"n{1 << 24}"]], "columns": ["value"]})
+    if len(rows["result"][0]["rows"][0]["value"]) != 1 << 24:
+        raise Failure("a huge string came back changed")
+    client.transact({"op": "delete", "table": "Item", "where": []})
+    server.run("ovs-appctl", "-t", f"{server.dir}/s.ctl", "ovsdb-server/compact")
+    after = server.memory()
+    client.close()
+    if after - before > 300:
+        raise Failure(f"memory {before:.0f} -> {after:.0f} MiB after all was deleted")
+    return f"strings of up to 64 MiB, memory {before:.0f} -> {after:.0f} MiB once deleted"
+
+
+def compaction(server, args, rng):
+    """Compaction of 200,000 rows while a client does small transactions: service does not stop."""
+    server.create()
+    client = server.start()
+    for first in range(0, args.rows, 1000):
+        client.transact(*(insert(f"row-{n}", "v" * 40, n) for n in range(first, first + 1000)))
+    size, longest, during = os.path.getsize(server.db) / 2**20, [], 0
+    for attempt in range(3):
+        done = threading.Thread(target=server.run, args=("ovs-appctl", "-t", f"{server.dir}/s.ctl", "ovsdb-server/compact"))
+        last, gaps, n = time.monotonic(), [], 0
+        done.start()
+        while done.is_alive() or n < 50:
+            client.transact({"op": "update", "table": "Item", "where": [["name", "==", f"row-{n}"]], "row": {"number": attempt}})
+            now = time.monotonic()
+            gaps.append(now - last)
+            last, n = now, n + 1
+        done.join()
+        longest.append(max(gaps) * 1000)
+        during += n
+    names = server.names(client)
+    client.close()
+    if len(names) != args.rows or len(set(names)) != args.rows:
+        raise Failure(f"{len(names)} rows after compaction")
+    server.kill()
+    client = server.start()
+    if len(server.names(client)) != args.rows:
+        raise Failure("rows are lost after compaction and a restart")
+    client.close()
+    each = ", ".join(f"{ms:.0f}" for ms in longest)
+    # A neighbour on the machine can delay one of them; the server would delay all.
+    if min(longest) > 50:
+        raise Failure(f"the longest gaps between {during} transactions in three compactions are {each} ms")
+    return f"{args.rows} rows, {size:.0f} MiB: longest gaps {each} ms in {during} transactions beside three compactions"
+
+
+TESTS = {f.__name__: f for f in (kills, disk, flips, clients, stall, garbage, half_open, huge, compaction)}
 
 
 def main():
@@ -362,6 +462,7 @@ def main():
     p.add_argument("--kills", type=int, default=40)
     p.add_argument("--flips", type=int, default=150)
     p.add_argument("--clients", type=int, default=2000)
+    p.add_argument("--rows", type=int, default=200000)
     p.add_argument("--seed", type=int, default=int(time.time()))
     p.add_argument("--only", default=",".join(TESTS))
     args = p.parse_args()

@@ -3,7 +3,8 @@ import re
 
 TITLE = "os-ken's switch tester, OpenFlow 1.0, 1.3 and 1.4"
 NEEDS = "netns tun osken"
-LIMIT = 1500
+LIMIT = 1800
+LONG = True  # a quarter of an hour a side: runs when it is named
 APPS = __file__.rpartition("/")[0] + "/apps"
 VERSIONS = (("openflow10", "of10"), ("openflow13", "of13"), ("openflow14", "of14"))
 RESULT = re.compile(r"^    (\S.*?) +(OK|ERROR)$")

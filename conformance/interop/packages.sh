@@ -3,7 +3,7 @@
 # from the Python package index, each into a virtual environment, and OVN from Debian's unstable suite, its files only.
 #
 #   conformance/interop/packages.sh              all of them
-#   conformance/interop/packages.sh osken ovn    some
+#   conformance/interop/packages.sh osken ovn    some: osken, pyovs, faucet, ovn
 #
 # FERROVS_INTEROP   the folder; $HOME/.cache/ferrovs/interop if unset
 set -eu
@@ -36,12 +36,13 @@ ovn() {
     : >"$dir/ovn/.complete"
 }
 
-for wanted in ${*:-osken faucet ovn}; do
+for wanted in ${*:-osken pyovs faucet ovn}; do
     case $wanted in
+    pyovs) venv pyovs ovs==4.0.0 ;;
     osken) venv osken os-ken==4.2.2 ;;
     faucet) venv faucet faucet==1.10.12 ;;
     ovn) ovn ;;
-    *) echo "packages.sh: unknown '$wanted', known are osken, faucet, ovn" >&2; exit 2 ;;
+    *) echo "packages.sh: unknown '$wanted', known are osken, pyovs, faucet, ovn" >&2; exit 2 ;;
     esac || { echo "packages.sh: no $wanted" >&2; failed=1; }
 done
 exit $failed

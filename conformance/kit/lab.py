@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -22,21 +23,36 @@ class Settings:
 
 
 class Lab:
-    def __init__(self, side):
+    def __init__(self, side, result):
+        self.result = result
         self.box = inside.Sandbox(Settings, side)
-        self.packages = side["packages"]
+        self.packages, self.reference = side["packages"], side["reference"]
         self.children, self.checks = [], []
         self.root, self.env = self.box.root, self.box.env
         self.logs = f"{self.root}/log"
 
+    def program(self, path):
+        """Makes a program of Debian's unstable suite callable by its name, with the loader and libraries it was built for."""
+        name, root = os.path.basename(path), self.reference
+        with open(f"{self.root}/bin/{name}", "w", encoding="utf-8") as f:
+            f.write(f"#!/bin/sh\nexec {root}/lib64/ld-linux-x86-64.so.2 --library-path {root}/usr/lib/x86_64-linux-gnu "
+                    f'--argv0 {name} {path} "$@"\n')
+        os.chmod(f.name, 0o755)
+
     def check(self, name, holds, detail=""):
         """Records whether something that must hold does; the detail is shown when it does not."""
-        self.checks.append([name, bool(holds), str(detail)[-2000:]])
+        self.record([name, bool(holds), str(detail)[-2000:]])
         return bool(holds)
+
+    def record(self, check):
+        """Keeps a check at once: a scenario that is cut off still tells how far it came."""
+        self.checks.append(check)
+        with open(self.result, "w", encoding="utf-8") as f:
+            json.dump(self.checks, f)
 
     def same(self, name, text):
         """Records a text (made comparable) that has to be the reference's."""
-        self.checks.append([name, None, self.box.normal(text)])
+        self.record([name, None, self.box.normal(text)])
 
     def sh(self, command):
         """(stdout, stderr, exit code or 'TIMEOUT') of one line under sh."""
@@ -96,6 +112,11 @@ class Lab:
         self.children.append(child)
         return child
 
+    @staticmethod
+    def stop(why):
+        """Ends the scenario: the rest would mean nothing."""
+        raise Stop(why)
+
     def log(self, name):
         try:
             with open(f"{self.logs}/{name}.log", encoding="utf-8", errors="replace") as f:
@@ -115,13 +136,19 @@ class Lab:
         return "\n".join(line for line in self.log("ovs-vswitchd").splitlines() if any(w in line for w in words))[-1500:]
 
 
+def out_of_time(_signal, _frame):
+    raise Stop("out of time")
+
+
 def run_scenario(argv):
     spec = importlib.util.spec_from_file_location("scenario", argv[1])
     scenario = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(scenario)
     with open(argv[2], encoding="utf-8") as f:
         side = json.load(f)
-    lab = Lab(side)
+    lab = Lab(side, argv[3])
+    signal.signal(signal.SIGALRM, out_of_time)
+    signal.alarm(scenario.LIMIT)
     try:
         scenario.run(lab)
     except Stop as stop:
@@ -129,8 +156,6 @@ def run_scenario(argv):
     finally:
         for child in lab.children:
             child.terminate()
-        with open(argv[3], "w", encoding="utf-8") as f:
-            json.dump(lab.checks, f)
         shutil.copytree(f"{lab.root}/log", argv[4], dirs_exist_ok=True)
         if not side["namespaces"]:
             inside.kill_descendants()

@@ -9,9 +9,10 @@ import traceback
 from os_ken.base import app_manager
 from os_ken.controller import ofp_event
 from os_ken.controller.handler import CONFIG_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
-from os_ken.lib import hub
+from os_ken.lib import hub, ofctl_utils
 from os_ken.ofproto import ofproto_v1_0, ofproto_v1_2, ofproto_v1_3, ofproto_v1_4, ofproto_v1_5
 
+ofctl_utils.DEFAULT_TIMEOUT = 8.0  # s; on a busy machine one second is no sign of anything
 VERSION = int(os.environ["OF_VERSION"])
 MODULES = {1: (ofproto_v1_0, "0"), 3: (ofproto_v1_2, "2"), 4: (ofproto_v1_3, "3"), 5: (ofproto_v1_4, "4"), 6: (ofproto_v1_5, "5")}
 VOLATILE = {"duration_sec", "duration_nsec", "hw_addr", "curr_speed", "rx_bytes", "tx_bytes", "rx_packets", "tx_packets",

@@ -85,6 +85,7 @@ pub struct Features {
     pub lb_output: bool,
     pub add_mpls: bool,
     pub psample: bool,
+    pub ct_zero_snat: bool,
 }
 
 impl Features {
@@ -118,6 +119,7 @@ impl Features {
             lb_output: true,
             add_mpls: true,
             psample: false,
+            ct_zero_snat: true,
         }
     }
 }

@@ -48,9 +48,27 @@ pub const PROGRAMS: &[Program] = &[
         linked: true,
     },
     Program {
+        name: "ovs-pki",
+        summary: "make certificates for switches and controllers",
+        main: tools::ovs_pki::main,
+        linked: true,
+    },
+    Program {
         name: "ovs-ofctl",
         summary: "query and control OpenFlow switches",
         main: tools::ovs_ofctl::main,
+        linked: true,
+    },
+    Program {
+        name: "ovs-testcontroller",
+        summary: "a simple OpenFlow controller for tests",
+        main: tools::ovs_testcontroller::main,
+        linked: true,
+    },
+    Program {
+        name: "ovs-dpctl",
+        summary: "work on datapaths of the kernel",
+        main: tools::ovs_dpctl::main,
         linked: true,
     },
     Program { name: "ovs-vswitchd", summary: "the switch daemon", main: vswitchd::main, linked: true },

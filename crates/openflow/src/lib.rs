@@ -2,6 +2,7 @@
 
 pub mod action;
 pub mod codec;
+pub mod controller;
 pub mod error;
 mod error_table;
 pub mod message;

@@ -194,7 +194,8 @@ pub fn for_field(field: Field, mask: u128) -> Protocols {
     if mask == 0 {
         return Protocols::ANY;
     }
-    if d.numbers.is_empty() && d.of10 == Fixed::No {
+    let partial = d.mask == flow::MaskRule::Exact && mask != all;
+    if partial || (d.numbers.is_empty() && d.of10 == Fixed::No) {
         return Protocols::NONE;
     }
     if fits(d.of10) {

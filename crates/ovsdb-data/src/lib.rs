@@ -9,6 +9,8 @@ pub mod datum;
 mod error;
 pub mod json;
 pub mod members;
+#[cfg(test)]
+mod round_trips;
 pub mod schema;
 pub mod small_str;
 pub mod text;

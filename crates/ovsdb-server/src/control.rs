@@ -318,16 +318,16 @@ pub fn memory(shared: &Shared) -> String {
 
 fn tlog_set(shared: &Shared, args: &[String]) -> Answer {
     let mut core = shared.borrow_mut();
-    let Some((database, table)) = args[0].split_once(':') else { return Err("DB:TABLE expected".into()) };
-    let Some(hosted) = core.dbs.get(database) else { return Err(format!("Database {database} not found")) };
+    let Some((database, table)) = args[0].split_once(':') else { return Err("invalid DB:TABLE argument".into()) };
+    let Some(hosted) = core.dbs.get(database) else { return Err("no such database".into()) };
     if hosted.db.table_number(table).is_none() {
-        return Err(format!("Table {table} not found in database {database}"));
+        return Err("no such table".into());
     }
     let key = (database.to_string(), table.to_string());
     match args[1].as_str() {
         "on" => drop(core.logged_tables.insert(key)),
         "off" => drop(core.logged_tables.remove(&key)),
-        _ => return Err("use \"on\" or \"off\"".into()),
+        _ => return Err("invalid command argument".into()),
     }
     Ok("".into())
 }

@@ -5,6 +5,7 @@ use crate::conn::{Class, Conn, ConnId};
 use crate::flow_mod::{FlowTables, Selection, last_used, wants_flow_removed};
 use crate::packet_in::ToControllers;
 use crate::port::{Port, PortNumbers};
+use crate::rate_limit::RateLimit;
 use crate::upcall::{Reason, Upcalls};
 use crate::{INTERNAL_TABLE, revalidate};
 use clock::Instant;
@@ -66,6 +67,8 @@ pub struct Bridge {
     pub(crate) generation_id: Option<u64>,
     /// Meters by number.
     pub(crate) meters: BTreeMap<openflow::MeterId, crate::meter::Meter>,
+    /// Tunnel options that have a field.
+    pub(crate) tlv_table: crate::tlv::TlvTable,
     /// Silence after which an open bundle is given up.
     pub bundle_idle_timeout: Duration,
     pub(crate) events: VecDeque<Event>,
@@ -111,6 +114,7 @@ impl Bridge {
             next_conn: 1,
             generation_id: None,
             meters: BTreeMap::new(),
+            tlv_table: BTreeMap::new(),
             bundle_idle_timeout: crate::bundle::IDLE_TIMEOUT,
             events: VecDeque::new(),
         }
@@ -131,7 +135,11 @@ impl Bridge {
 
     /// Forgets a connection.
     pub fn close(&mut self, id: ConnId) {
+        let missed = self.miss_to_controller();
         self.conns.remove(&id);
+        if self.miss_to_controller() != missed {
+            self.events.push_back(Event::PortConfig);
+        }
     }
 
     /// The connections.
@@ -141,10 +149,20 @@ impl Bridge {
 
     /// Takes bytes from a connection and obeys the requests in them.
     pub fn input(&mut self, id: ConnId, bytes: &[u8], now: Instant) {
+        let missed = self.miss_to_controller();
         let Some(conn) = self.conns.get_mut(&id) else { return };
+        let class = conn.class;
         for request in conn.input(bytes) {
             Counter::VconnReceived.hit();
+            match class {
+                Class::Snoop => continue,
+                Class::Primary => self.overhear(&request.raw),
+                Class::Service => {}
+            }
             self.request(id, request, now);
+        }
+        if self.miss_to_controller() != missed {
+            self.events.push_back(Event::PortConfig);
         }
     }
 
@@ -160,9 +178,19 @@ impl Bridge {
         if self.conns.get(&id).is_some_and(|c| !c.has_output()) {
             self.resume_monitors(id);
         }
-        match self.conns.get_mut(&id) {
-            Some(c) => (c.take_output(), c.closing.take()),
-            None => (vec![], Some("bridge is gone".into())),
+        let Some(c) = self.conns.get_mut(&id) else { return (vec![], Some("bridge is gone".into())) };
+        let (class, output, closing) = (c.class, c.take_output(), c.closing.take());
+        if class == Class::Primary && !output.is_empty() {
+            self.overhear(&output);
+        }
+        (output, closing)
+    }
+
+    /// Lets those who read along see what is said on a controller's connection.
+    fn overhear(&mut self, messages: &[u8]) {
+        for (id, c) in self.conns.iter_mut().filter(|(_, c)| c.class == Class::Snoop) {
+            c.overheard(messages);
+            self.events.push_back(Event::Output(*id));
         }
     }
 
@@ -322,8 +350,34 @@ impl Bridge {
         }
     }
 
+    /// Whether packets that no rule matches go to controllers: some controller speaks a version in which that is the
+    /// default (OpenFlow before 1.3) and wants them.
+    pub fn miss_to_controller(&self) -> bool {
+        self.conns.values().any(wants_misses)
+    }
+
+    /// Sends packets to a connection whose time has come.
+    pub fn release_packets(&mut self, id: ConnId, now: Instant) {
+        if let Some(c) = self.conns.get_mut(&id) {
+            c.release_packets(now);
+        }
+    }
+
+    /// When [`Bridge::release_packets`] has something to do for a connection.
+    pub fn conn_deadline(&self, id: ConnId) -> Option<Instant> {
+        self.conns.get(&id)?.next_deadline()
+    }
+
+    /// What the database says of a connection.
+    pub fn set_conn_limits(&mut self, id: ConnId, rate: Option<RateLimit>, quiet: bool, now: Instant) {
+        if let Some(c) = self.conns.get_mut(&id) {
+            c.limit_packets(rate, now);
+            c.quiet = quiet;
+        }
+    }
+
     /// A packet for the controllers.
-    pub fn packet_in(&mut self, to: &ToControllers) {
+    pub fn packet_in(&mut self, to: &ToControllers, now: Instant) {
         let message = to.message();
         let reason = to.what.reason;
         let wire_reason = match reason {
@@ -332,6 +386,9 @@ impl Bridge {
         };
         for (id, c) in &mut self.conns {
             let Some(version) = c.version() else { continue };
+            if reason == PacketInReason::ImplicitMiss && !wants_misses(c) {
+                continue;
+            }
             if c.controller_id != to.what.controller_id || !c.wants(AsyncKind::PacketIn, wire_reason) {
                 continue;
             }
@@ -339,10 +396,15 @@ impl Bridge {
             if c.packet_in_format == PacketInFormat::Nxt2 {
                 message.continuation = to.continuation.as_ref().map(|c| c.encode(version));
             }
-            c.packet_in(message);
+            c.packet_in(message, now);
             self.events.push_back(Event::Output(*id));
         }
     }
+}
+
+fn wants_misses(c: &Conn) -> bool {
+    let old = c.version().is_some_and(|v| v < Version::V13);
+    old && c.controller_id == 0 && c.wants(AsyncKind::PacketIn, PacketInReason::NoMatch as u8)
 }
 
 /// Flows of the switch's own table: what recirculates without state is dropped, and table misses that were sent there by

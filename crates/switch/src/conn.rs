@@ -3,6 +3,9 @@
 //! Bytes go in with [`Conn::input`], requests come out; answers and events go in with [`Conn::send`] and friends, bytes come
 //! out with [`Conn::take_output`].
 
+use crate::rate_limit::{RateLimit, Scheduler};
+use clock::Instant;
+use openflow::action::PacketInReason;
 use openflow::message::{AsyncConfig, AsyncForm, AsyncKind, ControllerRole, Hello, PacketIn, PacketInFormat};
 use openflow::{Error, ErrorMsg, Message, Version, Xid};
 use session::Framer;
@@ -18,6 +21,8 @@ pub enum Class {
     Primary,
     /// Somebody who connected to the switch: `ovs-ofctl` on the management socket, or a passive controller target.
     Service,
+    /// Somebody who reads along with what the switch and its controllers say.
+    Snoop,
 }
 
 /// A whole request, decoded or not.
@@ -75,10 +80,14 @@ pub struct Conn {
     pub flow_mod_table_id: bool,
     /// What it wants to be told, if it has said so.
     pub asynchronous: Option<AsyncConfig>,
+    /// It is told nothing until it says what it wants (`Controller:enable_async_messages=false`).
+    pub quiet: bool,
     /// Events dropped because it did not read.
     pub dropped: u64,
     /// What it wants to be told of flows.
     pub(crate) monitors: crate::monitor::Monitors,
+    /// Packets on their way, if their rate is limited: those that missed, and those that rules sent.
+    limiters: Option<Box<[Scheduler<PacketIn>; 2]>>,
     /// Bundles that it has not committed yet.
     pub(crate) bundles: std::collections::BTreeMap<u32, crate::bundle::Bundle>,
 }
@@ -102,8 +111,10 @@ impl Conn {
             invalid_ttl_to_controller: false,
             flow_mod_table_id: false,
             asynchronous: None,
+            quiet: false,
             dropped: 0,
             monitors: crate::monitor::Monitors::default(),
+            limiters: None,
             bundles: std::collections::BTreeMap::new(),
         };
         let newest = Version::ALL.into_iter().rev().find(|v| c.allowed & 1 << v.to_wire() != 0).unwrap_or(Version::V10);
@@ -197,6 +208,18 @@ impl Conn {
         Some(Request { version, xid, raw, message })
     }
 
+    /// Queues messages that were said on another connection.
+    pub fn overheard(&mut self, messages: &[u8]) {
+        if self.version.is_none() {
+            return;
+        }
+        if self.output.len() > MAX_QUEUED_EVENTS {
+            self.dropped += 1;
+            return;
+        }
+        self.output.extend_from_slice(messages);
+    }
+
     /// Queues an answer to the request with this transaction id.
     pub fn reply(&mut self, xid: Xid, message: Message) {
         if let Some(v) = self.version {
@@ -223,9 +246,12 @@ impl Conn {
 
     /// Whether the controller wants events of a kind for a reason.
     pub fn wants(&self, kind: AsyncKind, reason: u8) -> bool {
+        if self.class == Class::Snoop {
+            return false;
+        }
         let secondary = self.role == ControllerRole::Secondary;
         let configured = self.asynchronous.and_then(|a| a.masks[kind as usize][usize::from(secondary)]);
-        let mask = configured.unwrap_or_else(|| self.default_mask(kind, secondary));
+        let mask = configured.unwrap_or_else(|| if self.quiet { 0 } else { self.default_mask(kind, secondary) });
         mask & 1u32.checked_shl(reason.into()).unwrap_or(0) != 0
     }
 
@@ -259,11 +285,37 @@ impl Conn {
         AsyncConfig { masks, form: AsyncForm::Standard }
     }
 
-    /// Queues a packet-in in the form that the connection asked for. There are no buffers in which the rest of a packet
-    /// could wait, so all of it is sent, whatever length was asked for.
-    pub fn packet_in(&mut self, mut packet_in: PacketIn) {
+    /// Limits the rate of packets.
+    pub fn limit_packets(&mut self, limit: Option<RateLimit>, now: Instant) {
+        self.limiters = limit.map(|l| Box::new([Scheduler::new(l, now), Scheduler::new(l, now)]));
+    }
+
+    /// Queues a packet-in in the form that the connection asked for, now or when its rate allows. There are no buffers in
+    /// which the rest of a packet could wait, so all of it is sent, whatever length was asked for.
+    pub fn packet_in(&mut self, mut packet_in: PacketIn, now: Instant) {
         packet_in.format = self.packet_in_format;
-        self.event(Message::PacketIn(packet_in));
+        let missed = packet_in.reason != PacketInReason::Action;
+        let may_go = match &mut self.limiters {
+            None => Some(packet_in),
+            Some(l) => l[usize::from(!missed)].offer(packet_in.in_port(), packet_in, now),
+        };
+        if let Some(p) = may_go {
+            self.event(Message::PacketIn(p));
+        }
+    }
+
+    /// Queues packets whose time has come; whether there were any.
+    pub fn release_packets(&mut self, now: Instant) -> bool {
+        let Some(limiters) = &mut self.limiters else { return false };
+        let packets: Vec<PacketIn> = limiters.iter_mut().flat_map(|l| l.release(now)).collect();
+        let any = !packets.is_empty();
+        packets.into_iter().for_each(|p| self.event(Message::PacketIn(p)));
+        any
+    }
+
+    /// When [`Conn::release_packets`] has something to do.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.limiters.as_ref()?.iter().filter_map(Scheduler::next_deadline).min()
     }
 
     /// The bytes that wait to be sent.

@@ -75,6 +75,9 @@ impl Bridge {
             Message::BundleAdd(add) => return self.bundle_add(id, add, raw, now),
             Message::FlowMonitorRequest(list) => return self.flow_monitor(id, xid, &list),
             Message::FlowMonitorCancel(monitor) => return self.flow_monitor_cancel(id, monitor),
+            Message::TlvTableMod(tm) => return self.tlv_table_mod(&tm),
+            // There are no tracked connections in this datapath: all that could be removed is gone.
+            Message::CtFlushZone(_) | Message::CtFlush(_) => {}
             Message::MeterMod(mm) => return self.meter_mod(mm, origin, now),
             Message::Resume(p) => return self.resume(&p, version, now),
             Message::TableMod(tm) => return self.table_mod(&tm, version, now),
@@ -238,6 +241,7 @@ impl Bridge {
         if fm.table == TableId::ALL && version > Version::V10 && adds {
             return Err(Error::FlowModFailedBadTableId);
         }
+        self.check_tunnel_fields(&fm.matching)?;
         openflow::action::check(&fm.actions, &fm.matching, fm.table, version)?;
         self.check_actions(&fm.actions, change)?;
         // Before OpenFlow 1.2 there was no flag for it: an added flow always counted from zero.
@@ -381,7 +385,7 @@ impl Bridge {
         crate::upcall::credit(&network, &xlate.credits, 1, packet.len() as u64, Some(now));
         for e in &xlate.effects {
             if let Effect::PacketIn(p) = e {
-                self.packet_in(&crate::packet_in::ToControllers::new((**p).clone(), packet.to_vec()));
+                self.packet_in(&crate::packet_in::ToControllers::new((**p).clone(), packet.to_vec()), now);
             }
         }
         let mut datapath_key = key;

@@ -16,12 +16,14 @@ pub mod meter;
 mod monitor;
 pub mod packet_in;
 pub mod port;
+pub mod rate_limit;
 mod resume;
 pub mod revalidate;
 pub mod show;
 mod stats;
 pub mod table;
 mod table_mod;
+mod tlv;
 pub mod trace;
 pub mod upcall;
 

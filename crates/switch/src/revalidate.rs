@@ -47,7 +47,10 @@ pub fn stop(upcalls: &Upcalls) {
 pub fn sweep(upcalls: &Upcalls, datapath: &dyn Datapath, check: bool, now: Instant) {
     Counter::RevalidatorRun.hit();
     let network = upcalls.network();
-    for dump in datapath.flow_dump() {
+    let began = std::time::Instant::now();
+    let dumps = datapath.flow_dump();
+    let flows = dumps.len() as u64;
+    for dump in dumps {
         push(upcalls, &network, dump.ufid, &dump.stats, now);
         match judge(upcalls, &network, &dump, check, now) {
             Verdict::Keep => {}
@@ -59,6 +62,7 @@ pub fn sweep(upcalls: &Upcalls, datapath: &dyn Datapath, check: bool, now: Insta
             }
         }
     }
+    upcalls.looked(flows, began.elapsed());
     upcalls.known().values().for_each(|k| k.touch_frozen(&network, now));
     network.frozen.expire(Instant::from_nanos(now.as_nanos().saturating_sub(4 * MAX_IDLE.as_nanos() as u64)));
 }

@@ -4,8 +4,61 @@ use crate::bridge::Bridge;
 use crate::flow_mod::Selection;
 use clock::Instant;
 use flow::{MiniMatch, OfPort};
-use openflow::message::FlowStatsRequest;
 use serde_json::{Value, json};
+use std::sync::Arc;
+use translate::Rule;
+
+/// A rule in the form of `bridge/dump-flows`.
+pub fn rule_line(rule: &Rule, with_cookie: bool, offload: bool, now: Instant) -> String {
+    let d = &rule.data;
+    let (packets, bytes) = d.stats.read();
+    let mut out = String::new();
+    if with_cookie {
+        out.push_str(&format!("cookie={:#x}, ", d.cookie));
+    }
+    if d.table.0 != 0 {
+        out.push_str(&format!("table_id={}, ", d.table));
+    }
+    let duration = now.since(d.created).as_secs();
+    out.push_str(&format!("duration={duration}s, n_packets={packets}, n_bytes={bytes}, "));
+    if offload {
+        out.push_str("n_offload_packets=0, n_offload_bytes=0, ");
+    }
+    out + &openflow::text::match_and_actions(&rule.matching, rule.priority as u16, &d.actions)
+}
+
+/// A rule as JSON.
+pub fn rule_json(rule: &Rule, now: Instant) -> Value {
+    let d = &rule.data;
+    let (packets, bytes) = d.stats.read();
+    let text = openflow::text::match_and_actions(&rule.matching, rule.priority as u16, &d.actions);
+    let (matching, actions) = text.split_once("actions=").unwrap_or((&text, ""));
+    let fields = matching.trim_end_matches(',').split(',').filter(|f| !f.is_empty() && !f.starts_with("priority="));
+    json!({
+        "table": d.table.0,
+        "priority": rule.priority,
+        "cookie": d.cookie,
+        "duration_seconds": now.since(d.created).as_secs(),
+        "packets": packets,
+        "bytes": bytes,
+        "hidden": d.hidden,
+        "match": fields.collect::<Vec<_>>(),
+        "actions": actions,
+    })
+}
+
+/// A group in the form of `ofproto/detrace`.
+pub fn group_line(group: &translate::view::Group) -> String {
+    let desc = openflow::message::GroupDesc {
+        ty: group.ty,
+        group: group.id,
+        buckets: group.buckets.iter().map(|b| b.desc.clone()).collect(),
+        props: group.props.clone(),
+    };
+    let mut out = String::new();
+    openflow::text::print::format_group(&mut out, &flow::text::Style::default(), &desc, openflow::Version::V15);
+    out
+}
 
 impl Bridge {
     /// The number or name by which tables of addresses show a bundle: its port's number, `LOCAL` for the local one.
@@ -67,23 +120,20 @@ impl Bridge {
         )
     }
 
-    /// `bridge/dump-flows`: all flows, the switch's own included.
-    pub fn dump_all_flows(&self, now: Instant) -> String {
+    fn every_rule(&self, now: Instant) -> Vec<Arc<Rule>> {
         self.sync_counters(now);
         let matching = MiniMatch::default();
-        let request = FlowStatsRequest::default();
-        let all = Selection { matching: &matching, hidden: true, ..Selection::of_request(&request) };
-        let mut out = String::new();
-        for rule in self.tables.select(&all) {
-            let (packets, bytes) = rule.data.stats.read();
-            if rule.data.table.0 != 0 {
-                out.push_str(&format!("table_id={}, ", rule.data.table));
-            }
-            let duration = now.since(rule.data.created).as_secs();
-            let text = openflow::text::match_and_actions(&rule.matching, rule.priority as u16, &rule.data.actions);
-            out.push_str(&format!("duration={duration}s, n_packets={packets}, n_bytes={bytes}, {text}\n"));
-        }
-        out
+        self.tables.select(&Selection { hidden: true, ..Selection::all(&matching) })
+    }
+
+    /// `bridge/dump-flows`: all flows, the switch's own included.
+    pub fn dump_all_flows(&self, offload: bool, now: Instant) -> String {
+        self.every_rule(now).iter().map(|r| rule_line(r, false, offload, now) + "\n").collect()
+    }
+
+    /// `bridge/dump-flows` as JSON.
+    pub fn all_flows_json(&self, now: Instant) -> Value {
+        self.every_rule(now).iter().map(|r| rule_json(r, now)).collect()
     }
 
     /// The bridge's part of `dpif/show`.

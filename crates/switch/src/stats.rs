@@ -8,8 +8,8 @@ use crate::{INTERNAL_TABLE, features, group_mod, packet_in};
 use clock::Instant;
 use flow::OfPort;
 use openflow::message::{
-    AggregateStats, FlowStats, FlowStatsRequest, GroupFeatures, Message, Multipart, PortDesc, PortStats, QueueRequest,
-    QueueStats, TableStats,
+    AggregateStats, FlowStats, FlowStatsRequest, GroupFeatures, Message, Multipart, PortDesc, PortStats,
+    QueueConfigReply, QueueRequest, QueueStats, TableStats,
 };
 use openflow::{Error, Version, Xid};
 use std::sync::Arc;
@@ -47,6 +47,11 @@ impl Bridge {
             Message::PortStatsRequest(port) => Message::PortStatsReply(Multipart::new(self.port_stats(port, now)?)),
             Message::PortDescRequest(port) => Message::PortDescReply(Multipart::new(self.port_descs(port))),
             Message::QueueStatsRequest(r) => Message::QueueStatsReply(Multipart::new(self.queue_stats(r)?)),
+            Message::QueueGetConfigRequest(r) => Message::QueueGetConfigReply(self.queue_config(r.port)?),
+            Message::QueueDescRequest(r) => {
+                self.queue_config(r.port)?;
+                Message::QueueDescReply(Multipart::new(vec![]))
+            }
             Message::GroupDescRequest(g) => {
                 Message::GroupDescReply(Multipart::new(group_mod::describe(&self.shared, g)))
             }
@@ -60,7 +65,7 @@ impl Bridge {
             m @ (Message::MeterConfigRequest(_) | Message::MeterStatsRequest(_) | Message::MeterFeaturesRequest) => {
                 self.meter_statistics(&m, now)?
             }
-            Message::TlvTableMod(_) => return Err(Error::NxTlvTableModFailedTableFull),
+            Message::TlvTableRequest => Message::TlvTableReply(self.tlv_table_reply()),
             Message::IpfixBridgeRequest | Message::IpfixFlowRequest => return Err(Error::NxStatsNotConfigured),
             _ => return Err(Error::BadRequestBadType),
         };
@@ -155,18 +160,18 @@ impl Bridge {
         if ports.is_empty() && !matches!(r.port, OfPort::ANY | OfPort::ALL) {
             return Err(Error::QueueOpFailedBadPort);
         }
-        if r.queue != openflow::message::QUEUE_ALL && r.queue != 0 {
+        if r.queue != openflow::message::QUEUE_ALL {
             return Err(Error::QueueOpFailedBadQueue);
         }
-        let unknown = |p: &Port| QueueStats {
-            port: p.of,
-            queue: 0,
-            tx_bytes: u64::MAX,
-            tx_packets: u64::MAX,
-            tx_errors: u64::MAX,
-            duration: None,
-        };
-        Ok(ports.into_iter().map(unknown).collect())
+        // Queues are those of the ports' QoS rows, of which the datapath serves none.
+        Ok(vec![])
+    }
+
+    fn queue_config(&self, port: OfPort) -> Result<QueueConfigReply, Error> {
+        if self.wanted(port).is_empty() && !matches!(port, OfPort::ANY | OfPort::ALL) {
+            return Err(Error::QueueOpFailedBadPort);
+        }
+        Ok(QueueConfigReply { port, queues: vec![] })
     }
 }
 

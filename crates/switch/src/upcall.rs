@@ -73,6 +73,13 @@ pub struct Upcalls {
     pub flow_limit: AtomicU64,
     /// Packets that were translated.
     pub upcalls: AtomicU64,
+    /// Largest value that `flow_limit` may take.
+    pub max_flow_limit: AtomicU64,
+    /// Whether flows match only what their translation looked at; tests may want flows for single connections.
+    pub megaflows: AtomicBool,
+    /// Whether dumps may leave out keys; told to operators only.
+    pub terse_dumps: AtomicBool,
+    load: Mutex<Load>,
     /// Numbers of meters in the datapath that are in use.
     meters: Mutex<BTreeSet<u32>>,
 }
@@ -85,6 +92,23 @@ impl std::fmt::Debug for Upcalls {
 
 /// Most flows in a datapath, unless `other_config:flow-limit` says otherwise.
 pub const DEFAULT_FLOW_LIMIT: u64 = 200_000;
+
+/// Flows with which a datapath starts; the limit then follows how long it takes to look at them.
+const INITIAL_FLOW_LIMIT: u64 = 10_000;
+
+/// How many flows there were when the revalidator looked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Load {
+    /// Moving average.
+    pub average: u64,
+    /// Most.
+    pub max: u64,
+    /// Milliseconds that the last look took.
+    pub dump_ms: u64,
+}
+
+/// A bridge, and its rules and groups that made a flow.
+pub type Origin = (BridgeId, Vec<Arc<Rule>>, Vec<Arc<translate::view::Group>>);
 
 thread_local! {
     /// What the translation of the packet in hand found, until the datapath says whether it installed the flow.
@@ -106,10 +130,72 @@ impl Upcalls {
             changes: AtomicU64::new(0),
             waker: (Mutex::new(false), Condvar::new()),
             stop: AtomicBool::new(false),
-            flow_limit: AtomicU64::new(DEFAULT_FLOW_LIMIT),
+            flow_limit: AtomicU64::new(INITIAL_FLOW_LIMIT),
             upcalls: AtomicU64::new(0),
+            max_flow_limit: AtomicU64::new(INITIAL_FLOW_LIMIT),
+            megaflows: AtomicBool::new(true),
+            terse_dumps: AtomicBool::new(true),
+            load: Mutex::default(),
             meters: Mutex::default(),
         }
+    }
+
+    /// How many flows there were.
+    pub fn load(&self) -> Load {
+        *lock(&self.load)
+    }
+
+    /// Sets the number of flows that the datapath takes.
+    pub fn set_flow_limit(&self, limit: u64) {
+        self.flow_limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// Notes how many flows a look at all of them found and how long it took, and adapts the limit: what cannot be looked
+    /// at about once a second is too much.
+    pub(crate) fn looked(&self, flows: u64, took: Duration) {
+        const STEP: u64 = 1000;
+        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
+        {
+            let mut load = lock(&self.load);
+            load.average = (load.average + flows) / 2;
+            load.max = load.max.max(flows);
+            load.dump_ms = ms;
+        }
+        let limit = self.flow_limit.load(Ordering::Relaxed);
+        let most = self.max_flow_limit.load(Ordering::Relaxed);
+        let adapted = match ms {
+            2001.. => limit / (ms / 1000),
+            1301.. => limit * 3 / 4,
+            ..1000 if flows > 2000 && limit < flows.saturating_mul(1000) / ms => limit + STEP,
+            _ => limit,
+        };
+        if adapted != limit {
+            self.flow_limit.store(adapted.clamp(STEP.min(most), most), Ordering::Relaxed);
+        }
+    }
+
+    /// The rules and groups that made a flow, by bridge.
+    pub fn origin_of(&self, ufid: Ufid) -> Option<Vec<Origin>> {
+        let credits = self.known().get(&ufid)?.credits.clone();
+        let mut all: Vec<Origin> = vec![];
+        let mut rules: Vec<Arc<Rule>> = vec![];
+        let mut groups = vec![];
+        let mut here = None;
+        for c in credits {
+            match c {
+                Credit::Lookup { bridge, .. } => {
+                    if let Some(left) = here.filter(|h| *h != bridge) {
+                        all.push((left, std::mem::take(&mut rules), std::mem::take(&mut groups)));
+                    }
+                    here = Some(bridge);
+                }
+                Credit::Rule(r) => rules.push(r),
+                Credit::Group(g, _) => groups.push(g),
+                _ => {}
+            }
+        }
+        all.extend(here.map(|h| (h, rules, groups)));
+        Some(all)
     }
 
     /// A free number for a meter, below `max`.
@@ -236,6 +322,10 @@ impl Upcalls {
         xlate.effects.retain(|e| !matches!(e, Effect::PacketIn(_)));
         IN_HAND.set(Some((xlate.credits, xlate.effects)));
         let full = self.known_flows() as u64 >= self.flow_limit.load(Ordering::Relaxed);
+        if !self.megaflows.load(Ordering::Relaxed) {
+            // What the packet does not have stays wild: there is nothing to compare.
+            xlate.mask.union(&flow::matching::match_of_packet(upcall.key).mask);
+        }
         let install = (!full).then_some(InstallFlow { mask: xlate.mask, actions });
         UpcallAnswer { actions: xlate.actions, install }
     }

@@ -40,6 +40,8 @@ pub struct Style {
     pub headings: bool,
     /// Whether JSON is indented.
     pub pretty: bool,
+    /// Most characters in a cell of an aligned table, unless its heading is wider; 0 for no limit.
+    pub max_width: usize,
 }
 
 impl Style {
@@ -65,6 +67,11 @@ impl Style {
             other => return Err(format!("unknown data format \"{other}\"")),
         });
         Ok(())
+    }
+
+    /// Sets `--max-column-width`. What is no number is no limit.
+    pub fn set_max_width(&mut self, text: &str) {
+        self.max_width = text.parse().unwrap_or(0);
     }
 
     /// Sets `--bare`.
@@ -145,7 +152,7 @@ impl Table {
         let rows: Vec<Vec<String>> =
             self.rows.iter().map(|row| row.iter().map(|cell| cell.text(cells)).collect()).collect();
         match style.format {
-            Format::Table => self.aligned(&mut out, &rows, style.headings),
+            Format::Table => self.aligned(&mut out, &rows, style),
             Format::List => self.list(&mut out, &rows, style.headings),
             Format::Csv => self.csv(&mut out, &rows, style.headings),
             Format::Html | Format::Json => self.html(&mut out, &rows, style.headings),
@@ -153,18 +160,20 @@ impl Table {
         out
     }
 
-    fn aligned(&self, out: &mut String, rows: &[Vec<String>], headings: bool) {
+    fn aligned(&self, out: &mut String, rows: &[Vec<String>], style: &Style) {
+        let headings = style.headings;
+        let limit = if style.max_width == 0 { usize::MAX } else { style.max_width };
         if let Some(caption) = &self.caption {
             out.push_str(caption);
             out.push('\n');
         }
         let width = |n: usize| {
             let heading = if headings { self.headings[n].chars().count() } else { 0 };
-            rows.iter().map(|row| row[n].chars().count()).max().unwrap_or(0).max(heading)
+            rows.iter().map(|row| row[n].chars().count()).max().unwrap_or(0).min(limit).max(heading)
         };
         let widths: Vec<usize> = (0..self.headings.len()).map(width).collect();
         let mut line = |cells: &[String]| {
-            let padded: Vec<String> = cells.iter().zip(&widths).map(|(c, w)| format!("{c:<w$}")).collect();
+            let padded: Vec<String> = cells.iter().zip(&widths).map(|(c, w)| format!("{c:<w$.w$}")).collect();
             out.push_str(padded.join(" ").trim_end());
             out.push('\n');
         };

@@ -71,7 +71,7 @@ impl Xlator<'_> {
     /// Whether an action needs headers behind an MPLS stack that an earlier action removed.
     fn needs_inside(&self, action: &Action) -> bool {
         self.was_mpls
-            && is_ip(&self.key)
+            && !is_mpls(self.key.eth_type())
             && match action {
                 Action::Output { .. }
                 | Action::Controller(_)

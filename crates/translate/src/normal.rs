@@ -37,8 +37,8 @@ fn put_tags(key: &mut FlowKey, tags: &Tags, priority: PriorityTags) {
             || n == 0
                 && match priority {
                     PriorityTags::Never => false,
-                    PriorityTags::IfNonzero => tag.pcp != 0,
-                    PriorityTags::Always => true,
+                    // The original has `always`, too, leave out a header that would be all zeros.
+                    PriorityTags::IfNonzero | PriorityTags::Always => tag.pcp != 0,
                 }
             || n > 0 && tag.tpid != 0;
         if wanted {
@@ -66,7 +66,7 @@ impl Bundle {
             VlanMode::Access => tags[0].vid == self.tag && tags[1].vid == 0,
             VlanMode::Trunk => self.trunks(tags[0].vid),
             VlanMode::NativeTagged | VlanMode::NativeUntagged => tags[0].vid == self.tag || self.trunks(tags[0].vid),
-            VlanMode::Dot1qTunnel => tags[0].vid == self.tag && (tags[1].vid == 0 || self.allows_customer(tags[1].vid)),
+            VlanMode::Dot1qTunnel => tags[0].vid == self.tag && self.allows_customer(tags[1].vid),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The state of the daemon: datapaths, bridges, interfaces. One thread owns it; tasks borrow it between awaits.
 
 use crate::backer::Backer;
-use crate::openflow::Endpoint;
+use crate::openflow::{Endpoint, Kind};
 use clock::{Clock, Instant};
 use flow::{DpPort, OfPort};
 use io::program::strerror;
@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 use switch::bridge::Event;
-use switch::conn::{Class, ConnId};
+use switch::conn::ConnId;
 use switch::{Bridge, Notice};
 use tokio::sync::{Notify, mpsc};
 use translate::view::{BridgeConfig, BridgeId, Bundle, BundleId, FragHandling, Network, Port, VlanSet};
@@ -74,6 +74,8 @@ pub struct BridgeEntry {
     pub config: config::BridgeConfig,
     /// Listeners and connections to controllers, by target.
     pub endpoints: BTreeMap<String, Endpoint>,
+    /// What its mirrors have counted, by row.
+    pub mirrored: HashMap<Uuid, Arc<translate::view::Counters>>,
     /// Whether it learns by itself, having no controller.
     pub standalone: Option<bool>,
     wakers: HashMap<ConnId, Rc<Notify>>,
@@ -128,28 +130,42 @@ impl App {
     }
 
     /// Opens an OpenFlow connection to a bridge; `None` if the bridge is gone.
-    pub fn open_connection(&self, bridge: &str, name: String, class: Class, ready: Rc<Notify>) -> Option<ConnId> {
+    pub fn open_connection(&self, bridge: &str, name: String, kind: &Kind, ready: Rc<Notify>) -> Option<ConnId> {
+        let now = self.clock.now();
         let mut state = self.state.borrow_mut();
         let entry = state.bridges.get_mut(bridge)?;
-        let id = entry.bridge.open(name, class);
+        let id = entry.bridge.open(name, kind.class);
+        entry.bridge.set_conn_limits(id, kind.rate, kind.quiet, now);
         entry.wakers.insert(id, ready);
         Some(id)
     }
 
     /// Forgets a connection.
-    pub fn close_connection(&self, bridge: &str, id: ConnId) {
+    pub fn close_connection(self: &Rc<Self>, bridge: &str, id: ConnId) {
         if let Some(entry) = self.state.borrow_mut().bridges.get_mut(bridge) {
             entry.bridge.close(id);
             entry.wakers.remove(&id);
         }
+        self.run_events(bridge);
+    }
+
+    /// Sends packets to a connection whose time has come; says when the next one may go.
+    pub fn release_packets(&self, bridge: &str, id: ConnId) -> Option<Instant> {
+        let now = self.clock.now();
+        let mut state = self.state.borrow_mut();
+        let entry = state.bridges.get_mut(bridge)?;
+        entry.bridge.release_packets(id, now);
+        entry.bridge.conn_deadline(id)
     }
 
     /// Bytes to send on a connection, and whether to close it then.
-    pub fn take_output(&self, bridge: &str, id: ConnId) -> (Vec<u8>, Option<String>) {
-        match self.state.borrow_mut().bridges.get_mut(bridge) {
+    pub fn take_output(self: &Rc<Self>, bridge: &str, id: ConnId) -> (Vec<u8>, Option<String>) {
+        let output = match self.state.borrow_mut().bridges.get_mut(bridge) {
             Some(entry) => entry.bridge.take_output(id),
             None => (vec![], Some("bridge is gone".into())),
-        }
+        };
+        self.run_events(bridge);
+        output
     }
 
     /// Asks the peer of a connection whether it is there.
@@ -207,7 +223,7 @@ impl App {
             };
             let Some((name, entry)) = state.bridges.iter_mut().find(|(_, e)| e.bridge.shared.id == id) else { return };
             match notice {
-                Notice::PacketIn(p) => entry.bridge.packet_in(&p),
+                Notice::PacketIn(p) => entry.bridge.packet_in(&p, now),
                 Notice::Learn { flow, .. } => entry.bridge.learn(&flow, now),
             }
             name.clone()
@@ -265,6 +281,7 @@ impl State {
             errors: BTreeMap::new(),
             config,
             endpoints: BTreeMap::new(),
+            mirrored: HashMap::new(),
             standalone: None,
             wakers: HashMap::new(),
         };
@@ -357,6 +374,17 @@ impl State {
         let mut order = std::mem::take(&mut view.flood_order);
         order.sort_by_key(place);
         view.flood_order = order;
+        view.miss_to_controller = entry.bridge.miss_to_controller();
+        view.miss_send_len = u16::MAX;
+        view.tun_options = entry.bridge.tunnel_options();
+        let bundles: HashMap<Uuid, BundleId> = entry
+            .config
+            .ports
+            .values()
+            .filter_map(|p| Some((p.uuid, *self.bundle_ids.get(&p.uuid).filter(|id| view.bundles.contains_key(id))?)))
+            .collect();
+        let Some(entry) = self.bridges.get_mut(name) else { return };
+        view.mirrors = crate::mirrors::view(&entry.config.mirrors, &bundles, &mut entry.mirrored);
         entry.bridge.shared.config.publish(view.into());
     }
 }

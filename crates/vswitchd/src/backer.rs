@@ -25,6 +25,7 @@ pub struct Backer {
     /// The switch's side.
     pub upcalls: Arc<Upcalls>,
     revalidator: Option<JoinHandle<()>>,
+    features: Features,
 }
 
 /// Types of datapath that bridges may ask for.
@@ -80,6 +81,14 @@ pub fn open_device(name: &str, kind: &str, backer: &str, dummy: Dummy) -> io::Re
     }
 }
 
+/// Tags that are looked at unless `other_config:vlan-limit` says otherwise: what controllers knew before there were more.
+pub const DEFAULT_VLAN_LIMIT: u32 = 1;
+
+fn limited(features: Features, vlan_limit: u32) -> Features {
+    let tags = if vlan_limit == 0 { features.max_vlan_headers } else { features.max_vlan_headers.min(vlan_limit) };
+    Features { max_vlan_headers: tags, ..features }
+}
+
 /// Makes a device a port.
 pub type Attach = Box<dyn FnOnce(Arc<dyn Device>) -> Result<DpPort, DpError> + Send>;
 /// Takes a port away.
@@ -108,7 +117,8 @@ impl Backer {
                 .spawn(move || revalidate::run(&upcalls, &*datapath))
                 .map_err(|e| format!("could not start the revalidator: {}", ::io::program::strerror(&e)))?
         };
-        Ok(Backer { kind, datapath, upcalls, revalidator: Some(revalidator) })
+        let features = limited(datapath.features(), DEFAULT_VLAN_LIMIT);
+        Ok(Backer { kind, datapath, upcalls, revalidator: Some(revalidator), features })
     }
 
     /// The datapath.
@@ -153,7 +163,23 @@ impl Backer {
 
     /// What the datapath can do.
     pub fn features(&self) -> Features {
-        self.datapath.features()
+        self.features
+    }
+
+    /// What was found when the datapath was started.
+    pub fn boot_features(&self) -> Features {
+        limited(self.datapath.features(), DEFAULT_VLAN_LIMIT)
+    }
+
+    /// Changes what translation takes the datapath to be capable of.
+    pub fn set_features(&mut self, features: Features) {
+        self.features = features;
+    }
+
+    /// `other_config:vlan-limit`, 0 for as many tags as the datapath takes; whether it changed anything.
+    pub fn set_vlan_limit(&mut self, limit: u32) -> bool {
+        let wanted = limited(self.datapath.features(), limit).max_vlan_headers;
+        std::mem::replace(&mut self.features.max_vlan_headers, wanted) != wanted
     }
 
     /// `TYPE@NAME`, as listings show it.

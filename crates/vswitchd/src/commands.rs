@@ -6,7 +6,6 @@ use io::unixctl::{ANY_NUMBER, Answer, Call, Commands, Format, Output};
 use serde_json::{Map, Value, json};
 use std::rc::Rc;
 use std::time::Duration;
-use switch::revalidate;
 
 /// All commands.
 pub fn commands(program: &str, app: &Rc<App>) -> Commands {
@@ -41,11 +40,13 @@ pub fn commands(program: &str, app: &Rc<App>) -> Commands {
     });
     add(&mut c, app, "bridge/dump-flows", "[--offload-stats] bridge", 1, 2, |app, call| {
         let name = call.args.last().map_or("", String::as_str);
+        let offload = call.arg(0) == Some("--offload-stats");
         let now = app.clock.now();
         let state = app.state.borrow();
-        match state.bridges.get(name) {
-            Some(e) => Ok(e.bridge.dump_all_flows(now).into()),
-            None => Err("Unknown bridge".into()),
+        match (state.bridges.get(name), call.format) {
+            (Some(e), Format::Text) => Ok(e.bridge.dump_all_flows(offload, now).into()),
+            (Some(e), Format::Json) => Ok(Output::Json(e.bridge.all_flows_json(now))),
+            (None, _) => Err("Unknown bridge".into()),
         }
     });
     add(&mut c, app, "dpif/show", "", 0, 0, |app, call| dpif_show(app, call));
@@ -53,21 +54,36 @@ pub fn commands(program: &str, app: &Rc<App>) -> Commands {
         let state = app.state.borrow();
         Ok(state.backers.values().map(|b| format!("{}\n", b.full_name())).collect::<String>().into())
     });
-    add(&mut c, app, "revalidator/wait", "", 0, 0, |app, _| sweep(app));
-    add(&mut c, app, "revalidator/purge", "", 0, 0, |app, _| {
-        let now = app.clock.now();
-        for b in app.state.borrow().backers.values() {
-            revalidate::flush(&b.upcalls, &*b.datapath(), now);
+    add(&mut c, app, "dpif/show-dp-features", "bridge", 1, 1, crate::dp_features::show);
+    let usage = "[--force] bridge [feature [value]]";
+    add(&mut c, app, "dpif/set-dp-features", usage, 1, 4, crate::dp_features::set);
+    add(&mut c, app, "dpif/offload/show", "", 0, 0, offload);
+    add(&mut c, app, "bridge/reconnect", "[bridge]", 0, 1, |app, call| {
+        let mut state = app.state.borrow_mut();
+        match call.arg(0) {
+            Some(name) if !state.bridges.contains_key(name) => return Err("Unknown bridge".into()),
+            wanted => {
+                let all = state.bridges.iter_mut().filter(|(n, _)| wanted.is_none_or(|w| w == n.as_str()));
+                all.for_each(|(_, e)| e.endpoints.values().for_each(crate::openflow::Endpoint::reconnect));
+            }
         }
         Ok("".into())
     });
-    add(&mut c, app, "upcall/show", "", 0, 0, |app, _| upcall_show(app));
+    add(&mut c, app, "qos/show", "interface", 1, 1, |app, call| {
+        let name = interface(app, call)?;
+        Ok(format!("QoS not configured on {name}\n").into())
+    });
+    add(&mut c, app, "qos/show-types", "interface", 1, 1, |app, call| {
+        let name = interface(app, call)?;
+        Ok(format!("No QoS types supported for interface: {name}\n").into())
+    });
     add(&mut c, app, "time/stop", "", 0, 0, |app, _| {
         app.clock.stop();
         Ok("".into())
     });
     crate::dpctl::add(&mut c, app);
     crate::dpctl_files::add(&mut c, app);
+    crate::upcall_control::add(&mut c, app);
     crate::dpif_netdev::add(&mut c, app);
     crate::probe::add(&mut c, app);
     add(&mut c, app, "time/warp", "[large_msecs] msecs", 1, 2, warp);
@@ -212,26 +228,25 @@ fn memory(app: &App, call: &Call) -> Answer {
     })
 }
 
-fn sweep(app: &App) -> Answer {
-    let now = app.clock.now();
-    for b in app.state.borrow().backers.values() {
-        revalidate::sweep(&b.upcalls, &*b.datapath(), true, now);
-    }
-    Ok("".into())
+/// The interface that a call names.
+fn interface(app: &App, call: &Call) -> Result<String, String> {
+    let known = app.state.borrow().bridges.values().any(|e| e.interfaces.contains_key(&call.args[0]));
+    if known { Ok(call.args[0].clone()) } else { Err("no such interface".into()) }
 }
 
-fn upcall_show(app: &App) -> Answer {
-    let mut out = String::new();
-    for b in app.state.borrow().backers.values() {
-        let known = b.upcalls.known_flows();
-        let limit = b.upcalls.flow_limit.load(std::sync::atomic::Ordering::Relaxed);
-        let current = b.datapath().stats().flows;
-        out.push_str(&format!(
-            "{}:\n  flows         : (current {current}) (limit {limit})\n  ufid enabled : true\n\n  keys {known}\n",
-            b.full_name()
-        ));
-    }
-    Ok(out.into())
+/// `dpif/offload/show`: no datapath hands flows to hardware.
+fn offload(app: &Rc<App>, call: &Call) -> Answer {
+    let state = app.state.borrow();
+    Ok(match call.format {
+        Format::Text => {
+            let names = state.backers.values().map(|b| format!("{}:\n", b.full_name()));
+            format!("Globally enabled: false\nDatapaths:\n{}", names.collect::<String>()).into()
+        }
+        Format::Json => {
+            let names = state.backers.values().map(|b| (b.full_name(), json!({})));
+            Output::Json(json!({"enabled": false, "datapaths": names.collect::<Map<_, _>>()}))
+        }
+    })
 }
 
 /// `time/warp MSECS` moves the clock in one step; `time/warp LARGE MSECS` in steps of MSECS until LARGE have passed.

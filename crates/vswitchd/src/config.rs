@@ -1,11 +1,14 @@
 //! What the database wants: bridges, ports and interfaces, read from the rows into types that cannot be wrong.
 
+use crate::mirrors::{self, MirrorConfig};
 use idl::typed::Table;
 use idl::{Replica, vswitch};
 use openflow::Version;
 use ovsdb_data::Uuid;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use switch::rate_limit::RateLimit;
+use switch::table::Limits;
 use wire::EthAddr;
 
 /// All that the database wants of the switch.
@@ -50,6 +53,10 @@ pub struct BridgeConfig {
     pub forward_bpdu: bool,
     /// `flood_vlans`.
     pub flood_vlans: Vec<u16>,
+    /// `mirrors`.
+    pub mirrors: Vec<MirrorConfig>,
+    /// `flow_tables`, by number.
+    pub flow_tables: BTreeMap<u8, Limits>,
 }
 
 /// One row of `Controller`.
@@ -63,6 +70,12 @@ pub struct ControllerConfig {
     pub inactivity_probe: Option<Duration>,
     /// `max_backoff`; `None` for the default.
     pub max_backoff: Option<Duration>,
+    /// Packets for it are limited.
+    pub rate: Option<RateLimit>,
+    /// `type=service`: a controller from the database that is told nothing that it does not ask for.
+    pub service: bool,
+    /// `enable_async_messages` is not false.
+    pub asynchronous: bool,
 }
 
 /// How a port treats VLAN tags (`Port:vlan_mode`, or what `tag` and `trunks` imply).
@@ -210,6 +223,18 @@ fn bridge(name: &str, row: &vswitch::Bridge<'_>, problems: &mut Vec<String>) -> 
         mac_table_size: usize::try_from(number("mac-table-size", 8192)).unwrap_or(8192).max(10),
         forward_bpdu: option("forward-bpdu") == Some("true"),
         flood_vlans: vlans(row.flood_vlans()),
+        mirrors: mirrors::read(name, row, problems),
+        flow_tables: row.flow_tables().filter_map(|(n, t)| Some((u8::try_from(n).ok()?, limits(&t)))).collect(),
+    }
+}
+
+fn limits(row: &vswitch::FlowTable<'_>) -> Limits {
+    Limits {
+        name: row.name().filter(|n| !n.is_empty()).map(String::from),
+        max_flows: row.flow_limit().map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
+        evict: row.overflow_policy() == Some("evict"),
+        // ovs-vswitchd.conf.db(5): invalid field names are ignored.
+        groups: row.groups().filter_map(|g| openflow::action::subfield::parse(g).ok()).collect(),
     }
 }
 
@@ -227,6 +252,16 @@ fn controller(row: &vswitch::Controller<'_>) -> ControllerConfig {
         target: row.target().into(),
         inactivity_probe: millis(row.inactivity_probe()),
         max_backoff: millis(row.max_backoff()),
+        rate: row.controller_rate_limit().and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0).map(|rate| {
+            let number = |n: Option<i64>| n.and_then(|n| u32::try_from(n).ok());
+            RateLimit {
+                rate,
+                burst: number(row.controller_burst_limit()).unwrap_or(0).max(rate / 4),
+                queue: number(row.controller_queue_size()).filter(|n| (1..=512).contains(n)).unwrap_or(100),
+            }
+        }),
+        service: row.r#type() == Some("service"),
+        asynchronous: row.enable_async_messages().unwrap_or(true),
     }
 }
 

@@ -32,7 +32,6 @@ pub fn add(c: &mut Commands, app: &Rc<App>) {
     command("dpctl/parse-actions", "actions", 1, ANY_NUMBER, reparse);
     command("dpctl/normalize-actions", "actions", 1, ANY_NUMBER, reparse);
     command("dpif/dump-flows", "[-m] [--names | --no-names] bridge", 1, 4, bridge_flows);
-    command("dpif/show-dp-features", "bridge", 1, 1, features);
 }
 
 /// Names of a datapath's ports.
@@ -310,7 +309,7 @@ fn with_basics(mut mask: flow::FlowMask) -> flow::FlowMask {
 }
 
 /// The name at the beginning of a key, `ufid:…`.
-fn explicit_ufid(s: &str) -> Option<Ufid> {
+pub fn explicit_ufid(s: &str) -> Option<Ufid> {
     let rest = s.trim_start().strip_prefix("ufid:")?;
     rest.get(..36)?.parse().ok()
 }
@@ -370,48 +369,6 @@ fn reparse(_: &App, call: &Call) -> Answer {
         out.push('\n');
     }
     Ok(out.into())
-}
-
-fn features(app: &App, call: &Call) -> Answer {
-    let state = app.state.borrow();
-    let entry = state.bridges.get(&call.args[0]).ok_or("no such bridge")?;
-    let backer = state.backers.get(&entry.backer).ok_or("no such bridge")?;
-    let f = backer.features();
-    let yes = |b: bool| if b { "Yes" } else { "No" }.to_string();
-    let rows: Vec<(&str, String)> = vec![
-        ("Masked set action", yes(f.masked_set)),
-        ("Tunnel push pop", yes(f.tunnel_push_pop)),
-        ("Ufid", yes(f.ufid)),
-        ("Truncate action", yes(f.trunc)),
-        ("Clone action", yes(f.clone)),
-        ("Sample nesting", f.sample_nesting.to_string()),
-        ("Conntrack eventmask", yes(f.ct_eventmask)),
-        ("Conntrack clear", yes(f.ct_clear)),
-        ("Max dp_hash algorithm", f.max_hash_alg.to_string()),
-        ("Check pkt length action", yes(f.check_pkt_len)),
-        ("Conntrack timeout policy", yes(f.ct_timeout)),
-        ("Explicit Drop action", yes(f.explicit_drop)),
-        ("Optimized Balance TCP mode", yes(f.lb_output)),
-        ("Conntrack all-zero IP SNAT", yes(f.ct_state_nat)),
-        ("MPLS Label add", yes(f.add_mpls)),
-        ("psample action", yes(f.psample)),
-        // One tag, unless `other_config:vlan-limit` asks for more.
-        ("Max VLAN headers", f.max_vlan_headers.min(1).to_string()),
-        ("Max MPLS depth", f.max_mpls_depth.to_string()),
-        ("Recirc", yes(f.recirc)),
-        ("CT state", yes(f.ct_state)),
-        ("CT zone", yes(f.ct_zone)),
-        ("CT mark", yes(f.ct_mark)),
-        ("CT label", yes(f.ct_label)),
-        ("CT state NAT", yes(f.ct_state_nat)),
-        ("CT orig tuple", yes(f.ct_orig_tuple)),
-        ("CT orig tuple for IPv6", yes(f.ct_orig_tuple6)),
-        ("IPv6 ND Extension", yes(f.nd_extensions)),
-    ];
-    Ok(match call.format {
-        Format::Text => rows.iter().map(|(n, v)| format!("{n}: {v}\n")).collect::<String>().into(),
-        Format::Json => Output::Json(rows.into_iter().map(|(n, v)| (n.to_string(), Value::from(v))).collect()),
-    })
 }
 
 /// The datapath of a bridge or of a name, for other commands.

@@ -4,14 +4,17 @@ pub mod app;
 mod backer;
 mod commands;
 pub mod config;
+mod dp_features;
 mod dpctl;
 mod dpctl_files;
 mod dpif_netdev;
 mod links;
+mod mirrors;
 mod openflow;
 mod probe;
 mod reconcile;
 mod status;
+mod upcall_control;
 
 use app::{App, Dummy};
 use clock::Clock;

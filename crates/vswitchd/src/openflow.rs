@@ -9,6 +9,7 @@ use session::reconnect::Action;
 use std::rc::Rc;
 use std::time::Duration;
 use switch::conn::{Class, ConnId};
+use switch::rate_limit::RateLimit;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -20,8 +21,19 @@ const READ_ROOM: usize = 1 << 16;
 #[derive(Debug)]
 pub struct Endpoint {
     task: JoinHandle<()>,
+    /// Woken to end the connection and begin anew.
+    again: Rc<Notify>,
     /// What it serves, as the database or the bridge's name says it.
     pub target: String,
+    /// What kind of connections it makes.
+    pub kind: Kind,
+}
+
+impl Endpoint {
+    /// Ends the present connection to a controller, so that it is made anew. Listeners go on as they are.
+    pub fn reconnect(&self) {
+        self.again.notify_waiters();
+    }
 }
 
 impl Drop for Endpoint {
@@ -30,8 +42,36 @@ impl Drop for Endpoint {
     }
 }
 
+/// What kind of connections a socket has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Kind {
+    /// Why they exist.
+    pub class: Class,
+    /// Packets for them are limited.
+    pub rate: Option<RateLimit>,
+    /// They are told nothing before they say what they want.
+    pub quiet: bool,
+    /// How active ones are kept.
+    pub keep: Keep,
+}
+
+impl Kind {
+    /// Connections of tools to a socket of the bridge's own.
+    pub const SERVICE: Kind = Kind {
+        class: Class::Service,
+        rate: None,
+        quiet: false,
+        keep: Keep { probe: None, max_backoff: Duration::from_secs(8) },
+    };
+}
+
+impl Kind {
+    /// Connections that read along with the controllers'.
+    pub const SNOOP: Kind = Kind { class: Class::Snoop, ..Kind::SERVICE };
+}
+
 /// Listens on `remote` for connections to `bridge`.
-pub async fn listen(app: &Rc<App>, bridge: &str, remote: &Remote) -> Result<Endpoint, String> {
+pub async fn listen(app: &Rc<App>, bridge: &str, remote: &Remote, kind: Kind) -> Result<Endpoint, String> {
     let mut listener =
         Listener::bind(remote).await.map_err(|e| format!("{remote}: listen failed: {}", strerror(&e)))?;
     if let (Remote::PassiveTcp(at), Some(port)) = (remote, listener.port())
@@ -39,7 +79,9 @@ pub async fn listen(app: &Rc<App>, bridge: &str, remote: &Remote) -> Result<Endp
     {
         vlog_info!(Module::Connmgr, "{bridge}: listening on port {port}");
     }
-    vlog_info!(Module::Connmgr, "{bridge}: added service controller \"{remote}\"");
+    if kind.class != Class::Snoop {
+        vlog_info!(Module::Connmgr, "{bridge}: added service controller \"{remote}\"");
+    }
     let (app, bridge) = (app.clone(), bridge.to_string());
     let task = tokio::task::spawn_local(async move {
         let mut connections = tokio::task::JoinSet::new();
@@ -48,7 +90,7 @@ pub async fn listen(app: &Rc<App>, bridge: &str, remote: &Remote) -> Result<Endp
                 accepted = listener.accept() => match accepted {
                     Ok(stream) => {
                         let name = format!("{bridge}<->{}", stream.name);
-                        connections.spawn_local(serve(app.clone(), bridge.clone(), stream, name, Class::Service, None));
+                        connections.spawn_local(serve(app.clone(), bridge.clone(), stream, name, kind));
                     }
                     Err(e) => {
                         vlog_warn!(Module::Connmgr, "{}: accept failed: {}", listener.remote, strerror(&e));
@@ -59,11 +101,11 @@ pub async fn listen(app: &Rc<App>, bridge: &str, remote: &Remote) -> Result<Endp
             }
         }
     });
-    Ok(Endpoint { task, target: remote.to_string() })
+    Ok(Endpoint { task, again: Rc::default(), target: remote.to_string(), kind })
 }
 
 /// How to keep an active connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Keep {
     /// Silence after which the controller is probed; `None` for ever.
     pub probe: Option<Duration>,
@@ -72,27 +114,31 @@ pub struct Keep {
 }
 
 /// Connects to a controller and stays connected.
-pub fn connect(app: &Rc<App>, bridge: &str, remote: Remote, keep: Keep) -> Endpoint {
+pub fn connect(app: &Rc<App>, bridge: &str, remote: Remote, kind: Kind) -> Endpoint {
     let target = remote.to_string();
     vlog_info!(Module::Connmgr, "{bridge}: added primary controller \"{target}\"");
-    let (app, bridge) = (app.clone(), bridge.to_string());
+    let again = Rc::new(Notify::new());
+    let (app, bridge, stop) = (app.clone(), bridge.to_string(), again.clone());
     let task = tokio::task::spawn_local(async move {
         let mut reconnect = Reconnect::new();
-        reconnect.set_backoff(Duration::from_secs(1), keep.max_backoff);
+        reconnect.set_backoff(Duration::from_secs(1), kind.keep.max_backoff);
         reconnect.enable(app.clock.now());
         loop {
             let now = app.clock.now();
             if reconnect.run(now) == Some(Action::Connect) {
-                attempt(&app, &bridge, &remote, keep, &mut reconnect).await;
+                tokio::select! {
+                    () = attempt(&app, &bridge, &remote, kind, &mut reconnect) => {}
+                    () = stop.notified() => reconnect.disconnected(app.clock.now()),
+                }
             }
             let wait = reconnect.next_deadline().map_or(Duration::from_secs(1), |d| d.since(app.clock.now()));
             tokio::time::sleep(wait).await;
         }
     });
-    Endpoint { task, target }
+    Endpoint { task, again, target, kind }
 }
 
-async fn attempt(app: &Rc<App>, bridge: &str, remote: &Remote, keep: Keep, reconnect: &mut Reconnect) {
+async fn attempt(app: &Rc<App>, bridge: &str, remote: &Remote, kind: Kind, reconnect: &mut Reconnect) {
     let name = format!("{bridge}<->{remote}");
     vlog_rl!((10, 10), Module::Rconn, Level::Info, "{name}: connecting...");
     reconnect.connecting(app.clock.now());
@@ -100,7 +146,7 @@ async fn attempt(app: &Rc<App>, bridge: &str, remote: &Remote, keep: Keep, recon
         Ok(stream) => {
             vlog_info!(Module::Rconn, "{name}: connected");
             reconnect.connected(app.clock.now());
-            serve(app.clone(), bridge.to_string(), stream, name.clone(), Class::Primary, keep.probe).await;
+            serve(app.clone(), bridge.to_string(), stream, name.clone(), kind).await;
             vlog_info!(Module::Rconn, "{name}: connection closed by peer");
         }
         Err(e) => {
@@ -132,15 +178,17 @@ impl Drop for Open {
 
 /// Serves one connection to its end. After `probe` of silence the peer is asked whether it is there; after as much
 /// again it is given up.
-async fn serve(app: Rc<App>, bridge: String, mut stream: Stream, name: String, class: Class, probe: Option<Duration>) {
+async fn serve(app: Rc<App>, bridge: String, mut stream: Stream, name: String, kind: Kind) {
+    let probe = kind.keep.probe;
     let ready = Rc::new(Notify::new());
-    let Some(id) = app.open_connection(&bridge, name.clone(), class, ready.clone()) else { return };
+    let Some(id) = app.open_connection(&bridge, name.clone(), &kind, ready.clone()) else { return };
     Counter::VconnOpen.hit();
     let open = Open { app, bridge, id };
     let mut buf = vec![0; READ_ROOM];
     let mut probed = false;
     let forever = Duration::from_secs(u64::from(u32::MAX));
     loop {
+        let deadline = open.app.release_packets(&open.bridge, id);
         let (output, closing) = open.app.take_output(&open.bridge, id);
         let wrote = !output.is_empty();
         if wrote && stream.write_all(&output).await.is_err() {
@@ -163,6 +211,7 @@ async fn serve(app: Rc<App>, bridge: String, mut stream: Stream, name: String, c
                 }
             },
             () = ready.notified() => {}
+            () = tokio::time::sleep(deadline.map_or(forever, |d| d.since(open.app.clock.now()))) => {}
             () = tokio::time::sleep(probe.unwrap_or(forever)) => {
                 if probed {
                     vlog_warn!(Module::Rconn, "{name}: no response to inactivity probe, disconnecting");

@@ -6,7 +6,7 @@
 use crate::app::{App, BridgeEntry, Interface};
 use crate::backer::{self, Backer};
 use crate::config::{self, Config, ControllerConfig, InterfaceConfig};
-use crate::openflow::{self, Keep};
+use crate::openflow::{self, Keep, Kind};
 use flow::OfPort;
 use io::coverage::Counter;
 use io::program::strerror;
@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use switch::conn::Class;
 use switch::port::Port;
 use switch::{Bridge, Upcalls};
 use wire::EthAddr;
@@ -355,6 +356,10 @@ fn configure(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig) {
         entry.bridge.desc.serial = text.clone();
     }
     entry.bridge.protocols = wanted.protocols.clone();
+    for table in 0..switch::INTERNAL_TABLE {
+        let limits = wanted.flow_tables.get(&table).cloned().unwrap_or_default();
+        entry.bridge.set_limits(table, limits, app.clock.now());
+    }
     entry.config = wanted.clone();
 }
 
@@ -441,10 +446,12 @@ fn address_from(uuid: ovsdb_data::Uuid) -> EthAddr {
 
 /// Sockets and controllers of a bridge, and the mode that follows from them.
 async fn controllers(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig) {
-    let mut targets: BTreeMap<String, (Remote, Option<ControllerConfig>)> = BTreeMap::new();
+    let mut targets: BTreeMap<String, (Remote, Kind)> = BTreeMap::new();
     // A name too odd for a file has been refused when the configuration was read.
-    let management = Remote::PassiveUnix(dirs::rundir().join(format!("{name}.mgmt")));
-    targets.insert(management.to_string(), (management, None));
+    for (suffix, kind) in [("mgmt", Kind::SERVICE), ("snoop", Kind::SNOOP)] {
+        let socket = Remote::PassiveUnix(dirs::rundir().join(format!("{name}.{suffix}")));
+        targets.insert(socket.to_string(), (socket, kind));
+    }
     let mut active = false;
     for c in &wanted.controllers {
         if c.target == "none" {
@@ -453,7 +460,8 @@ async fn controllers(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig) {
         match Remote::parse(&c.target, OPENFLOW_PORT) {
             Ok(remote) => {
                 active |= !remote.is_passive();
-                targets.insert(remote.to_string(), (remote, Some(c.clone())));
+                let kind = kind_of(c, &remote);
+                targets.insert(remote.to_string(), (remote, kind));
             }
             Err(e) => vlog_warn!(Module::Bridge, "{name}: ignoring controller: {e}"),
         }
@@ -462,20 +470,18 @@ async fn controllers(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig) {
     let present: Vec<String> = {
         let mut state = app.state.borrow_mut();
         let Some(entry) = state.bridges.get_mut(name) else { return };
-        entry.endpoints.retain(|t, _| targets.contains_key(t));
+        // What changed but its target is made anew.
+        entry.endpoints.retain(|t, e| targets.get(t).is_some_and(|(_, kind)| *kind == e.kind));
         entry.endpoints.keys().cloned().collect()
     };
-    for (target, (remote, config)) in targets {
+    for (target, (remote, kind)) in targets {
         if present.contains(&target) {
             continue;
         }
         let endpoint = if remote.is_passive() {
-            openflow::listen(app, name, &remote).await
+            openflow::listen(app, name, &remote, kind).await
         } else {
-            let probe = config.as_ref().and_then(|c| c.inactivity_probe).or(Some(Duration::from_secs(5)));
-            let max_backoff = config.as_ref().and_then(|c| c.max_backoff).unwrap_or(Duration::from_secs(8));
-            let keep = Keep { probe: probe.filter(|p| !p.is_zero()), max_backoff };
-            Ok(openflow::connect(app, name, remote, keep))
+            Ok(openflow::connect(app, name, remote, kind))
         };
         match endpoint {
             Ok(e) => {
@@ -486,6 +492,15 @@ async fn controllers(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig) {
             Err(e) => vlog_err!(Module::Connmgr, "{name}: {e}"),
         }
     }
+}
+
+/// The kind of connections that a row of `Controller` asks for.
+fn kind_of(c: &ControllerConfig, remote: &Remote) -> Kind {
+    let probe = c.inactivity_probe.or(Some(Duration::from_secs(5))).filter(|p| !p.is_zero());
+    let keep = Keep { probe, max_backoff: c.max_backoff.unwrap_or(Duration::from_secs(8)) };
+    let service = c.service || remote.is_passive();
+    let class = if service { Class::Service } else { Class::Primary };
+    Kind { class, rate: c.rate, quiet: !c.asynchronous, keep }
 }
 
 /// A bridge that gains or loses its controllers, or is told to fail otherwise, starts with empty tables.

@@ -36,37 +36,48 @@ pub const TCP: FlagNames = &[
 /// Tunnel flags that flows can match.
 pub const TUNNEL: FlagNames = &[(1, "oam")];
 
-/// Parses `+name-name`, `name|name`, or a number with an optional mask, into value and mask. `all` is the mask of the
-/// exact forms. The error is the part that is not understood.
-pub fn parse(s: &str, names: FlagNames, all: u32) -> Result<(u32, u32), String> {
+/// All tunnel flags.
+pub const TUNNEL_ALL: FlagNames = &[(1, "oam"), (2, "df"), (4, "csum"), (8, "key")];
+
+/// Parses `+name-name`, `name|name`, or a number with an optional mask, into value and mask, which is all ones in
+/// the exact forms. `all` is the bits that there are; `what` names the kind of flag in errors.
+pub fn parse(s: &str, names: FlagNames, all: u32, what: &str) -> Result<(u32, u32), String> {
+    let unknown = |part: &str| format!("{part}: unknown {what} flag(s)");
     if let Some((value, rest)) = s.bytes().next().filter(u8::is_ascii_digit).and_then(|_| number::take_u64(s)) {
         let (mask, rest) = match rest.strip_prefix('/') {
-            Some(m) => number::take_u64(m).ok_or_else(|| s.to_string())?,
-            None => (u64::from(all), rest),
+            Some(m) => number::take_u64(m).ok_or_else(|| unknown(s))?,
+            None => (u64::MAX, rest),
         };
-        if !rest.is_empty() || (value | mask) & !u64::from(all) != 0 {
-            return Err(s.to_string());
+        if !rest.is_empty()
+            || (value | mask) & !u64::from(all) != 0 && (value & !u64::from(all) != 0 || mask != u64::MAX)
+        {
+            return Err(unknown(s));
         }
-        return Ok((value as u32, mask as u32 & all));
+        return Ok((value as u32, mask as u32));
     }
-    if s.starts_with(['+', '-']) { parse_signed(s, names) } else { parse_joined(s, names, all) }
+    // A list of alternatives is refused as a whole.
+    if s.starts_with(['+', '-']) {
+        parse_signed(s, names, what)
+    } else {
+        parse_joined(s, names).ok_or_else(|| unknown(s))
+    }
 }
 
 fn find(name: &str, names: FlagNames) -> Option<u32> {
     names.iter().find(|(_, n)| *n == name).map(|(bit, _)| *bit)
 }
 
-fn parse_signed(s: &str, names: FlagNames) -> Result<(u32, u32), String> {
+fn parse_signed(s: &str, names: FlagNames, what: &str) -> Result<(u32, u32), String> {
     let (mut value, mut mask) = (0, 0);
     let mut rest = s;
     while let Some(sign) = rest.chars().next() {
-        if sign != '+' && sign != '-' {
-            return Err(s.to_string());
-        }
         let tail = &rest[1..];
         let end = tail.find(['+', '-']).unwrap_or(tail.len());
         let name = &tail[..end];
-        let bit = find(name, names).ok_or_else(|| name.to_string())?;
+        let bit = find(name, names).ok_or_else(|| format!("{name}: unknown {what} flag(s)"))?;
+        if mask & bit != 0 {
+            return Err(format!("{name}: Each {what} flag can be specified only once"));
+        }
         mask |= bit;
         if sign == '+' {
             value |= bit;
@@ -76,12 +87,12 @@ fn parse_signed(s: &str, names: FlagNames) -> Result<(u32, u32), String> {
     Ok((value, mask))
 }
 
-fn parse_joined(s: &str, names: FlagNames, all: u32) -> Result<(u32, u32), String> {
+fn parse_joined(s: &str, names: FlagNames) -> Option<(u32, u32)> {
     let mut value = 0;
     for name in s.split('|') {
-        value |= find(name, names).ok_or_else(|| name.to_string())?;
+        value |= find(name, names)?;
     }
-    Ok((value, all))
+    Some((value, u32::MAX))
 }
 
 /// Appends names joined with the bar character, `0` for none.

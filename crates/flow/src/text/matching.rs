@@ -2,7 +2,7 @@
 
 use super::{ParseContext, Style, flags, number, put_port, value};
 use crate::extract::number as proto;
-use crate::field::{Field, FieldValue};
+use crate::field::{Field, FieldValue, Format};
 use crate::key::{FlowKey, VLAN_CFI, VLAN_PCP_MASK, VLAN_VID_MASK};
 use crate::matching::Match;
 use crate::tunnel::{TUN_MD_WORD, TunAlloc};
@@ -129,13 +129,21 @@ impl Match {
 
 /// Parses the value of one field and adds it to the match. Returns the mask that was given.
 pub fn parse_field(cx: &mut ParseContext<'_>, field: Field, s: &str, m: &mut Match) -> Result<u128, String> {
-    if s.is_empty()
+    if (s.is_empty() || s == "*")
         && let Some(n) = field.tun_metadata_index()
     {
         m.set_tun_metadata_present(n);
         return Ok(u128::MAX);
     }
     match value::parse_value(cx, field, s)? {
+        None if s.is_empty() => match field {
+            Field::IN_PORT => Err("0/0: invalid or unknown port for in_port".to_string()),
+            Field::IN_PORT_OXM | Field::ACTSET_OUTPUT => {
+                Err(format!("0/0: port value out of range for {}", field.name()))
+            }
+            f if f.def().format == Format::Ipv4 => Err("0/0: invalid IP address".to_string()),
+            _ => Ok(0),
+        },
         Some((v, mask)) => {
             m.set_value(field, &v, &mask)?;
             Ok(mask.low() & if field.tun_metadata_index().is_some() { u128::MAX } else { field.byte_mask() })
@@ -563,16 +571,44 @@ impl Printer<'_, '_> {
         if (54..57).all(|w| self.mask.word(w) == 0) {
             return;
         }
-        self.dec("nsh_flags", Field::NSH_FLAGS);
+        self.nsh_flags();
         self.dec("nsh_ttl", Field::NSH_TTL);
         self.dec("nsh_mdtype", Field::NSH_MDTYPE);
         self.dec("nsh_np", Field::NSH_NP);
-        self.hex("nsh_spi", Field::NSH_SPI);
+        self.hex_of_zero("nsh_spi", Field::NSH_SPI);
         self.dec("nsh_si", Field::NSH_SI);
-        self.hex("nsh_c1", Field::NSH_C1);
-        self.hex("nsh_c2", Field::NSH_C2);
-        self.hex("nsh_c3", Field::NSH_C3);
-        self.hex("nsh_c4", Field::NSH_C4);
+        self.hex_of_zero("nsh_c1", Field::NSH_C1);
+        self.hex_of_zero("nsh_c2", Field::NSH_C2);
+        self.hex_of_zero("nsh_c3", Field::NSH_C3);
+        self.hex_of_zero("nsh_c4", Field::NSH_C4);
+    }
+
+    fn nsh_flags(&mut self) {
+        let (v, m) = self.value_of(Field::NSH_FLAGS);
+        if m == 0xff {
+            self.dec("nsh_flags", Field::NSH_FLAGS);
+        } else if m != 0 {
+            self.name("nsh_flags");
+            number::put_hex(self.out, v, 2);
+            self.out.push('/');
+            number::put_hex(self.out, m, 2);
+            self.comma();
+        }
+    }
+
+    /// `name=0x…` or `name=0x…/0x…`, `0x0` for zero.
+    fn hex_of_zero(&mut self, name: &str, f: Field) {
+        let (v, m) = self.value_of(f);
+        if m == 0 {
+            return;
+        }
+        self.name(name);
+        number::put_hex(self.out, v, 1);
+        if m != f.exact_mask() {
+            self.out.push('/');
+            number::put_hex(self.out, m, 1);
+        }
+        self.comma();
     }
 
     fn transport(&mut self, eth_type: u16) {

@@ -183,7 +183,7 @@ impl<'a> ParseContext<'a> {
             }
             if n <= 0xffff {
                 let port = OfPort(n);
-                if let Some(name) = port.reserved_name().filter(|_| n >= 0xfff7) {
+                if let Some(name) = port.reserved_name() {
                     self.warn(
                         "ofp_port",
                         "WARN",
@@ -193,9 +193,23 @@ impl<'a> ParseContext<'a> {
                     );
                     return Some(port);
                 }
-                return None;
+                self.warn(
+                    "ofp_port",
+                    "WARN",
+                    format!(
+                        "port {n} is a reserved OF1.0 port number that will be translated to {} when talking to an \
+                         OF1.1 or later controller",
+                        port.to_of11()
+                    ),
+                );
+                return Some(port);
             }
             if n < 0xffff_ff00 {
+                self.warn(
+                    "ofp_port",
+                    "WARN",
+                    format!("port {n} is outside the supported range 0 through ffff or 0xffffff00 through 0xffffffff"),
+                );
                 return None;
             }
             return OfPort::from_of11(n);

@@ -156,17 +156,8 @@ fn hex_bytes(digits: &str) -> Box<[u8]> {
 }
 
 fn parse_flags(s: &str, names: flags::FlagNames, all: u32, what: &str) -> Result<Masked, String> {
-    // A list of alternatives is refused as a whole unless it is a signed list.
-    flags::parse(s, names, all)
-        .map(|(v, m)| int(u128::from(v), u128::from(if m == all { u32::MAX } else { m })))
-        .map_err(|part| {
-            let part = if s.starts_with(['+', '-']) { part } else { s.to_string() };
-            format!("{part}: unknown {what} flag(s)")
-        })
-        .map(|(v, m)| match m {
-            FieldValue::Int(x) if x == u128::from(u32::MAX) => (v, FieldValue::Int(u128::MAX)),
-            m => (v, m),
-        })
+    let (v, m) = flags::parse(s, names, all, what)?;
+    Ok(int(u128::from(v), if m == u32::MAX { u128::MAX } else { u128::from(m) }))
 }
 
 /// Six groups of hexadecimal digits with colons, and what follows; each group keeps its low 8 bits.
@@ -319,6 +310,7 @@ pub fn format_value(out: &mut String, style: &Style<'_>, field: Field, value: &F
         Format::Hex => put_masked_hex(out, v, m, exact),
         Format::CtState => put_flags(out, v, m, 0xff, flags::CT_STATE),
         Format::TcpFlags => put_flags(out, v, m, 0xfff, flags::TCP),
+        Format::TunFlags if m & 1 == 1 => flags::put_joined(out, v as u32, flags::TUNNEL_ALL),
         Format::TunFlags => flags::put_signed(out, v as u32, m as u32, flags::TUNNEL),
         Format::Ethernet => put_ethernet(out, v as u64, m as u64),
         Format::Ipv4 => put_ipv4(out, v as u32, m as u32),
@@ -330,9 +322,9 @@ pub fn format_value(out: &mut String, style: &Style<'_>, field: Field, value: &F
 
 fn put_masked_dec(out: &mut String, v: u128, m: u128, exact: u128) {
     if m == exact {
-        out.push_str(&v.to_string());
+        number::put_dec(out, v as u64);
     } else {
-        number::put_alt_hex(out, v);
+        number::put_dec(out, v as u64);
         out.push('/');
         number::put_alt_hex(out, m);
     }

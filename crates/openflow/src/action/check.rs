@@ -1,7 +1,7 @@
 //! Whether actions may stand together, and whether they fit the match of their flow.
 
 use flow::extract::number as proto;
-use flow::{Field, Match, PacketType, Prereq};
+use flow::{Field, Match, OfPort, PacketType, Prereq};
 
 use super::instruction::Kind;
 use super::text::Place;
@@ -101,7 +101,10 @@ pub fn verify(actions: &[Action], place: Place) -> Result<(), (Error, String)> {
                 if a.written_field().is_some() && !ok {
                     return Err((
                         Error::BadActionBadArgument,
-                        format!("cannot set {} field from within ct action", a.written_field().map_or("", Field::name)),
+                        format!(
+                            "ct action doesn't support nested modification of {}",
+                            a.written_field().map_or("", Field::name)
+                        ),
                     ));
                 }
                 if !ok {
@@ -279,7 +282,13 @@ impl Checker<'_> {
         match a {
             Action::Output { port, .. } | Action::OutputTrunc { port, .. } => {
                 // A register may hold anything; a number in the action must be a port's.
-                if port.0 >= 0xff00 && port.reserved_name().is_none() {
+                let special = *port == OfPort::NONE || *port == OfPort::UNSET || port.reserved_name().is_none();
+                if port.0 >= 0xff00 && special {
+                    return Err(Error::BadActionBadOutPort);
+                }
+            }
+            Action::Enqueue { port, .. } => {
+                if port.0 >= 0xff00 && *port != OfPort::IN_PORT && *port != OfPort::LOCAL {
                     return Err(Error::BadActionBadOutPort);
                 }
             }
@@ -307,7 +316,6 @@ impl Checker<'_> {
                     self.field(d.field, true, "destination field")?;
                 }
             }
-            Action::CheckPktLarger { dst, .. } => self.field(dst.field, true, "destination field")?,
             Action::DeleteField(f) if f.tun_metadata_index().is_none() => return Err(Error::BadActionBadArgument),
             Action::Resubmit(r) if r.with_ct && !prereq_of(&self.m, Prereq::Ct) => {
                 return Err(Error::BadActionMatchInconsistent);
@@ -345,12 +353,16 @@ impl Checker<'_> {
             Action::StripVlan { .. } => {
                 let ok = self.has_vlan();
                 self.need(ok);
-                self.set_vlan(false);
+                let inner = self.m.key.vlan_tci(1);
+                self.m.key.set_vlan_tci(1, 0);
+                self.set_vlan(inner & 0x1000 != 0);
             }
             Action::PushVlan(_) => {
                 if self.m.key.vlan_tci(1) & 0x1000 != 0 {
                     return Err(Error::BadActionBadTag);
                 }
+                let outer = self.m.key.vlan_tci(0);
+                self.m.key.set_vlan_tci(1, outer);
                 self.set_vlan(true);
             }
             Action::SetIpv4Src(_) | Action::SetIpv4Dst(_) => {
@@ -374,11 +386,7 @@ impl Checker<'_> {
             }
             Action::PushMpls(ty) => {
                 let ty = *ty;
-                if self.m.key.packet_type_raw() != 0 {
-                    self.m.key.set_packet_type(PacketType::new(1, ty));
-                } else {
-                    self.set_eth_type(ty);
-                }
+                self.set_eth_type(ty);
             }
             Action::PopMpls(ty) => {
                 let ok = self.is_mpls();
@@ -387,29 +395,31 @@ impl Checker<'_> {
                 self.set_eth_type(ty);
             }
             Action::Encap(e) => {
-                if e.packet_type == PacketType::ETHERNET && self.m.key.packet_type() == PacketType::ETHERNET {
-                    return Err(Error::BadActionMatchInconsistent);
-                }
                 self.m.key.set_packet_type(e.packet_type);
                 self.m.mask.set_packet_type_raw(u32::MAX);
-            }
-            Action::Decap(t) => {
-                if self.m.key.packet_type() == PacketType::ETHERNET && self.has_vlan() {
-                    return Err(Error::BadActionMatchInconsistent);
+                if e.packet_type.ns() == 1 {
+                    self.set_eth_type(e.packet_type.ns_type());
                 }
-                if *t == PacketType::NEXT_PROTOCOL {
-                    let next = if self.m.key.packet_type() == PacketType::ETHERNET {
-                        PacketType::new(1, self.eth_type())
-                    } else {
-                        PacketType::ETHERNET
-                    };
-                    self.m.key.set_packet_type(next);
+            }
+            Action::Decap(_) => {
+                // Whatever type the action says: the next header is known of an Ethernet packet only.
+                if self.m.key.packet_type() == PacketType::ETHERNET {
+                    let next = if self.m.mask.eth_type() == 0xffff { self.m.key.eth_type() } else { 0 };
+                    self.m.key.set_packet_type(PacketType::new(1, next));
                 } else {
-                    self.m.key.set_packet_type(*t);
+                    self.m.key.set_packet_type(PacketType(u32::MAX));
+                    self.set_eth_type(0);
                 }
                 self.m.mask.set_packet_type_raw(u32::MAX);
             }
-            Action::DecNshTtl if self.eth_type() != proto::ETH_NSH => return Err(Error::BadActionMatchInconsistent),
+            Action::FinTimeout { .. } => {
+                let ok = self.is_ip() && self.m.key.nw_proto() == proto::IP_TCP;
+                self.need(ok);
+            }
+            Action::DecNshTtl => {
+                let ok = self.eth_type() == proto::ETH_NSH;
+                self.need(ok);
+            }
             _ => {}
         }
         Ok(())

@@ -25,7 +25,6 @@ pub fn parse_resubmit(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
         Some((a, b)) => (a, Some(b)),
         None => (s, None),
     };
-    let port_text = port_text.trim_matches([' ', ')']);
     let in_port = if port_text.is_empty() {
         OfPort::IN_PORT
     } else {
@@ -34,7 +33,8 @@ pub fn parse_resubmit(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
     let mut table = TableId::ALL;
     let mut with_ct = false;
     if let Some(rest) = rest {
-        let mut words = rest.split(',').map(str::trim);
+        // White space after a comma is skipped, before it it is part of the word.
+        let mut words = rest.split(',').map(str::trim_start);
         if let Some(t) = words.next().filter(|t| !t.is_empty()) {
             table = TableId(p.cx.table(t).ok_or_else(|| format!("{t}: resubmit to unknown table"))?);
         }
@@ -115,6 +115,11 @@ pub fn parse_debug_recirc(p: &mut Parser<'_, '_>, _: &str) -> Parsed {
     Ok(())
 }
 
+/// `unroll_xlate`: never from text.
+pub fn parse_unroll_xlate(_: &mut Parser<'_, '_>, _: &str) -> Parsed {
+    Err("UNROLL is an internal action that shouldn't be used via OpenFlow".to_string())
+}
+
 const ALGORITHMS: [(&str, MultipathAlgorithm); 4] = [
     ("modulo_n", MultipathAlgorithm::ModuloN),
     ("hash_threshold", MultipathAlgorithm::HashThreshold),
@@ -139,7 +144,7 @@ pub fn parse_multipath(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
     if !(1..=65536).contains(&n_links) {
         return Err(format!("{s}: n_links {n_links} is not in valid range 1 to 65536"));
     }
-    let dst = subfield::parse(dst).map_err(|e| format!("{s}: {e}"))?;
+    let dst = subfield::parse(dst)?;
     if dst.n_bits < 16 && n_links > 1 << dst.n_bits {
         return Err(format!(
             "{s}: {}-bit destination field has {} possible values, less than specified n_links {n_links}",
@@ -178,8 +183,8 @@ pub fn parse_sample(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
                 }
             }
             "collector_set_id" => x.collector_set = number32(value)?,
-            "obs_domain_id" => x.obs_domain = number_or_field(value)?,
-            "obs_point_id" => x.obs_point = number_or_field(value)?,
+            "obs_domain_id" => x.obs_domain = number_or_field(value, key)?,
+            "obs_point_id" => x.obs_point = number_or_field(value, key)?,
             "sampling_port" => {
                 x.sampling_port = p.cx.port(value).ok_or_else(|| format!("{value}: unknown port"))?;
             }
@@ -195,22 +200,22 @@ pub fn parse_sample(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
     Ok(())
 }
 
-fn number_or_field(s: &str) -> Result<NumberOrField, String> {
+fn number_or_field(s: &str, key: &str) -> Result<NumberOrField, String> {
     if let Ok(n) = number32(s) {
         return Ok(NumberOrField::Number(n));
     }
     let f = subfield::parse(s)?;
     if f.n_bits > 32 {
-        return Err(format!("{s}: size of the field ({} bits) exceeds maximum allowed (32 bits)", f.n_bits));
+        return Err(format!("size of {key} field ({}) exceeds maximum (32)", f.n_bits));
     }
     Ok(NumberOrField::Field(f))
 }
 
 /// `clone(ACTIONS)`.
 pub fn parse_clone(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
-    let usable = p.usable;
+    // As the original: what carries the copy's actions carries the list, whatever came before.
+    p.usable = crate::protocol::Protocols::ANY;
     let inner = p.nested(s, Place::Clone)?;
-    p.usable = usable;
     p.out.push(Action::Clone(inner.into()));
     Ok(())
 }
@@ -218,7 +223,7 @@ pub fn parse_clone(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
 /// `check_pkt_larger(LEN)->FIELD[BIT]`.
 pub fn parse_check_pkt_larger(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
     let (len, dst) = s.split_once("->").ok_or_else(|| format!("{s}: missing `->'"))?;
-    let len = number16(len.trim_matches(['(', ')', ' ']), "packet length")?;
+    let len = number16(len.trim_matches(['(', ')', ' ']), "(null)")?;
     let dst = subfield::parse(dst.trim())?;
     if dst.n_bits != 1 {
         return Err("Only 1-bit destination field is allowed".to_string());
@@ -400,6 +405,9 @@ pub fn decode(cx: DecodeContext, raw: Raw, r: &mut Reader<'_>) -> Result<Option<
             let (len, ofs) = (r.u16()?, r.u16()?);
             let field = take_field(r)?;
             rest_zero(r, Error::NxBadRequestMustBeZero)?;
+            if !field.def().writable {
+                return Err(Error::BadActionBadSetArgument);
+            }
             Action::CheckPktLarger { dst: make_subfield(field, ofs, 1)?, len }
         }
         Raw::DebugSlow | Raw::DebugRecirc if !cx.debug_actions => return Err(Error::BadActionBadVendorType),

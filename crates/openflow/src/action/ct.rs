@@ -25,8 +25,8 @@ pub fn parse(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
         alg: 0,
         actions: Box::default(),
     };
-    let mut nats = Vec::new();
-    let mut execs = Vec::new();
+    // In the order of the text: only a nat that comes first is printed outside of exec.
+    let mut actions = Vec::new();
     for (key, value) in split_key_values(s) {
         match key {
             "commit" => c.commit = true,
@@ -51,19 +51,15 @@ pub fn parse(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
                     _ => return Err(format!("invalid conntrack helper \"{value}\"")),
                 };
             }
-            "nat" => nats.push(nat(value)?),
-            "exec" => execs.extend(p.nested(value, Place::Ct)?),
+            "nat" => actions.push(nat(value)?),
+            "exec" => actions.extend(p.nested(value, Place::Ct)?),
             _ => return Err(format!("invalid argument to \"ct\" action: `{key}'")),
         }
     }
     if c.force && !c.commit {
         return Err("\"force\" flag requires \"commit\" flag.".to_string());
     }
-    if nats.len() > 1 {
-        return Err("\"nat\" may be specified only once".to_string());
-    }
-    nats.append(&mut execs);
-    c.actions = nats.into();
+    c.actions = actions.into();
     p.out.push(Action::Ct(Box::new(c)));
     Ok(())
 }
@@ -151,7 +147,7 @@ fn parse_range(n: &mut Nat, s: &str) -> Parsed {
         Some(m) => m.parse().map_err(|_| bad())?,
         None => 0,
     };
-    if min == 0 || (max != 0 && max < min) {
+    if max != 0 && max < min {
         return Err(bad());
     }
     n.ports = (min, if max == min { 0 } else { max });
@@ -206,11 +202,14 @@ fn format_ct(out: &mut String, style: &Style<'_>, c: &Ct) {
             out.push(',');
         }
     }
-    let (nats, execs): (Vec<&Action>, Vec<&Action>) = c.actions.iter().partition(|a| matches!(a, Action::Nat(_)));
-    if let Some(n) = nats.first() {
-        text::format_one(out, style, n);
-        out.push(',');
-    }
+    let execs = match c.actions.split_first() {
+        Some((nat @ Action::Nat(_), rest)) => {
+            text::format_one(out, style, nat);
+            out.push(',');
+            rest
+        }
+        _ => &c.actions[..],
+    };
     if !execs.is_empty() {
         put_open(out, style, "exec");
         for (i, a) in execs.iter().enumerate() {
@@ -287,7 +286,7 @@ fn format_nat(out: &mut String, style: &Style<'_>, n: &Nat) {
         }
     }
     for (on, name) in [(n.persistent, ",persistent"), (n.hash, ",hash"), (n.random, ",random")] {
-        if on {
+        if on && n.range != NatRange::None {
             out.push_str(name);
         }
     }

@@ -47,15 +47,15 @@ fn parse_prop(packet_type: PacketType, key: &str, value: &str) -> Result<EncapPr
     match key {
         "md_type" => match number8(value, "md_type")? {
             n @ (1 | 2) => Ok(EncapProp::NshMdType(n)),
-            _ => Err(format!("invalid md_type: {value}")),
+            _ => Err("invalid md_type".to_string()),
         },
         "tlv" => {
             let mut words = value.split(',').map(str::trim);
             let bad = || format!("Invalid NSH TLV header: {value}");
-            let class = number16(words.next().ok_or_else(bad)?, "tlv_class")?;
-            let ty = number8(words.next().ok_or_else(bad)?, "tlv_type")?;
+            let class = number16(words.next().ok_or_else(bad)?, "tlv_class").map_err(|_| bad())?;
+            let ty = number8(words.next().ok_or_else(bad)?, "tlv_type").map_err(|_| bad())?;
             let hex = words.next().ok_or_else(bad)?;
-            let digits = hex.strip_prefix("0x").unwrap_or(hex);
+            let digits = hex.strip_prefix("0x").ok_or_else(bad)?;
             let padded = if digits.len() % 2 == 0 { digits.to_string() } else { format!("0{digits}") };
             let bytes = super::output::hex_with_dots(&padded).filter(|b| b.len() <= 255).ok_or_else(bad)?;
             Ok(EncapProp::NshTlv { class, ty, value: bytes.into() })
@@ -66,20 +66,21 @@ fn parse_prop(packet_type: PacketType, key: &str, value: &str) -> Result<EncapPr
 
 /// `decap()`, `decap(packet_type(ns=…,type=…))`.
 pub fn parse_decap(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
-    p.usable = p.usable.and(Protocols::OF13_UP);
     let mut packet_type = PacketType::NEXT_PROTOCOL;
     if let Some((key, value)) = split_key_values(s).next() {
         if key != "packet_type" {
             return Err(format!("Invalid decap argument: {s}"));
         }
-        let (mut ns, mut ty) = (0, 0);
+        let (mut ns, mut ty) = (None, None);
         for (k, v) in split_key_values(value) {
             match k {
-                "ns" => ns = number16(v, "ns")?,
-                "type" => ty = number16(v, "type")?,
-                _ => return Err(format!("Invalid decap packet_type argument: {value}")),
+                "ns" => ns = Some(number16(v, "ns")?),
+                "type" => ty = Some(number16(v, "type")?),
+                _ => {}
             }
         }
+        let ns = ns.ok_or("Missing packet_type attribute ns")?;
+        let ty = ty.ok_or("Missing packet_type attribute type")?;
         packet_type = PacketType::new(ns, ty);
     }
     p.out.push(Action::Decap(packet_type));
@@ -128,8 +129,8 @@ pub fn format(out: &mut String, style: &Style<'_>, a: &Action) -> bool {
                 put_param(out, style, "packet_type");
                 out.push_str("(ns=");
                 put_dec(out, u64::from(t.ns()));
-                out.push_str(",type=0x");
-                flow::text::number::put_hex_digits(out, u128::from(t.ns_type()), 0);
+                out.push_str(",type=");
+                flow::text::number::put_alt_hex(out, u128::from(t.ns_type()));
                 out.push(')');
             }
             put_close(out, style);

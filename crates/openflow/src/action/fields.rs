@@ -29,7 +29,7 @@ fn split_arrow(s: &str) -> Result<(&str, &str), String> {
 }
 
 /// A number of up to 128 bits.
-fn big_number(s: &str) -> Option<u128> {
+pub fn big_number(s: &str) -> Option<u128> {
     match s.strip_prefix("0x").or_else(|| s.strip_prefix("0X")) {
         Some(h) => u128::from_str_radix(h, 16).ok(),
         None => take_u64(s).and_then(|(n, rest)| rest.is_empty().then_some(u128::from(n))),
@@ -40,10 +40,14 @@ fn big_number(s: &str) -> Option<u128> {
 pub fn parse_load(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
     let (value_text, dst_text) = split_arrow(s)?;
     let dst = subfield::parse(dst_text)?;
-    let value = big_number(value_text).ok_or_else(|| format!("{s}: cannot parse integer value"))?;
+    let value = big_number(value_text)
+        .filter(|v| dst.field.def().bytes >= 16 || v >> (8 * dst.field.def().bytes) == 0)
+        .ok_or_else(|| format!("{s}: cannot parse integer value"))?;
     let bits = flow::text::value::ones(u32::from(dst.n_bits));
     if value & !bits != 0 {
-        return Err(format!("{s}: value {value:#x} does not fit into {} bits", dst.n_bits));
+        let mut shown = String::new();
+        format_value(&mut shown, &Style::default(), dst.field, &FieldValue::Int(value), None);
+        return Err(format!("{s}: value {shown} does not fit into {} bits", dst.n_bits));
     }
     p.out.push(Action::SetField(Box::new(from_subfield(dst, value, SetFieldForm::RegLoad))));
     Ok(())
@@ -63,7 +67,10 @@ pub fn parse_set_field(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
         Some((v, d)) => (v.trim_end(), d.trim()),
         None => return Err(format!("{s}: missing `->'")),
     };
-    let field = subfield::field_from_any_name(name).ok_or_else(|| format!("{name} is not a valid OXM field name"))?;
+    if name.is_empty() {
+        return Err(format!("{s}: missing field name following `->'"));
+    }
+    let field = Field::from_name(name).ok_or_else(|| format!("{name} is not a valid OXM field name"))?;
     if !field.def().writable {
         return Err(format!("{name} is read-only"));
     }
@@ -75,12 +82,12 @@ pub fn parse_set_field(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
         None => (FieldValue::Int(0), FieldValue::Int(0)),
     };
     if field.tun_metadata_index().is_none() && !value_valid(field, valid_form(field, &value)) {
-        return Err(format!("{value_text}: value not valid for field {name}"));
+        return Err(format!("{value_text} is not a valid value for field {name}"));
     }
     let exact = mask_is_full(field, &mask);
-    let bits = if exact { field.byte_mask() } else { mask.low() & field.byte_mask() };
     if field.tun_metadata_index().is_none() {
-        p.usable = p.usable.and(protocol::for_field(field, bits));
+        // Whatever the mask is.
+        p.usable = p.usable.and(protocol::for_field(field, field.byte_mask()));
     } else {
         p.usable = p.usable.and(protocol::Protocols::NXM_OXM_ANY);
     }
@@ -105,24 +112,18 @@ fn valid_form(field: Field, value: &FieldValue) -> u128 {
     }
 }
 
-/// Whether a mask covers all bits that the field has.
+/// Whether a mask covers all bits of the field's bytes.
 pub fn mask_is_full(field: Field, mask: &FieldValue) -> bool {
     match mask {
         FieldValue::Wide(b) => b.iter().all(|x| *x == 0xff),
         FieldValue::Int(m) if field.tun_metadata_index().is_some() => *m == u128::MAX,
-        FieldValue::Int(m) => {
-            let all = field_bits(field);
-            m & all == all
-        }
+        FieldValue::Int(m) => m & field.byte_mask() == field.byte_mask(),
     }
 }
 
-/// The bits that a value of the field can use.
+/// The bits that load can set.
 pub fn field_bits(field: Field) -> u128 {
-    match field {
-        Field::VLAN_VID => 0x1fff,
-        f => flow::text::value::ones(u32::from(f.def().bits)),
-    }
+    flow::text::value::ones(u32::from(field.def().bits))
 }
 
 /// `move:SRC->DST`.
@@ -291,9 +292,8 @@ pub fn decode(cx: DecodeContext, raw: Raw, r: &mut Reader<'_>) -> Result<Option<
 fn decode_set_field(r: &mut Reader<'_>, refuse_mask: bool, form: SetFieldForm) -> Result<Action, Error> {
     let bad = Error::BadActionBadSetArgument;
     let entry = oxm::take_entry(r).map_err(|e| match e {
-        Error::BadMatchBadField => Error::BadActionBadSetType,
-        Error::BadMatchBadLen => Error::BadActionBadSetLen,
-        Error::BadMatchBadMask | Error::BadMatchBadWildcards => Error::BadActionBadSetMask,
+        Error::BadMatchBadField => Error::BadActionBadSetLen,
+        Error::BadMatchBadMask => Error::BadActionBadSetMask,
         e => e,
     })?;
     if !is_zero(r.rest()) {
@@ -425,6 +425,9 @@ fn put_headers_of(b: &mut Vec<u8>, m: &Move, v: Version) {
 }
 
 fn encode_set_field(out: &mut Vec<u8>, s: &SetField, v: Version) {
+    if v >= Version::V12 && s.field.def().numbers.is_empty() {
+        return encode_unnumbered(out, s, v);
+    }
     let full = mask_is_full(s.field, &s.mask);
     let mask = if full { None } else { Some(&s.mask) };
     if v >= Version::V15 {
@@ -444,7 +447,8 @@ fn encode_set_field(out: &mut Vec<u8>, s: &SetField, v: Version) {
         }
         return;
     }
-    if full && encode_legacy(out, s, v) {
+    // The actions of old have no mask.
+    if encode_legacy(out, s, v) {
         return;
     }
     put_reg_loads(out, s);
@@ -453,7 +457,7 @@ fn encode_set_field(out: &mut Vec<u8>, s: &SetField, v: Version) {
 /// The value as the wire has it: ports become 32-bit numbers.
 fn wire_value(s: &SetField, _v: Version) -> FieldValue {
     match s.field {
-        Field::IN_PORT_OXM | Field::ACTSET_OUTPUT => {
+        Field::IN_PORT_OXM | Field::ACTSET_OUTPUT if s.form != SetFieldForm::RegLoad => {
             FieldValue::Int(u128::from(flow::OfPort(s.value.low() as u32).to_of11()))
         }
         _ => s.value.clone(),
@@ -479,6 +483,16 @@ fn put_reg_load2(out: &mut Vec<u8>, s: &SetField) {
     let value = wire_value(s, Version::V10);
     let len = value_len(s.field, &value, mask);
     put_nx(out, 33, |b| oxm::put_entry(b, s.field, Numbering::Nxm, &value, mask, len));
+}
+
+/// OpenFlow 1.2 and later, for a field of 1.0 that has no number: the field that took its place.
+fn encode_unnumbered(out: &mut Vec<u8>, s: &SetField, v: Version) {
+    let n = s.value.low();
+    match s.field {
+        Field::DL_VLAN => put_set_field_entry(out, v, Field::VLAN_VID, &FieldValue::Int(n & 0xfff | 0x1000), None),
+        Field::DL_VLAN_PCP => put_set_field_entry(out, v, Field::VLAN_PCP, &FieldValue::Int(n & 7), None),
+        _ => {}
+    }
 }
 
 /// OpenFlow 1.0 and 1.1: the action of old where there is one.

@@ -171,7 +171,7 @@ pub const ROWS: &[Row] = &[
     nx(Raw::DecNwTtl, 18, V10, V10, 16),
     of(Raw::DecNwTtl, 24, V11, V15, 8),
     nxv(Raw::DecTtlIds, 21, V10, V15, 16),
-    ofv(Raw::SetField, 25, V12, V15, 16),
+    ofv(Raw::SetField, 25, V12, V15, 8),
     nx(Raw::RegLoad, 7, V10, V14, 24),
     nxv(Raw::RegLoad2, 33, V10, V14, 16),
     ofv(Raw::CopyField15, 28, V15, V15, 16),
@@ -276,23 +276,20 @@ pub fn decode_one(cx: DecodeContext, data: &[u8], out: &mut Vec<Action>) -> Resu
     let bad_len = Error::BadActionBadLen;
     let mut r = Reader::with_error(data, bad_len);
     let (ty, len) = (r.u16()?, usize::from(r.u16()?));
-    if len < 8 || len % 8 != 0 || len > data.len() {
-        return Err(bad_len);
-    }
-    let body = data.get(..len).ok_or(bad_len)?;
     let (found, at) = if ty == 0xffff {
-        if len < 16 {
-            return Err(bad_len);
-        }
         let vendor = r.u32()?;
-        let subtype = r.u16()?;
         if vendor != NX_VENDOR && vendor != ONF_VENDOR {
             return Err(Error::BadActionBadVendor);
         }
+        let subtype = r.u16()?;
         (row(cx.version, vendor, subtype).ok_or(Error::BadActionBadVendorType)?, 10)
     } else {
         (row(cx.version, 0, ty).ok_or(Error::BadActionBadType)?, 4)
     };
+    if len < 8 || len % 8 != 0 || len > data.len() {
+        return Err(bad_len);
+    }
+    let body = data.get(..len).ok_or(bad_len)?;
     if len < usize::from(found.len) || (!found.longer && len > usize::from(found.len)) {
         return Err(bad_len);
     }

@@ -174,7 +174,7 @@ pub fn parse_set_mpls_label(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
     if s.is_empty() {
         return Err("set_mpls_label: expected label.".to_string());
     }
-    let n = number32(s).unwrap_or(0);
+    let n = number32(s)?;
     if n > 0xf_ffff {
         return Err(format!("{s}: not a valid MPLS label"));
     }
@@ -187,7 +187,11 @@ pub fn parse_set_mpls_tc(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
     if s.is_empty() {
         return Err("set_mpls_tc: expected tc.".to_string());
     }
-    p.out.push(Action::SetMplsTc(flow::text::number::take_u64(s).map_or(0, |n| n.0) as u8));
+    let n = number8(s, "MPLS TC")?;
+    if n > 7 {
+        return Err(format!("{s}: not a valid MPLS TC"));
+    }
+    p.out.push(Action::SetMplsTc(n));
     Ok(())
 }
 
@@ -196,7 +200,7 @@ pub fn parse_set_mpls_ttl(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
     if s.is_empty() {
         return Err("set_mpls_ttl: expected ttl.".to_string());
     }
-    p.out.push(Action::SetMplsTtl(flow::text::number::take_u64(s).map_or(0, |n| n.0) as u8));
+    p.out.push(Action::SetMplsTtl(number8(s, "MPLS TTL")?));
     Ok(())
 }
 

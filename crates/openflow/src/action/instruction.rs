@@ -24,6 +24,9 @@ pub fn parse_goto_table(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
 /// `write_metadata:VALUE[/MASK]`.
 pub fn parse_write_metadata(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
     p.usable = p.usable.and(Protocols::NXM_OF11_UP);
+    if s.is_empty() {
+        return Err("missing required numeric argument".to_string());
+    }
     let (value_text, mask_text) = match s.split_once('/') {
         Some((v, m)) => (v, Some(m)),
         None => (s, None),
@@ -182,6 +185,7 @@ pub fn encode_flow(out: &mut Vec<u8>, actions: &[Action], v: Version) {
         match a {
             Action::Meter(m) if v == Version::V13 || v == Version::V14 => put_of(out, 6, |b| b.put32(m.0)),
             Action::ClearActions => put_of(out, 5, |b| b.zeros(4)),
+            Action::WriteActions(inner) if inner.is_empty() => {}
             Action::WriteActions(inner) => put_of(out, 3, |b| {
                 b.zeros(4);
                 frame::encode_list(b, inner, v);

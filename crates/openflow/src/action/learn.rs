@@ -87,8 +87,14 @@ fn parse_spec(p: &mut Parser<'_, '_>, orig: &str, name: &str, value: &str) -> Re
         return Ok(LearnSpec { n_bits: dst.n_bits, src: LearnSrc::Field(dst), dst: LearnDst::Match(dst) });
     }
     if value.starts_with(|c: char| c.is_ascii_digit()) {
-        let n = immediate(value).filter(|n| fits(*n, dst.n_bits)).ok_or_else(|| {
-            format!("{orig}: {name} value {value} cannot be parsed as a subfield or an immediate value")
+        let number = match immediate(value) {
+            Some(n) if fits(n, dst.n_bits) => Ok(n),
+            Some(_) => Err(format!("{orig}: value {value} does not fit into {} bits", dst.n_bits)),
+            None => Err(format!("{orig}: cannot parse integer value: {value}")),
+        };
+        let n = number.map_err(|why| {
+            let not_field = subfield::parse(value).err().unwrap_or_default();
+            format!("{orig}: {name} value {value} cannot be parsed as a subfield ({not_field}) or an immediate value ({why})")
         })?;
         return Ok(LearnSpec {
             n_bits: dst.n_bits,

@@ -28,9 +28,6 @@ pub fn parse_output(p: &mut Parser<'_, '_>, arg: &str) -> Parsed {
         push_port(p, port);
         return Ok(());
     }
-    if let Some(warning) = out_of_range_port(arg) {
-        p.cx.warn("ofp_port", "WARN", warning);
-    }
     match subfield::parse(arg) {
         Ok(src) => {
             p.out.push(Action::OutputReg { src, max_len: u16::MAX, form2: false });
@@ -40,18 +37,16 @@ pub fn parse_output(p: &mut Parser<'_, '_>, arg: &str) -> Parsed {
     }
 }
 
-fn out_of_range_port(arg: &str) -> Option<String> {
-    let n = flow::text::number::parse_decimal(arg)?;
-    (n > 0xffff && n < 0xffff_ff00)
-        .then(|| format!("port {n} is outside the supported range 0 through ffff or 0xffffff00 through 0xffffffff"))
-}
-
 fn parse_trunc(p: &mut Parser<'_, '_>, arg: &str) -> Parsed {
     let (mut port, mut max_len) = (OfPort::NONE, 0);
     for (key, value) in split_key_values(arg) {
         match key {
             "port" => {
                 port = p.cx.port(value).ok_or_else(|| format!("output to unknown truncate port: {value}"))?;
+                if port.reserved_name().is_some() && port != OfPort::LOCAL && port != OfPort::IN_PORT {
+                    let name = if port == OfPort::NONE { "NONE" } else { port.reserved_name().unwrap_or("") };
+                    return Err(format!("output to unsupported truncate port: {name}"));
+                }
             }
             "max_len" => max_len = number32(value)?,
             _ => return Err(format!("invalid key '{key}' in output_trunc argument")),
@@ -148,7 +143,7 @@ pub fn hex_with_dots(s: &str) -> Option<Vec<u8>> {
     let bytes = s.as_bytes();
     let mut at = 0;
     loop {
-        if bytes.get(at) == Some(&b'.') {
+        while bytes.get(at) == Some(&b'.') {
             at += 1;
         }
         if at >= bytes.len() {
@@ -234,6 +229,13 @@ fn bundle(p: &mut Parser<'_, '_>, arg: &str, load: bool) -> Parsed {
     let (fields_text, basis_text, algorithm, member_type) = (next()?, next()?, next()?, next()?);
     let dst_text = if load { Some(next()?) } else { None };
     let first = next()?;
+    let (delimiter, first_port) = match first.split_once(':') {
+        Some((d, f)) => (d, f),
+        None => (first, ""),
+    };
+    if !["members", "slaves"].iter().any(|d| d.eq_ignore_ascii_case(delimiter)) {
+        return Err(format!("{arg}: missing member delimiter, expected `members', got `{delimiter}'"));
+    }
     let fields = HashFields::from_name(fields_text).ok_or_else(|| format!("{arg}: unknown fields `{fields_text}'"))?;
     let basis = flow::text::number::take_u64(basis_text).map_or(0, |n| n.0) as u16;
     let hrw = match algorithm {
@@ -244,13 +246,6 @@ fn bundle(p: &mut Parser<'_, '_>, arg: &str, load: bool) -> Parsed {
     if !member_type.eq_ignore_ascii_case("ofport") {
         return Err(format!("{arg}: unknown member_type `{member_type}'"));
     }
-    let (delimiter, first_port) = match first.split_once(':') {
-        Some((d, f)) => (d, f),
-        None => (first, ""),
-    };
-    if !["members", "slaves"].iter().any(|d| d.eq_ignore_ascii_case(delimiter)) {
-        return Err(format!("{arg}: missing member delimiter, expected `members', got `{delimiter}'"));
-    }
     let mut members = Vec::new();
     for word in Some(first_port).filter(|w| !w.is_empty()).into_iter().chain(words) {
         members.push(p.cx.port(word).ok_or_else(|| format!("{word}: bad port number"))?);
@@ -259,13 +254,7 @@ fn bundle(p: &mut Parser<'_, '_>, arg: &str, load: bool) -> Parsed {
         }
     }
     let dst = match dst_text {
-        Some(t) => {
-            let d = subfield::parse(t)?;
-            if !d.field.def().writable {
-                return Err(format!("{arg}: experimental OXM field '{t}' not supported"));
-            }
-            Some(d)
-        }
+        Some(t) => Some(subfield::parse(t)?),
         None => None,
     };
     p.out.push(Action::Bundle(Box::new(Bundle { hrw, fields, basis, dst, members: members.into() })));
@@ -388,7 +377,8 @@ fn format_bundle(out: &mut String, style: &Style<'_>, b: &Bundle) {
 
 /// Packs a place in a field: offset in the high 10 bits, width - 1 in the low 6.
 pub fn ofs_nbits(s: Subfield) -> u16 {
-    s.ofs << 6 | (s.n_bits.wrapping_sub(1) & 0x3f)
+    // Wider than 64 bits: the place that the original writes.
+    s.ofs << 6 | s.n_bits.wrapping_sub(1)
 }
 
 /// Reads the packed place of a field whose header follows elsewhere.
@@ -568,7 +558,8 @@ fn decode_bundle(r: &mut Reader<'_>, load: bool) -> Result<Action, Error> {
         r.skip(4)?;
         None
     };
-    if !is_zero(r.take(4)?) || n > 2048 || algorithm > 1 || member_type != 2 {
+    let pad = r.take(4)?;
+    if (!load && !is_zero(pad)) || n > 2048 || algorithm > 1 || member_type != 2 {
         return Err(bad);
     }
     let fields = fields.ok_or(bad)?;

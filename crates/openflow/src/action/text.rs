@@ -89,6 +89,7 @@ const KEYWORDS: &[(&str, Parse)] = &[
     ("check_pkt_larger", control::parse_check_pkt_larger),
     ("debug_slow", control::parse_debug_slow),
     ("debug_recirc", control::parse_debug_recirc),
+    ("unroll_xlate", control::parse_unroll_xlate),
     ("learn", learn::parse),
     ("ct", ct::parse),
     ("ct_clear", ct::parse_clear),
@@ -139,10 +140,12 @@ impl<'a, 'n> Parser<'a, 'n> {
         let mut dropped = false;
         let mut n = 0;
         for (key, value) in split_key_values(s) {
-            n += 1;
             if key.eq_ignore_ascii_case("drop") {
                 dropped = true;
-            } else if let Some(parse) = keyword(key) {
+                continue;
+            }
+            n += 1;
+            if let Some(parse) = keyword(key) {
                 parse(self, value)?;
             } else {
                 match self.cx.port(key) {
@@ -150,9 +153,9 @@ impl<'a, 'n> Parser<'a, 'n> {
                     None => return Err(format!("unknown action {key}")),
                 }
             }
-            if dropped && n > 1 {
-                return Err("\"drop\" must not be accompanied by any other action or instruction".to_string());
-            }
+        }
+        if dropped && n > 0 {
+            return Err("\"drop\" must not be accompanied by any other action or instruction".to_string());
         }
         Ok(())
     }
@@ -246,12 +249,20 @@ pub fn number16(s: &str, what: &str) -> Result<u16, String> {
         .ok_or_else(|| format!("invalid {what} \"{s}\""))
 }
 
+const MISSING_NUMBER: &str = "missing required numeric argument";
+
 /// A number of 32 bits.
 pub fn number32(s: &str) -> Result<u32, String> {
+    if s.is_empty() {
+        return Err(MISSING_NUMBER.to_string());
+    }
     flow::text::number::parse_u32(s).ok_or_else(|| format!("invalid numeric format {s}"))
 }
 
 /// A number of 64 bits.
 pub fn number64(s: &str) -> Result<u64, String> {
+    if s.is_empty() {
+        return Err(MISSING_NUMBER.to_string());
+    }
     flow::text::number::parse_u64(s).ok_or_else(|| format!("invalid numeric format {s}"))
 }

@@ -51,6 +51,7 @@ pub fn put_hello(f: Frame, h: &Hello) -> Vec<u8> {
 pub fn take_error(r: &mut Reader<'_>, v: Version) -> Result<ErrorMsg> {
     let (ty, code) = (r.u16()?, r.u16()?);
     let of_vendor = |vendor: u32, ty: u16, code: u16, two: bool| match (vendor, two) {
+        (0, true) => Code::Of(ty, code),
         (NX_VENDOR, true) => Code::Nx(ty, code),
         (NX_VENDOR, false) => Code::NxExp(ty),
         (ONF_VENDOR, false) => Code::OnfExp(ty),
@@ -397,9 +398,7 @@ pub fn put_tlv_reply(f: Frame, x: &TlvTableReply) -> Vec<u8> {
 
 /// Reads six zero bytes and a number.
 pub fn take_zero_u16(r: &mut Reader<'_>) -> Result<u16> {
-    if !is_zero(r.take(6)?) {
-        return Err(Error::NxBadRequestMustBeZero);
-    }
+    r.skip(6)?;
     r.u16()
 }
 

@@ -71,7 +71,7 @@ fn vlan_of10(m: &Match) -> (u16, u8, bool, bool) {
         return (0, 0, false, false);
     }
     if mask & VLAN_CFI != 0 && tci & VLAN_CFI == 0 {
-        return (VLAN_NONE, 0, true, false);
+        return (VLAN_NONE, 0, true, true);
     }
     let vid = tci & VLAN_VID_MASK;
     let pcp = (tci >> 13) as u8;

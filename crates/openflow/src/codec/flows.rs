@@ -132,6 +132,7 @@ fn context(v: Version, o: Options) -> DecodeContext {
 pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowMod> {
     let mut fm = FlowMod::default();
     if v == Version::V10 {
+        let exact = r.rest().first_chunk::<4>().is_some_and(|b| u32::from_be_bytes(*b) & 0x3f_ffff == 0);
         let m = take_match10(r)?;
         fm.new_cookie = r.u64()?;
         let command = r.u16()?;
@@ -141,9 +142,13 @@ pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowM
         fm.buffer_id = r.u32()?;
         fm.out_port = OfPort(u32::from(r.u16()?));
         let flags = r.u16()?;
+        if exact {
+            // OpenFlow 1.0 §3.4: a flow without wildcards goes before all others.
+            fm.priority = u16::MAX;
+        }
         fm.modify_cookie = fm.new_cookie != u64::MAX;
-        fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
         (fm.command, fm.table) = split_command(command, o)?;
+        fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
         fm.flags = flags_from(flags, v)?;
         fm.matching = MiniMatch::new(&m);
         check::check_for_version(&mut fm.actions, &m, fm.table, v)?;
@@ -160,9 +165,14 @@ pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowM
     fm.out_group = GroupId(r.u32()?);
     let (flags, importance) = (r.u16()?, r.u16()?);
     let m = take_match(r, Strictness::Strict)?;
-    fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
-    fm.command = FlowModCommand::from_wire(command).ok_or(Error::FlowModFailedBadCommand)?;
+    let known = FlowModCommand::from_wire(command);
+    let deletes = matches!(known, Some(FlowModCommand::Delete | FlowModCommand::DeleteStrict));
+    if fm.table == TableId::ALL && (v == Version::V11 || !deletes) {
+        return Err(Error::FlowModFailedBadTableId);
+    }
+    fm.command = known.ok_or(Error::FlowModFailedBadCommand)?;
     fm.out_port = OfPort::from_of11(out_port).ok_or(Error::BadActionBadOutPort)?;
+    fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
     fm.flags = flags_from(flags, v)?;
     fm.importance = if v >= Version::V14 { importance } else { 0 };
     if fm.command == FlowModCommand::Add {
@@ -176,8 +186,20 @@ pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowM
         fm.flags &= !FF_RESET_COUNTS;
     }
     fm.matching = MiniMatch::new(&m);
-    check::check_for_version(&mut fm.actions, &m, fm.table, v)?;
+    check_flow(&mut fm, &m, v)?;
     Ok(fm)
+}
+
+/// What a flow_mod may say of the original tuple of a connection, and its actions.
+fn check_flow(fm: &mut FlowMod, m: &Match, v: Version) -> Result<()> {
+    let any = |fields: [flow::Field; 2]| fields.iter().any(|f| m.mask.get(*f) != 0);
+    let eth_type = if m.mask.eth_type() == 0xffff { m.key.eth_type() } else { 0 };
+    let v4 = any([flow::Field::CT_NW_SRC, flow::Field::CT_NW_DST]) && eth_type != 0x0800;
+    let v6 = any([flow::Field::CT_IPV6_SRC, flow::Field::CT_IPV6_DST]) && eth_type != 0x86dd;
+    if v4 || v6 {
+        return Err(Error::BadActionMatchInconsistent);
+    }
+    check::check_for_version(&mut fm.actions, m, fm.table, v)
 }
 
 /// Reads NXT_FLOW_MOD.
@@ -196,15 +218,15 @@ pub fn take_nx_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<Fl
     let mut cookie = (0, 0);
     let m = take_nxm(r, len, Strictness::Strict, Some(&mut cookie))?;
     (fm.cookie, fm.cookie_mask) = cookie;
-    fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
     (fm.command, fm.table) = split_command(command, o)?;
+    fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
     fm.flags = flags_from(flags, Version::V10)?;
     if fm.command == FlowModCommand::Add && fm.cookie_mask != 0 {
         return Err(Error::NxBadRequestNxmInvalid);
     }
     fm.modify_cookie = fm.new_cookie != u64::MAX;
     fm.matching = MiniMatch::new(&m);
-    check::check_for_version(&mut fm.actions, &m, fm.table, v)?;
+    check_flow(&mut fm, &m, v)?;
     Ok(fm)
 }
 
@@ -493,10 +515,11 @@ fn age(n: u16) -> Option<u16> {
 /// Reads one flow.
 fn take_flow(r: &mut Reader<'_>, v: Version, nicira: bool, o: Options) -> Result<FlowStats> {
     let len = usize::from(u16::from_be_bytes(r.rest().first_chunk::<2>().copied().unwrap_or_default()));
-    if len < 24 || len > r.len() {
+    if len < 24 {
         return Err(Error::BadRequestBadLen);
     }
-    let mut e = r.sub(len)?;
+    let e = r;
+    let start = e.len();
     e.skip(2)?;
     let mut fs = FlowStats { nicira, ..FlowStats::default() };
     if v == Version::V15 {
@@ -505,18 +528,18 @@ fn take_flow(r: &mut Reader<'_>, v: Version, nicira: bool, o: Options) -> Result
         e.skip(1)?;
         (fs.priority, fs.idle_timeout, fs.hard_timeout) = (e.u16()?, e.u16()?, e.u16()?);
         (fs.flags, fs.importance, fs.cookie) = (e.u16()?, e.u16()?, e.u64()?);
-        fs.matching = MiniMatch::new(&take_match(&mut e, Strictness::Strict)?);
-        let s = super::oxs::take(&mut e)?;
+        fs.matching = MiniMatch::new(&take_match(e, Strictness::Strict)?);
+        let s = super::oxs::take(e)?;
         fs.duration = s.duration.unwrap_or_default();
         fs.idle_age = s.idle.map(|i| u16::try_from(i.sec).unwrap_or(u16::MAX));
         (fs.packets, fs.bytes) = (s.packets, s.bytes);
-        fs.actions = instruction::decode_flow(context(v, o), e.rest())?;
+        fs.actions = take_flow_actions(e, start, len, v, o)?;
         return Ok(fs);
     }
     fs.table = TableId(e.u8()?);
     e.skip(1)?;
     if v == Version::V10 && !nicira {
-        let m = take_match10(&mut e)?;
+        let m = take_match10(e)?;
         fs.matching = MiniMatch::new(&m);
     }
     fs.duration = Span { sec: e.u32()?, nsec: e.u32()? };
@@ -526,19 +549,38 @@ fn take_flow(r: &mut Reader<'_>, v: Version, nicira: bool, o: Options) -> Result
         (fs.cookie, fs.packets, fs.bytes) = (e.u64()?, e.u64()?, e.u64()?);
     } else if nicira {
         let match_len = usize::from(e.u16()?);
+        if len < 48 + round8(match_len) {
+            return Err(Error::BadRequestBadLen);
+        }
         (fs.idle_age, fs.hard_age) = (age(e.u16()?), age(e.u16()?));
         (fs.cookie, fs.packets, fs.bytes) = (e.u64()?, e.u64()?, e.u64()?);
-        fs.matching = MiniMatch::new(&take_nxm(&mut e, match_len, Strictness::Strict, None)?);
+        fs.matching = MiniMatch::new(&take_nxm(e, match_len, Strictness::Strict, None)?);
     } else {
         let (flags, importance) = (e.u16()?, e.u16()?);
-        fs.flags = if v >= Version::V13 { flags_from(flags, v)? } else { 0 };
+        fs.flags = if v >= Version::V13 { flags } else { 0 };
         fs.importance = if v >= Version::V14 { importance } else { 0 };
         e.skip(2)?;
         (fs.cookie, fs.packets, fs.bytes) = (e.u64()?, e.u64()?, e.u64()?);
-        fs.matching = MiniMatch::new(&take_match(&mut e, Strictness::Strict)?);
+        fs.matching = MiniMatch::new(&take_match(e, Strictness::Strict)?);
     }
-    fs.actions = instruction::decode_flow(context(v, o), e.rest())?;
+    fs.actions = take_flow_actions(e, start, len, v, o)?;
+    if v != Version::V10 {
+        fs.flags = flags_from(fs.flags, v)?;
+    }
     Ok(fs)
+}
+
+/// What is left of a flow of `len` bytes that began when `start` bytes were left.
+fn take_flow_actions(
+    e: &mut Reader<'_>,
+    start: usize,
+    len: usize,
+    v: Version,
+    o: Options,
+) -> Result<Vec<crate::Action>> {
+    let left = (len + e.len()).checked_sub(start).ok_or(Error::BadRequestBadLen)?;
+    let bad = if v == Version::V10 { Error::BadRequestBadLen } else { Error::BadInstructionBadLen };
+    instruction::decode_flow(context(v, o), e.take(left).map_err(|_| bad)?)
 }
 
 /// Reads flows of a reply.
@@ -631,7 +673,7 @@ pub fn put_flow_stats(f: Frame, m: &Multipart<FlowStats>) -> Vec<u8> {
 pub fn take_aggregate(r: &mut Reader<'_>, v: Version, nicira: bool) -> Result<AggregateStats> {
     if v == Version::V15 {
         let s = super::oxs::take(r)?;
-        return Ok(AggregateStats { packets: s.packets, bytes: s.bytes, flows: s.flows.unwrap_or(0), nicira });
+        return Ok(AggregateStats { packets: s.packets, bytes: s.bytes, flows: s.flows.unwrap_or(u32::MAX), nicira });
     }
     let (packets, bytes, flows) = (r.u64()?, r.u64()?, r.u32()?);
     r.skip(4)?;

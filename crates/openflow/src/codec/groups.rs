@@ -43,13 +43,13 @@ impl GroupType {
 
 impl GroupCommand {
     /// From the number of the wire.
-    pub const fn from_wire(n: u16, of15: bool) -> Option<GroupCommand> {
+    pub const fn from_wire(n: u16) -> Option<GroupCommand> {
         Some(match n {
             0 => GroupCommand::Add,
             1 => GroupCommand::Modify,
             2 => GroupCommand::Delete,
-            3 if of15 => GroupCommand::InsertBucket,
-            5 if of15 => GroupCommand::RemoveBucket,
+            3 => GroupCommand::InsertBucket,
+            5 => GroupCommand::RemoveBucket,
             0x8000 => GroupCommand::AddOrMod,
             _ => return None,
         })
@@ -74,11 +74,13 @@ fn take_buckets11(r: &mut Reader<'_>, v: Version) -> Result<Vec<Bucket>> {
         let mut e = r.sub(len)?;
         e.skip(2)?;
         let weight = e.u16()?;
-        let watch_port = OfPort::from_of11(e.u32()?).ok_or(Error::GroupModFailedBadWatch)?;
+        let watch_port = OfPort::from_of11(e.u32()?);
         let watch_group = GroupId(e.u32()?);
         e.skip(4)?;
         let id = out.len() as u32;
-        out.push(Bucket { id, weight, watch_port, watch_group, actions: actions(e.rest(), v)? });
+        let actions = actions(e.rest(), v)?;
+        let watch_port = watch_port.ok_or(Error::GroupModFailedBadWatch)?;
+        out.push(Bucket { id, weight, watch_port, watch_group, actions });
     }
     Ok(out)
 }
@@ -166,7 +168,7 @@ fn take_props(r: &mut Reader<'_>, ty: GroupType, command: GroupCommand) -> Resul
                 out = take_selection(&mut p.reader())?;
             }
             Some((id, _)) if NTR.contains(&id) => return Err(Error::BadPropertyBadExpType),
-            Some(_) => return Err(Error::BadPropertyBadExperimenter),
+            Some(_) => return Err(Error::BadPropertyBadExpType),
             None => return Err(p.unknown()),
         }
     }
@@ -216,38 +218,41 @@ fn put_props(b: &mut Vec<u8>, p: &GroupProps, v: Version) {
 /// Reads a group_mod: 1.5's layout also for NXT_GROUP_MOD.
 pub fn take_group_mod(r: &mut Reader<'_>, v: Version) -> Result<GroupMod> {
     let of15 = v == Version::V15 || v == Version::V10;
-    let command = GroupCommand::from_wire(r.u16()?, of15).ok_or(Error::GroupModFailedBadCommand)?;
+    let command = GroupCommand::from_wire(r.u16()?);
     let ty = r.u8()?;
     r.skip(1)?;
     let group = GroupId(r.u32()?);
-    let ty = GroupType::from_wire(ty).ok_or(Error::GroupModFailedBadType)?;
-    let mut gm =
-        GroupMod { command, ty, group, bucket_id: BUCKET_ALL, buckets: Vec::new(), props: GroupProps::default() };
-    if of15 {
+    // Buckets are looked at before type and command are.
+    let known = GroupType::from_wire(ty);
+    let mut bucket_id = BUCKET_ALL;
+    let buckets = if of15 {
         let len = usize::from(r.u16()?);
         r.skip(2)?;
-        gm.bucket_id = r.u32()?;
-        check_bucket_id(&gm)?;
+        bucket_id = r.u32()?;
+        check_bucket_id(command, bucket_id)?;
         if len > r.len() {
-            return Err(Error::GroupModFailedBadBucket);
+            return Err(Error::BadRequestBadLen);
         }
-        gm.buckets = take_buckets15(&mut r.sub(len)?, v, ty)?;
-        gm.props = take_props(r, ty, command)?;
+        take_buckets15(&mut r.sub(len)?, v, known.unwrap_or(GroupType::All))?
     } else {
-        gm.buckets = take_buckets11(r, v)?;
+        take_buckets11(r, v)?
+    };
+    let ty = known.ok_or(Error::GroupModFailedBadType)?;
+    let command = command.ok_or(Error::GroupModFailedBadCommand)?;
+    let mut gm = GroupMod { command, ty, group, bucket_id, buckets, props: GroupProps::default() };
+    if of15 {
+        gm.props = take_props(r, ty, command)?;
     }
     check_group(&gm)?;
     Ok(gm)
 }
 
-fn check_bucket_id(gm: &GroupMod) -> Result<()> {
+fn check_bucket_id(command: Option<GroupCommand>, id: u32) -> Result<()> {
     let special = [BUCKET_FIRST, BUCKET_LAST];
-    let ok = match gm.command {
-        GroupCommand::RemoveBucket => {
-            gm.bucket_id <= BUCKET_MAX || special.contains(&gm.bucket_id) || gm.bucket_id == BUCKET_ALL
-        }
-        GroupCommand::InsertBucket => gm.bucket_id <= BUCKET_MAX || special.contains(&gm.bucket_id),
-        _ => gm.bucket_id == BUCKET_ALL,
+    let ok = match command {
+        Some(GroupCommand::RemoveBucket) => id <= BUCKET_MAX || special.contains(&id) || id == BUCKET_ALL,
+        Some(GroupCommand::InsertBucket) => id <= BUCKET_MAX || special.contains(&id),
+        _ => id == BUCKET_ALL,
     };
     if ok { Ok(()) } else { Err(Error::GroupModFailedBadBucket) }
 }

@@ -31,7 +31,16 @@ impl Message {
             let v = Version::from_wire(version_byte.clamp(1, 6)).ok_or(Error::BadRequestBadVersion)?;
             return Ok((v, xid, Message::Hello(control::take_hello(&mut r, version_byte))));
         }
-        let v = Version::from_wire(version_byte).ok_or(Error::BadRequestBadVersion)?;
+        if let (None, 2 | 3) = (Version::from_wire(version_byte), ty) {
+            // Echoes are the same in versions to come.
+            let data = r.rest().to_vec();
+            return Ok((
+                Version::V15,
+                xid,
+                if ty == 2 { Message::EchoRequest(data) } else { Message::EchoReply(data) },
+            ));
+        }
+        let Some(v) = Version::from_wire(version_byte) else { return Err(of_unknown_version(data)) };
         let id = identify(v, data)?;
         let mut r = Reader::new(data.get(id.body..).unwrap_or(&[]));
         let m = match id.family {
@@ -57,6 +66,18 @@ impl Message {
     }
 }
 
+/// The error for a message of a version to come: what is not known of it.
+fn of_unknown_version(data: &[u8]) -> Error {
+    match super::types::identify_start(Version::V15, data) {
+        Err(e) => e,
+        Ok(id) => match id.family {
+            Family::Standard => Error::BadRequestBadVersion,
+            Family::Stat => Error::BadRequestBadStat,
+            _ => Error::BadRequestBadSubtype,
+        },
+    }
+}
+
 /// Fails unless everything was read.
 fn done(r: &Reader<'_>, m: Message) -> Result<Message> {
     if r.is_empty() { Ok(m) } else { Err(Error::BadRequestBadLen) }
@@ -79,6 +100,11 @@ fn standard(r: &mut Reader<'_>, v: Version, ty: u32, o: Options, xid: Xid) -> Re
         7 => done(r, Message::GetConfigRequest)?,
         8 | 9 => {
             let c = SwitchConfig { flags: r.u16()?, miss_send_len: r.u16()? };
+            // OpenFlow 1.3 removed the flag that asks for packets with an invalid time to live.
+            let known = if v < Version::V13 { 7 } else { 3 };
+            if ty == 9 && c.flags & !known != 0 {
+                return Err(Error::SwitchConfigFailedBadFlags);
+            }
             done(r, if ty == 8 { Message::GetConfigReply(c) } else { Message::SetConfig(c) })?
         }
         10 => Message::PacketIn(packets::take_packet_in(r, v)?),
@@ -223,7 +249,7 @@ fn inner<'a>(r: &mut Reader<'a>) -> Result<&'a [u8]> {
 }
 
 fn request_forward(r: &mut Reader<'_>, v: Version, o: Options) -> Result<RequestForward> {
-    let data = inner(r)?;
+    let data = inner(r).map_err(|_| Error::BundleFailedMsgBadLen)?;
     let (inner_version, _, m) = Message::decode_with(data, o)?;
     if inner_version != v {
         return Err(Error::BadRequestBadVersion);
@@ -239,11 +265,10 @@ fn bundle_add(r: &mut Reader<'_>, v: Version, o: Options, xid: Xid) -> Result<Bu
     let id = r.u32()?;
     r.skip(2)?;
     let flags = r.u16()?;
-    let data = inner(r).map_err(|_| Error::BundleFailedMsgBadLen)?;
-    let inner_version = data.first().copied().unwrap_or(0);
-    if inner_version != v.to_wire() {
+    if r.rest().first().is_some_and(|b| *b != v.to_wire()) {
         return Err(Error::BundleFailedBadVersion);
     }
+    let data = inner(r).map_err(|_| Error::BundleFailedMsgBadLen)?;
     let inner_xid = data.get(4..8).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
     if inner_xid != xid {
         return Err(Error::BundleFailedMsgBadXid);

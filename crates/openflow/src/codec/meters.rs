@@ -14,8 +14,8 @@ fn take_bands(r: &mut Reader<'_>) -> Result<Vec<MeterBand>> {
     while !r.is_empty() {
         let mut head = Reader::with_error(r.rest(), Error::BadRequestBadLen);
         let (ty, len) = (head.u16()?, usize::from(head.u16()?));
-        if len != 16 || len > r.len() {
-            return Err(if len > r.len() { Error::BadRequestBadLen } else { bad });
+        if len != 16 {
+            return Err(Error::BadRequestBadLen);
         }
         let mut e = r.sub(len)?;
         e.skip(4)?;
@@ -56,19 +56,10 @@ pub fn take_meter_mod(r: &mut Reader<'_>) -> Result<MeterMod> {
     let (flags, meter) = (r.u16()?, MeterId(r.u32()?));
     let mut m = MeterMod { command, meter: MeterConfig { meter, flags, bands: Vec::new() } };
     if command == MeterCommand::Delete {
-        if meter.0 == 0 {
-            return Err(Error::MeterModFailedInvalidMeter);
-        }
+        m.meter.flags = 0;
         return Ok(m);
     }
-    let real = meter.0 > 0 && meter.0 <= MeterId::MAX.0;
-    if !real && meter != MeterId::SLOWPATH && meter != MeterId::CONTROLLER {
-        return Err(Error::MeterModFailedInvalidMeter);
-    }
     if flags & MF_KBPS != 0 && flags & MF_PKTPS != 0 {
-        return Err(Error::MeterModFailedBadFlags);
-    }
-    if flags & !15 != 0 {
         return Err(Error::MeterModFailedBadFlags);
     }
     m.meter.bands = take_bands(r)?;

@@ -214,24 +214,21 @@ pub fn take_entry(r: &mut Reader<'_>) -> Result<Entry, Error> {
     let h = take_header(r)?;
     let total = usize::from(h.len);
     let len = if h.has_mask { total / 2 } else { total };
+    let payload = r.take(total).map_err(|_| Error::BadMatchBadLen)?;
+    let (value, mask) = payload.split_at(len);
+    let (value, mask) = (value_from(value), h.has_mask.then(|| value_from(mask.get(..len).unwrap_or(mask))));
+    if let Some(m) = &mask
+        && has_bits_outside(&value, m)
+    {
+        return Err(Error::BadMatchBadWildcards);
+    }
     // A header whose length is not that of its field names no field.
     let field = h.field().filter(|f| {
         let width = usize::from(f.def().bytes);
         let fits = if f.tun_metadata_index().is_some() { len <= width } else { len == width };
         fits && (!h.has_mask || total % 2 == 0)
     });
-    let Some(field) = field else {
-        r.skip_up_to(total);
-        return Err(Error::BadMatchBadField);
-    };
-    let payload = r.take(total).map_err(|_| Error::BadMatchBadLen)?;
-    let (value, mask) = payload.split_at(len);
-    let (value, mask) = (value_from(value), h.has_mask.then(|| value_from(mask)));
-    if let Some(m) = &mask
-        && has_bits_outside(&value, m)
-    {
-        return Err(Error::BadMatchBadWildcards);
-    }
+    let field = field.ok_or(Error::BadMatchBadField)?;
     Ok(Entry { field, value, mask, len: len as u8 })
 }
 

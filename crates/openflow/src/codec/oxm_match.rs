@@ -128,7 +128,7 @@ impl Writer<'_> {
         let vid = mask & 0x1fff;
         let all = if vid == 0x1fff { 0xffff } else { u128::from(vid) };
         self.raw(Field::VLAN_VID, u128::from(tci & 0x1fff), all, 0xffff);
-        if mask & 0xe000 != 0 && mask & 0x1000 != 0 && tci & 0x1000 != 0 {
+        if mask == 0xffff || (mask & 0xe000 != 0 && mask & 0x1000 != 0 && tci & 0x1000 != 0) {
             self.raw(Field::VLAN_PCP, u128::from(tci >> 13), u128::MAX, 0xff);
         }
     }
@@ -224,7 +224,7 @@ impl Writer<'_> {
         self.exact(Field::ICMPV6_TYPE);
         self.exact(Field::ICMPV6_CODE);
         let (key, mask) = (&self.m.key, &self.m.mask);
-        if mask.tp_src() & 0xff == 0xff && matches!(key.tp_src(), 135 | 136) {
+        if mask.tp_src() & 0xff == 0xff && matches!(key.tp_src(), 135 | 136) && key.tp_dst() == 0 {
             self.exact(Field::ND_RESERVED);
             self.masked(Field::ND_TARGET);
             self.exact(Field::ND_OPTIONS_TYPE);
@@ -262,16 +262,18 @@ impl Writer<'_> {
             self.masked(f);
         }
         self.tun_metadata();
-        self.masked(Field::TUN_ERSPAN_IDX);
-        for f in [
-            Field::TUN_ERSPAN_VER,
-            Field::TUN_ERSPAN_DIR,
-            Field::TUN_ERSPAN_HWID,
-            Field::TUN_GTPU_FLAGS,
-            Field::TUN_GTPU_MSGTYPE,
-        ] {
-            self.self_masked(f);
+        self.self_masked(Field::TUN_ERSPAN_VER);
+        // Each version of ERSPAN has fields of its own.
+        match self.m.get(Field::TUN_ERSPAN_VER).0 {
+            1 => self.exact(Field::TUN_ERSPAN_IDX),
+            2 => {
+                self.self_masked(Field::TUN_ERSPAN_DIR);
+                self.self_masked(Field::TUN_ERSPAN_HWID);
+            }
+            _ => {}
         }
+        self.self_masked(Field::TUN_GTPU_FLAGS);
+        self.self_masked(Field::TUN_GTPU_MSGTYPE);
     }
 
     fn tun_metadata(&mut self) {
@@ -320,8 +322,10 @@ impl Writer<'_> {
         self.masked(Field::CT_IPV6_SRC);
         self.masked(Field::CT_IPV6_DST);
         self.exact(Field::CT_NW_PROTO);
-        self.masked(Field::CT_TP_SRC);
-        self.masked(Field::CT_TP_DST);
+        if self.m.mask.get(Field::CT_NW_PROTO) != 0 {
+            self.masked(Field::CT_TP_SRC);
+            self.masked(Field::CT_TP_DST);
+        }
         self.masked(Field::METADATA);
     }
 }
@@ -480,13 +484,13 @@ pub fn prereq_met(m: &Match, f: Field) -> bool {
     let nw_proto = if mask.nw_proto() == 0xff { Some(key.nw_proto()) } else { None };
     let first = mask.nw_frag() & 2 == 0 || key.nw_frag() & 2 == 0;
     let l4 = |p: u8| (v4 || v6) && nw_proto == Some(p) && first;
-    let icmp6 = v6 && nw_proto == Some(proto::IP_ICMPV6) && first;
+    let icmp6 = v6 && nw_proto == Some(proto::IP_ICMPV6);
     let nd_type = |t: u16| icmp6 && mask.tp_src() & 0xff == 0xff && key.tp_src() == t && key.tp_dst() == 0;
     match f.def().prereq {
         Prereq::None => true,
         Prereq::Ethernet => ethernet,
         Prereq::Arp => matches!(eth_type, proto::ETH_ARP | proto::ETH_RARP),
-        Prereq::VlanVid => mask.vlan_tci(0) & 0x1000 != 0 && key.vlan_tci(0) & 0x1000 != 0,
+        Prereq::VlanVid => ethernet && mask.vlan_tci(0) & 0x1000 != 0 && key.vlan_tci(0) & 0x1000 != 0,
         Prereq::Ipv4 => v4,
         Prereq::Ipv6 => v6,
         Prereq::IpAny => v4 || v6,
@@ -496,7 +500,7 @@ pub fn prereq_met(m: &Match, f: Field) -> bool {
         Prereq::Tcp => l4(proto::IP_TCP),
         Prereq::Udp => l4(proto::IP_UDP),
         Prereq::Sctp => l4(proto::IP_SCTP),
-        Prereq::Icmp4 => v4 && nw_proto == Some(proto::IP_ICMP) && first,
+        Prereq::Icmp4 => v4 && nw_proto == Some(proto::IP_ICMP),
         Prereq::Icmp6 => icmp6,
         Prereq::Nd => nd_type(135) || nd_type(136),
         Prereq::NdSolicit => nd_type(135),
@@ -531,10 +535,15 @@ pub fn put_block(out: &mut Vec<u8>, m: &Match, version: Version) {
 pub fn take_block(r: &mut Reader<'_>, strictness: Strictness) -> Result<Match, Error> {
     let mut head = Reader::with_error(r.rest(), Error::BadMatchBadLen);
     let (ty, len) = (head.u16()?, usize::from(head.u16()?));
+    // What a packet-in says of a packet: the length is looked at first.
+    let misfit = len < 4 || round8(len) > r.len();
+    if strictness == Strictness::Loose && misfit {
+        return Err(Error::BadMatchBadLen);
+    }
     if ty != 1 {
         return Err(Error::BadMatchBadType);
     }
-    if len < 4 || round8(len) > r.len() {
+    if misfit {
         return Err(Error::BadMatchBadLen);
     }
     let block = r.take(round8(len))?;

@@ -27,7 +27,7 @@ impl Default for Stats {
 
 /// Reads a block with its padding. Fields of other classes are left out.
 pub fn take(r: &mut Reader<'_>) -> Result<Stats, Error> {
-    let bad = Error::BadRequestBadLen;
+    let bad = Error::BadMatchBadLen;
     let mut head = Reader::with_error(r.rest(), bad);
     head.u16()?;
     let len = usize::from(head.u16()?);

@@ -312,17 +312,14 @@ pub fn take_packet_out(r: &mut Reader<'_>, v: Version, o: Options) -> Result<Pac
             (MiniMatch::new(&m), len)
         }
         _ => {
-            let port = OfPort::from_of11(r.u32()?).ok_or(Error::BadRequestBadPort)?;
+            let port = OfPort::from_of11(r.u32()?).ok_or(Error::BadActionBadOutPort)?;
             let len = usize::from(r.u16()?);
             r.skip(6)?;
             (port_only(port), len)
         }
     };
-    if len % 8 != 0 {
-        return Err(Error::BadActionBadLen);
-    }
     let cx = DecodeContext { debug_actions: o.debug_actions, ..DecodeContext::new(v) };
-    if len > r.len() {
+    if len > r.len() || len % 8 != 0 {
         return Err(Error::BadRequestBadLen);
     }
     let actions = frame::decode_list(cx, r.take(len)?)?;

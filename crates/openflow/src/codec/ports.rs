@@ -17,6 +17,9 @@ fn features_from10(n: u32) -> u32 {
     n & 0x7f | (n >> 7 & 0x1f) << 11
 }
 
+/// The bits of features that exist.
+const FEATURES: u32 = 0xffff;
+
 fn features_to10(n: u32) -> u32 {
     n & 0x7f | (n >> 11 & 0x1f) << 7
 }
@@ -44,6 +47,12 @@ pub fn features_speed(features: u32) -> u32 {
 
 /// Reads a port structure.
 pub fn take_port(r: &mut Reader<'_>, v: Version) -> Result<PortDesc> {
+    if v >= Version::V14 {
+        let len = r.rest().get(4..6).map_or(0, |b| usize::from(u16::from_be_bytes([b[0], b[1]])));
+        if len < 40 || len > r.len() {
+            return Err(Error::BadRequestBadLen);
+        }
+    }
     let mut p = PortDesc { port: port_of(v, r)?, ..PortDesc::default() };
     if v >= Version::V14 {
         return take_port14(r, p);
@@ -58,9 +67,7 @@ pub fn take_port(r: &mut Reader<'_>, v: Version) -> Result<PortDesc> {
     p.name = fixed_string(r.take(16)?);
     take_config(r, &mut p, v)?;
     let mut features = [r.u32()?, r.u32()?, r.u32()?, r.u32()?];
-    if v == Version::V10 {
-        features = features.map(features_from10);
-    }
+    features = features.map(if v == Version::V10 { features_from10 } else { |n| n & FEATURES });
     [p.curr, p.advertised, p.supported, p.peer] = features;
     if v == Version::V10 {
         p.curr_speed = features_speed(p.curr);
@@ -87,7 +94,8 @@ fn take_port14(r: &mut Reader<'_>, mut p: PortDesc) -> Result<PortDesc> {
         if prop.ty == 0 {
             let mut e = prop.reader();
             e.skip(4)?;
-            [p.curr, p.advertised, p.supported, p.peer] = [e.u32()?, e.u32()?, e.u32()?, e.u32()?];
+            [p.curr, p.advertised, p.supported, p.peer] =
+                [e.u32()?, e.u32()?, e.u32()?, e.u32()?].map(|n| n & FEATURES);
             (p.curr_speed, p.max_speed) = (e.u32()?, e.u32()?);
         }
     }
@@ -204,8 +212,8 @@ pub fn take_port_mod(r: &mut Reader<'_>, v: Version) -> Result<PortMod> {
         }
     }
     let allowed = if v == Version::V10 { 0x7f } else { PC_PORT_DOWN | PC_NO_RECV | PC_NO_FWD | PC_NO_PACKET_IN };
-    m.config &= allowed;
     m.mask &= allowed;
+    m.config &= m.mask;
     Ok(m)
 }
 
@@ -528,7 +536,8 @@ pub fn take_queue_config(r: &mut Reader<'_>, v: Version) -> Result<QueueConfigRe
         let mut used = 8;
         let mut q = QueueDesc { port, queue, min_rate: None, max_rate: None };
         if v >= Version::V12 {
-            q.port = port_of(v, r)?;
+            // The queues of a reply are those of its port, whatever each says.
+            port_of(v, r)?;
             used = 16;
         }
         let len = usize::from(r.u16()?);

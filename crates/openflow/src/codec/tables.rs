@@ -88,7 +88,15 @@ pub fn take_table_mod(r: &mut Reader<'_>, v: Version) -> Result<TableMod> {
     let table = TableId(r.u8()?);
     r.skip(3)?;
     let config = r.u32()?;
-    take_body(r, table, config, v)
+    let t = take_body(r, table, config, v).map_err(|e| match e {
+        Error::BadPropertyBadType => Error::BadRequestBadType,
+        e => e,
+    })?;
+    // How full a table is, is not for controllers to say.
+    if t.vacancy_limits.is_some_and(|l| l.2 != 0) {
+        return Err(Error::BadPropertyBadValue);
+    }
+    Ok(t)
 }
 
 /// Writes OFPT_TABLE_MOD.

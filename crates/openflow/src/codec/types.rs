@@ -156,7 +156,7 @@ pub static TYPES: &[TypeRow] = &[
     row(Family::Stat, 2, true, V10, V14, "OFPST_AGGREGATE reply", 24, 0),
     row(Family::Stat, 2, false, V11, V14, "OFPST_AGGREGATE request", 32, 8),
     row(Family::Stat, 2, false, V15, V15, "OFPST_AGGREGATE request", 32, 8),
-    row(Family::Stat, 2, true, V15, V15, "OFPST_AGGREGATE reply", 0, 8),
+    row(Family::Stat, 2, true, V15, V15, "OFPST_AGGREGATE reply", 0, 1),
     row(Family::Stat, 3, true, V10, V10, "OFPST_TABLE reply", 0, 64),
     row(Family::Stat, 3, false, V10, V15, "OFPST_TABLE request", 0, 0),
     row(Family::Stat, 3, true, V11, V11, "OFPST_TABLE reply", 0, 88),
@@ -273,12 +273,12 @@ pub fn identify_start(version: Version, data: &[u8]) -> Result<Identity, crate::
     if ty == 4 {
         let vendor = r.u32()?;
         id.number = r.u32()?;
-        id.body = 16;
         id.family = match vendor {
             NX_VENDOR => Family::Nicira,
             ONF_VENDOR => Family::Onf,
             _ => return Err(Error::BadRequestBadVendor),
         };
+        id.body = 16;
         missing = Error::BadRequestBadSubtype;
     } else if ty == request || ty == reply {
         id.reply = ty == reply;
@@ -291,13 +291,12 @@ pub fn identify_start(version: Version, data: &[u8]) -> Result<Identity, crate::
             id.body = 16;
         }
         if id.number == 0xffff {
-            let vendor = r.u32()?;
-            id.number = r.u32()?;
-            id.family = match vendor {
+            id.family = match r.u32()? {
                 NX_VENDOR => Family::NiciraStat,
                 ONF_VENDOR if version != V10 => Family::OnfStat,
                 _ => return Err(Error::BadRequestBadVendor),
             };
+            id.number = r.u32()?;
             if version == V10 {
                 r.skip(4)?;
             }

@@ -45,10 +45,9 @@ const FLAGS: [(&str, u16, Protocols); 5] = [
 
 /// Splits `…,actions=…`: what stands before, and the actions.
 fn split_actions(s: &str) -> Option<(&str, &str)> {
+    // Whatever stands between the word and the next equals sign.
     let at = s.find("action")?;
-    let tail = &s[at + 6..];
-    let tail = tail.strip_prefix('s').unwrap_or(tail).trim_start();
-    let list = tail.strip_prefix('=')?;
+    let (_, list) = s[at..].split_once('=')?;
     Some((&s[..at], list))
 }
 
@@ -80,7 +79,7 @@ pub fn parse_flow(cx: &mut ParseContext<'_>, s: &str, how: Use) -> Parsed<FlowMo
         let (mut parsed, carried) = actions::parse(cx, list, actions::Place::Flow)?;
         usable = usable.and(carried);
         let mut warnings = Vec::new();
-        let checked = check::check_match(&mut parsed, &m, fm.table, 0, &mut warnings);
+        let checked = check::check_match(&mut parsed, &with_eth_type(&m), fm.table, 0, &mut warnings);
         for w in warnings {
             let module = if w.starts_with("set_field") { "ofp_actions" } else { "meta_flow" };
             cx.warn(module, "WARN", w);
@@ -99,6 +98,16 @@ pub fn parse_flow(cx: &mut ParseContext<'_>, s: &str, how: Use) -> Parsed<FlowMo
     warn_if_not_normal(cx, &m);
     fm.matching = MiniMatch::new(&m);
     Ok((fm, usable))
+}
+
+/// The match as its text says it: a packet type with an Ethernet type stands for that type too.
+fn with_eth_type(m: &Match) -> Match {
+    let mut m = m.clone();
+    let packet_type = m.key.packet_type();
+    if m.mask.packet_type_raw() != 0 && packet_type.ns() == 1 {
+        m.set(Field::ETH_TYPE, u128::from(packet_type.ns_type()));
+    }
+    m
 }
 
 /// OpenFlow 1.0 and 1.1 structures have no place for what IPv6 carries.
@@ -148,10 +157,39 @@ fn one_field(
             protocol::for_field(f, mask)
         });
     }
+    if key.contains('[') {
+        return subfield_match(m, key, value);
+    }
     if value.is_empty() {
         return Err(format!("field {key} missing value"));
     }
     option_field(cx, how, fm, key, value)
+}
+
+/// `NXM_NX_REG0[0..3]=5`: some bits of a field, beside what is matched of it already.
+fn subfield_match(m: &mut Match, key: &str, value: &str) -> Result<Protocols, String> {
+    let place = crate::action::subfield::parse(key)?;
+    let d = place.field.def();
+    let number = crate::action::fields::big_number(value)
+        .filter(|n| d.bytes >= 16 || n >> (8 * d.bytes) == 0)
+        .ok_or_else(|| format!("{key}: cannot parse integer value: {value}"))?;
+    let bits = flow::text::value::ones(u32::from(place.n_bits));
+    if number & !bits != 0 {
+        let mut shown = String::new();
+        let number = flow::FieldValue::Int(number);
+        flow::text::format_value(&mut shown, &Default::default(), place.field, &number, None);
+        return Err(format!("{key}: value {shown} does not fit into {} bits", place.n_bits));
+    }
+    let shift = |n: u128| n.checked_shl(u32::from(place.ofs)).unwrap_or(0);
+    let (old_value, old_mask) = if place.field.tun_metadata_index().is_some() { (0, 0) } else { m.get(place.field) };
+    let mask = old_mask | shift(bits);
+    let value = old_value & !shift(bits) | shift(number);
+    m.set_value(place.field, &flow::FieldValue::Int(value), &flow::FieldValue::Int(mask))?;
+    Ok(if place.field.tun_metadata_index().is_some() {
+        Protocols::NXM_OXM_ANY
+    } else {
+        protocol::for_field(place.field, mask)
+    })
 }
 
 fn option_field(

@@ -24,8 +24,20 @@ pub struct Rpc {
 }
 
 impl Rpc {
-    /// Connects, or waits for a connection at a passive remote. The error is the reason only.
-    pub fn connect(name: &str) -> Result<Rpc, String> {
+    /// Connects to the first of several remotes (`unix:a,tcp:b`) that answers, or waits for a connection at a passive
+    /// remote. The error is the reason only.
+    pub fn connect(names: &str) -> Result<Rpc, String> {
+        let mut last = Err("no remote is named".to_string());
+        for name in remotes(names) {
+            last = Rpc::connect_one(&name);
+            if last.is_ok() {
+                break;
+            }
+        }
+        last
+    }
+
+    fn connect_one(name: &str) -> Result<Rpc, String> {
         let remote = Remote::parse(name, io::stream::OVSDB_PORT)
             .map_err(|_| "Address family not supported by protocol".to_string())?;
         let stream = open(&remote).map_err(|error| strerror(&error))?;
@@ -92,6 +104,22 @@ impl Rpc {
     }
 }
 
+/// Takes a list of remotes apart: a comma separates where a method follows it.
+fn remotes(names: &str) -> Vec<String> {
+    const METHODS: [&str; 6] = ["unix:", "tcp:", "ssl:", "punix:", "ptcp:", "pssl:"];
+    let mut all: Vec<String> = Vec::new();
+    for word in names.split(',') {
+        match all.last_mut() {
+            Some(last) if !METHODS.iter().any(|method| word.trim_start().starts_with(method)) => {
+                last.push(',');
+                last.push_str(word);
+            }
+            _ => all.push(word.trim().to_string()),
+        }
+    }
+    all
+}
+
 fn open(remote: &Remote) -> std::io::Result<Box<dyn Transport>> {
     Ok(match remote {
         Remote::Unix(path) => Box::new(UnixStream::connect(path)?),
@@ -128,4 +156,15 @@ pub fn transact(rpc: &mut Rpc, database: &str, operations: Vec<Value>) -> Result
         Value::Array(results) => results,
         other => vec![other],
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn lists_of_remotes() {
+        let check = |names: &str, expect: &[&str]| assert_eq!(super::remotes(names), expect);
+        check("unix:/a,b", &["unix:/a,b"]);
+        check("unix:/a,tcp:[::1]:6640, ssl:h:1", &["unix:/a", "tcp:[::1]:6640", "ssl:h:1"]);
+        check("nonsense", &["nonsense"]);
+    }
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 /// `show`, which every product has.
 const SHOW: Command =
-    Command { name: "show", min: 0, max: 0, usage: "", options: &[], needs: show::needs, run: show::run };
+    Command { name: "show", min: 0, max: 0, usage: "", options: &["--filter="], needs: show::needs, run: show::run };
 
 /// Exit code when the daemon could not set up what a run made.
 const TROUBLE: u8 = 65;
@@ -59,6 +59,7 @@ const GLOBALS: &[(&str, Option<char>, Takes)] = &[
     ("format", Some('f'), Takes::Value),
     ("data", Some('d'), Takes::Value),
     ("no-headings", None, Takes::Nothing),
+    ("max-column-width", None, Takes::Value),
     ("pretty", None, Takes::Nothing),
     ("bare", None, Takes::Nothing),
     ("no-syslog", None, Takes::Nothing),
@@ -77,6 +78,8 @@ const GLOBALS: &[(&str, Option<char>, Takes)] = &[
     ("ssl-server-name", None, Takes::Value),
     ("leader-only", None, Takes::Nothing),
     ("no-leader-only", None, Takes::Nothing),
+    ("shuffle-remotes", None, Takes::Nothing),
+    ("no-shuffle-remotes", None, Takes::Nothing),
     ("commands", None, Takes::Nothing),
     ("options", None, Takes::Nothing),
     ("help", Some('h'), Takes::Nothing),
@@ -104,7 +107,7 @@ fn run(invocation: &Invocation, product: &'static Product) -> Result<(), Stop> {
         retry: false,
         dry_run: false,
         oneline: false,
-        style: Style { format: Format::List, cells: None, headings: true, pretty: false },
+        style: Style { format: Format::List, cells: None, headings: true, pretty: false, max_width: 0 },
         settings: daemon::Settings::default(),
         tls: io::tls::Settings::default(),
     };
@@ -164,6 +167,7 @@ fn obey(options: &mut Options, name: &str, value: Option<String>) -> Result<(), 
         "format" => options.style.set_format(&text)?,
         "data" => options.style.set_cells(&text)?,
         "no-headings" => options.style.headings = false,
+        "max-column-width" => options.style.set_max_width(&text),
         "pretty" => options.style.pretty = true,
         "bare" => options.style.set_bare(),
         "verbose" => options.settings.obey(DaemonOpt::Verbose, value)?,
@@ -318,10 +322,30 @@ fn parse_call(words: &[String], product: &Product) -> Result<Call, String> {
 
 fn print_commands(product: &Product) -> Result<(), Stop> {
     for command in commands(product) {
-        let options: Vec<String> = command.options.iter().map(|option| format!("[{option}]")).collect();
-        println!("{},{},{}", options.join(","), command.name, command.usage);
+        let options: String = command.options.iter().map(|option| format!("[{option}] ")).collect();
+        println!("{options},{},{}", command.name, usage_words(command.usage));
     }
     Err(Stop::Code(ExitCode::SUCCESS))
+}
+
+/// Usage as completion reads it: `!A` must be given, `?A` may, `+A` once or more often, `*A` as often as wanted.
+fn usage_words(usage: &str) -> String {
+    let word = |word: &str| {
+        let (word, many) = word.strip_suffix("...").map_or((word, false), |word| (word, true));
+        let (word, optional) = match word.strip_prefix('[').and_then(|word| word.strip_suffix(']')) {
+            // `[KEY=]VALUE` is not all optional.
+            Some(word) if word.matches('[').count() == word.matches(']').count() => (word, true),
+            _ => (word, false),
+        };
+        let sign = match (many, optional) {
+            (true, true) => '*',
+            (true, false) => '+',
+            (false, true) => '?',
+            (false, false) => '!',
+        };
+        format!("{sign}{}", word.replace("[:KEY]", "?:KEY").replace("[KEY=]VALUE", "?KEY=VALUE"))
+    };
+    usage.split(' ').filter(|text| !text.is_empty()).map(word).collect::<Vec<_>>().join(" ")
 }
 
 fn print_options() -> Result<(), Stop> {
@@ -652,4 +676,19 @@ fn real_names(mut text: String, names: &HashMap<Uuid, Uuid>) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::usage_words;
+
+    #[test]
+    fn usage() {
+        let check = |usage: &str, expect: &str| assert_eq!(usage_words(usage), expect);
+        check("TABLE RECORD [COLUMN[:KEY]=VALUE]...", "!TABLE !RECORD *COLUMN?:KEY=VALUE");
+        check("TABLE RECORD COLUMN [KEY=]VALUE...", "!TABLE !RECORD !COLUMN +?KEY=VALUE");
+        check("NEW-BRIDGE [PARENT] [NEW-VLAN]", "!NEW-BRIDGE ?PARENT ?NEW-VLAN");
+        check("TARGET...", "+TARGET");
+        check("", "");
+    }
 }

@@ -1,6 +1,6 @@
 //! `show`: the database as a tree.
 
-use super::{Call, Context, Needs, Product, ShowTable, need};
+use super::{Call, Context, Needs, Product, ShowTable, names, need};
 use ovsdb_data::schema::TableSchema;
 use ovsdb_data::{DatabaseSchema, Uuid, text};
 use std::collections::HashSet;
@@ -20,15 +20,53 @@ pub fn needs(_: &Call, schema: &DatabaseSchema, product: &Product, needs: &mut N
 /// Prints the rows of the first table, and everything below them.
 pub fn run(context: &mut Context<'_>) -> Result<(), String> {
     let Some(top) = context.product.show.first() else { return Ok(()) };
+    let filters = match context.call.options.get("--filter") {
+        Some(text) => parse_filters(context, text)?,
+        None => Vec::new(),
+    };
     let rows: Vec<Uuid> = context.store.rows(top.table).map(|(uuid, _)| uuid).collect();
-    let mut shown = HashSet::new();
     for uuid in rows {
-        row(context, top, uuid, 0, &mut shown);
+        row(context, top, uuid, 0, &mut Shown { above: HashSet::new(), filters: &filters });
     }
     Ok(())
 }
 
-fn row(context: &mut Context<'_>, show: &ShowTable, uuid: Uuid, level: usize, shown: &mut HashSet<Uuid>) {
+/// `TABLE(TEXT|…)`: rows of the table are shown if what would be printed of them holds one of the texts.
+type Filter = (String, Vec<String>);
+
+fn parse_filters(context: &Context<'_>, text: &str) -> Result<Vec<Filter>, String> {
+    let mut filters = Vec::new();
+    let mut rest = text;
+    while let Some((table, after)) = rest.split_once('(') {
+        let table = names::table(&context.store.schema, table.trim_start_matches([',', ' ']))?.name.clone();
+        let Some((texts, after)) = after.split_once(')') else {
+            return Err("Malformed filter: missing closing ')'".into());
+        };
+        let texts = texts.split('|').filter(|text| !text.is_empty()).map(String::from).collect();
+        filters.push((table, texts));
+        rest = after;
+    }
+    Ok(filters)
+}
+
+/// What is being shown.
+struct Shown<'f> {
+    /// The rows that the present one is below.
+    above: HashSet<Uuid>,
+    filters: &'f [Filter],
+}
+
+fn row(context: &mut Context<'_>, show: &ShowTable, uuid: Uuid, level: usize, shown: &mut Shown<'_>) {
+    let start = context.out.len();
+    print_row(context, show, uuid, level, shown);
+    let printed = &context.out[start..];
+    let hidden = |(table, texts): &Filter| table == show.table && !texts.iter().any(|text| printed.contains(text));
+    if shown.filters.iter().any(hidden) {
+        context.out.truncate(start);
+    }
+}
+
+fn print_row(context: &mut Context<'_>, show: &ShowTable, uuid: Uuid, level: usize, shown: &mut Shown<'_>) {
     let Some(table) = context.store.table(show.table).cloned() else { return };
     let indent = "    ".repeat(level);
     match show.name {
@@ -38,23 +76,16 @@ fn row(context: &mut Context<'_>, show: &ShowTable, uuid: Uuid, level: usize, sh
         }
         None => context.line(format!("{indent}{uuid}")),
     }
-    if !shown.insert(uuid) {
+    if !shown.above.insert(uuid) {
         return;
     }
     for name in show.columns {
         column(context, &table, uuid, name, level + 1, shown);
     }
-    shown.remove(&uuid);
+    shown.above.remove(&uuid);
 }
 
-fn column(
-    context: &mut Context<'_>,
-    table: &TableSchema,
-    uuid: Uuid,
-    name: &str,
-    level: usize,
-    shown: &mut HashSet<Uuid>,
-) {
+fn column(context: &mut Context<'_>, table: &TableSchema, uuid: Uuid, name: &str, level: usize, shown: &mut Shown<'_>) {
     let Some(number) = table.column_number(name) else { return };
     let Some(datum) = context.store.row(&table.name, uuid).map(|row| row[number].clone()) else { return };
     let column_type = &table.columns[number].column_type;

@@ -6,6 +6,9 @@ mod flows;
 mod groups;
 mod json;
 mod offline;
+
+pub(crate) use offline::for_each_line;
+
 mod unixctl;
 mod watch;
 
@@ -51,7 +54,7 @@ enum Flag {
     Help,
     Version,
     Options,
-    Tls,
+    Tls(&'static str),
     Daemon(daemon::DaemonOpt),
 }
 
@@ -86,14 +89,14 @@ fn options() -> Vec<Opt<Flag>> {
         both("help", 'h', Nothing, Flag::Help),
         both("version", 'V', Nothing, Flag::Version),
         both("option", 'o', Nothing, Flag::Options),
-        both("private-key", 'p', Value, Flag::Tls),
-        both("certificate", 'c', Value, Flag::Tls),
-        both("ca-cert", 'C', Value, Flag::Tls),
-        long("bootstrap-ca-cert", Value, Flag::Tls),
-        long("peer-ca-cert", Value, Flag::Tls),
-        long("ssl-protocols", Value, Flag::Tls),
-        long("ssl-ciphers", Value, Flag::Tls),
-        long("ssl-ciphersuites", Value, Flag::Tls),
+        both("private-key", 'p', Value, Flag::Tls("private-key")),
+        both("certificate", 'c', Value, Flag::Tls("certificate")),
+        both("ca-cert", 'C', Value, Flag::Tls("ca-cert")),
+        long("bootstrap-ca-cert", Value, Flag::Tls("bootstrap-ca-cert")),
+        long("peer-ca-cert", Value, Flag::Tls("peer-ca-cert")),
+        long("ssl-protocols", Value, Flag::Tls("ssl-protocols")),
+        long("ssl-ciphers", Value, Flag::Tls("ssl-ciphers")),
+        long("ssl-ciphersuites", Value, Flag::Tls("ssl-ciphersuites")),
     ];
     // Daemon options that carry the name of one of ours (logging) are the tool's.
     let known: Vec<&str> = list.iter().map(|o| o.long).collect();
@@ -303,6 +306,8 @@ Options:
   --color[=auto|always|never] print in colours
   -f, --format=text|json      form of what is printed
   --read-only                 refuse commands that change the switch
+  --pcap=FILE                 record packets of packet-ins and packet-outs (monitor, snoop)
+  -p, --private-key, -c, --certificate, -C, --ca-cert=FILE  TLS
   -t, --timeout=SECS          give up after SECS seconds
   --unixctl=SOCKET            control socket of monitor and snoop
   -v, --verbose=SPEC          set logging levels
@@ -382,6 +387,7 @@ fn parse_options(invocation: &Invocation) -> Result<Parsed> {
         started: std::cell::RefCell::new(None),
     };
     let mut timeout = None;
+    let mut tls = io::tls::Settings::default();
     for (flag, value) in parsed.options {
         let text = value.clone().unwrap_or_default();
         match flag {
@@ -424,7 +430,10 @@ fn parse_options(invocation: &Invocation) -> Result<Parsed> {
                 );
                 vlog::open_file(&path).map_err(|e| format!("{}: {}", path.display(), program::strerror(&e)))?;
             }
-            Flag::SyslogTarget | Flag::Tls => {}
+            Flag::SyslogTarget => {}
+            Flag::Tls(name) => {
+                tls.obey(name, value.as_deref());
+            }
             Flag::Unixctl => s.unixctl = Some(text),
             Flag::Format => match text.as_str() {
                 "json" => s.json = true,
@@ -448,6 +457,7 @@ fn parse_options(invocation: &Invocation) -> Result<Parsed> {
             Flag::Daemon(d) => s.daemon.obey(d, value)?,
         }
     }
+    io::tls::configure(tls);
     if let Some(seconds) = program::timeout_seconds(timeout.as_deref())? {
         program::start_timeout(&s.program, seconds);
     }

@@ -227,7 +227,7 @@ const COMMANDS: &[Command] = &[
     command!("add-aa-mapping", 3, 3, "BRIDGE I-SID VLAN", [], auto_attach, settings::add_aa_mapping),
     command!("del-aa-mapping", 3, 3, "BRIDGE I-SID VLAN", [], auto_attach, settings::del_aa_mapping),
     command!("get-aa-mapping", 1, 1, "BRIDGE", [], auto_attach, settings::get_aa_mapping),
-    command!("add-zone-tp", 2, ANY, "DP zone=ZONE POLICY...", ["--may-exist"], zones, zones::add_zone_tp),
+    command!("add-zone-tp", 3, ANY, "DP zone=ZONE POLICY...", ["--may-exist"], zones, zones::add_zone_tp),
     command!("del-zone-tp", 2, 2, "DP zone=ZONE", ["--if-exists"], zones, zones::del_zone_tp),
     command!("list-zone-tp", 1, 1, "DP", [], zones, zones::list_zone_tp),
     command!("set-zone-limit", 3, 3, "DP ZONE|default LIMIT", [], zones, zones::set_zone_limit),

@@ -24,7 +24,7 @@ fn zones_of(context: &Context<'_>, datapath: Uuid) -> Vec<(i64, Uuid)> {
 
 fn zone_arg(text: &str) -> Result<i64, String> {
     let number = text.strip_prefix("zone=").and_then(|text| text.parse().ok());
-    number.ok_or_else(|| "invalid argument: expected zone=ZONE".to_string())
+    number.ok_or_else(|| format!("invalid zone argument, {text}"))
 }
 
 fn ensure_zone(context: &mut Context<'_>, datapath: Uuid, zone: i64) -> Uuid {
@@ -51,14 +51,9 @@ pub(super) fn add_zone_tp(context: &mut Context<'_>) -> Result<(), String> {
     let zone = zone_arg(context.arg(1))?;
     let known = zone_row(context, datapath, zone);
     let has_policy = known.is_some_and(|row| !context.store.refs("CT_Zone", row, "timeout_policy").is_empty());
-    if has_policy {
-        if context.call.has("--may-exist") {
-            return Ok(());
-        }
+    // With --may-exist the new policy takes the place of the old.
+    if has_policy && !context.call.has("--may-exist") {
         return Err(format!("zone id {zone} already has a policy"));
-    }
-    if context.call.args.len() < 3 {
-        return Err("No timeout policy".into());
     }
     let mut timeouts = Vec::new();
     for argument in &context.call.args[2..] {

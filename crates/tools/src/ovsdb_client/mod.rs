@@ -22,6 +22,7 @@ enum Choice {
     Format,
     Data,
     NoHeadings,
+    MaxColumnWidth,
     Pretty,
     Bare,
     Timestamp,
@@ -37,6 +38,7 @@ fn options() -> Vec<Opt<Choice>> {
         both("format", 'f', Takes::Value, Choice::Format),
         both("data", 'd', Takes::Value, Choice::Data),
         long("no-headings", Takes::Nothing, Choice::NoHeadings),
+        long("max-column-width", Takes::Value, Choice::MaxColumnWidth),
         long("pretty", Takes::Nothing, Choice::Pretty),
         long("bare", Takes::Nothing, Choice::Bare),
         long("timestamp", Takes::Nothing, Choice::Timestamp),
@@ -138,7 +140,7 @@ pub fn main(invocation: &Invocation) -> ExitCode {
 
 fn run(invocation: &Invocation) -> Result<ExitCode, String> {
     let parsed = getopt::parse(&invocation.args, &options(), Order::OptionsFirst)?;
-    let mut style = Style { format: Format::Table, cells: None, headings: true, pretty: false };
+    let mut style = Style { format: Format::Table, cells: None, headings: true, pretty: false, max_width: 0 };
     let mut settings = daemon::Settings::default();
     let mut tls = io::tls::Settings::default();
     let (mut timestamp, mut force, mut seconds) = (false, false, None);
@@ -149,6 +151,7 @@ fn run(invocation: &Invocation) -> Result<ExitCode, String> {
             Choice::Format => style.set_format(&text)?,
             Choice::Data => style.set_cells(&text)?,
             Choice::NoHeadings => style.headings = false,
+            Choice::MaxColumnWidth => style.set_max_width(&text),
             Choice::Pretty => style.pretty = true,
             Choice::Bare => style.set_bare(),
             Choice::Timestamp => timestamp = true,

@@ -2,6 +2,7 @@
 
 use super::Client;
 use crate::table::{Cell, Table};
+use ovsdb::condition::Condition;
 use ovsdb_data::schema::{FIRST_COLUMN, VERSION_COLUMN};
 use ovsdb_data::{DatabaseSchema, Datum, TableSchema, Uuid, json};
 use serde_json::{Map, Value, json};
@@ -127,6 +128,7 @@ fn conditional(
 ) -> Result<(Vec<Watched>, Value), String> {
     let schema = client.schema()?;
     let mut one = watch(client, &schema, table, false)?;
+    Condition::from_json(&one.table, condition, None).map_err(|error| error.to_string())?;
     let request = request(client, &mut one, columns.map(String::as_str), Some(condition))?;
     let requests = json!({table: [request]});
     Ok((vec![one], requests))

@@ -106,7 +106,7 @@ const COMMANDS: &[Command] = &[
     command!("list-remote-macs", 1, 1, "LSWITCH", [], |context| macs::list(context, macs::REMOTE)),
     command!("get-manager", 0, 0, "", [], get_manager),
     command!("del-manager", 0, 0, "", [], del_manager),
-    command!("set-manager", 1, usize::MAX, "TARGET...", [], set_manager),
+    command!("set-manager", 1, usize::MAX, "TARGET...", ["--inactivity-probe="], set_manager),
 ];
 
 fn global(context: &Context<'_>) -> Uuid {

@@ -16,7 +16,7 @@ pub(super) fn put(out: &mut String, m: &Message, v: Version, _verbosity: u32, st
             put_unknown_in_hello(out, data);
         }
         Message::FeaturesReply(x) => put_features(out, x, v),
-        Message::GetConfigReply(c) | Message::SetConfig(c) => put_config(out, *c),
+        Message::GetConfigReply(c) | Message::SetConfig(c) => put_config(out, *c, v),
         Message::RoleRequest(r) | Message::RoleReply(r) => put_role(out, r),
         Message::RoleStatus(s) => {
             let _ = write!(out, " role={}", role_name(s.role));
@@ -51,9 +51,7 @@ pub(super) fn put(out: &mut String, m: &Message, v: Version, _verbosity: u32, st
             match n {
                 0 => out.push_str("openflow10"),
                 2 => out.push_str("nxm"),
-                n => {
-                    let _ = write!(out, "{n}");
-                }
+                _ => out.push_str("(unknown)"),
             }
         }
         Message::FlowModTableId(on) => out.push_str(if *on { " enable" } else { " disable" }),
@@ -79,7 +77,7 @@ pub(super) fn put(out: &mut String, m: &Message, v: Version, _verbosity: u32, st
             });
             if x.command != 2 {
                 out.push_str(
-                    "\n mapping table:\n  class  type  length  match field\n ------  ----  ------  --------------",
+                    " mapping table:\n  class  type  length  match field\n ------  ----  ------  --------------",
                 );
                 put_maps(out, &x.maps);
             }
@@ -130,7 +128,12 @@ pub(super) fn put_bundle_add(out: &mut String, data: &[u8], style: &Style<'_>) -
     let at = if data.get(1) == Some(&4) { 16 } else { 8 };
     let Some(h) = data.get(at..at + 8) else { return false };
     let inner = inner_message(data);
-    let known = inner.len() >= 8 && crate::codec::types::name_of(inner).is_some();
+    let claimed = inner.get(2..4).map_or(0, |b| usize::from(u16::from_be_bytes([b[0], b[1]])));
+    if claimed != inner.len() {
+        return false;
+    }
+    let version = inner.first().and_then(|b| crate::Version::from_wire(*b));
+    let known = version.is_some_and(|v| crate::codec::types::identify(v, inner).is_ok());
     if !known || inner.first() != data.first() || inner.get(4..8) != data.get(4..8) {
         return false;
     }
@@ -139,6 +142,18 @@ pub(super) fn put_bundle_add(out: &mut String, data: &[u8], style: &Style<'_>) -
     put_bundle_flags(out, u16::from_be_bytes([h[6], h[7]]));
     out.push('\n');
     super::put_message(out, inner, 0, style);
+    true
+}
+
+/// A bundle control message of an unknown type, which has no name.
+pub(super) fn put_bundle_control_raw(out: &mut String, data: &[u8]) -> bool {
+    let at = if data.get(1) == Some(&4) { 16 } else { 8 };
+    let Some(h) = data.get(at..at + 8) else { return false };
+    out.push_str("\n bundle_id=");
+    flow::text::number::put_alt_hex(out, u128::from(u32::from_be_bytes([h[0], h[1], h[2], h[3]])));
+    out.push_str(" type=");
+    put_bundle_flags(out, u16::from_be_bytes([h[6], h[7]]));
+    out.push('\n');
     true
 }
 
@@ -193,9 +208,11 @@ fn put_features(out: &mut String, x: &Features, v: Version) {
     out.push_str(&known.join(" "));
     out.push('\n');
     if v == Version::V10 {
-        out.push_str("actions: ");
-        super::tables::put_action_names(out, u64::from(x.actions), v);
-        out.push('\n');
+        if x.actions & 0xfff != 0 {
+            out.push_str("actions: ");
+            super::tables::put_action_names(out, u64::from(x.actions), v);
+            out.push('\n');
+        }
     }
     super::ports::put_sorted(out, &x.ports);
 }
@@ -205,9 +222,9 @@ fn frags_name(flags: u16) -> &'static str {
     ["normal", "drop", "reassemble", "nx-match"][usize::from(flags & 3)]
 }
 
-fn put_config(out: &mut String, c: SwitchConfig) {
+fn put_config(out: &mut String, c: SwitchConfig, v: Version) {
     let _ = write!(out, " frags={}", frags_name(c.flags));
-    if c.flags & 4 != 0 {
+    if c.flags & 4 != 0 && v < Version::V13 {
         out.push_str(" invalid_ttl_to_controller");
     }
     let _ = write!(out, " miss_send_len={}", c.miss_send_len);
@@ -269,9 +286,14 @@ pub fn format_async(out: &mut String, x: &AsyncConfig, v: Version) {
 
 fn put_bundle_flags(out: &mut String, flags: u16) {
     out.push_str(" flags=");
-    let list: Vec<&str> = [(1, "atomic"), (2, "ordered")].iter().filter(|f| flags & f.0 != 0).map(|f| f.1).collect();
-    if list.is_empty() {
-        out.push('0');
+    let mut list: Vec<String> = Vec::new();
+    for (bit, name) in [(1, "atomic"), (2, "ordered")] {
+        if flags & bit != 0 {
+            list.push(name.to_string());
+        }
+    }
+    if flags & !3 != 0 || flags == 0 {
+        list.push(if flags == 0 { "0".to_string() } else { format!("{:#x}", flags & !3) });
     }
     out.push_str(&list.join(" "));
 }
@@ -320,53 +342,44 @@ pub fn format_tlv_table(out: &mut String, x: &TlvTableReply) {
 }
 
 fn put_ct_flush(out: &mut String, x: &CtFlush) {
-    let mut words = Vec::new();
-    if let Some(z) = x.zone {
-        words.push(format!("zone={z}"));
-    }
+    let _ = write!(out, " zone={}", x.zone.unwrap_or(0));
     if let Some((mark, mask)) = x.mark {
-        words.push(if mask == u32::MAX { format!("mark={mark:#x}") } else { format!("mark={mark:#x}/{mask:#x}") });
+        let _ = write!(out, " mark={mark:#x}");
+        if mask != u32::MAX {
+            let _ = write!(out, "/{mask:#x}");
+        }
     }
     if let Some((labels, mask)) = x.labels {
-        words.push(if mask == u128::MAX {
-            format!("labels={labels:#x}")
-        } else {
-            format!("labels={labels:#x}/{mask:#x}")
-        });
+        let _ = write!(out, " labels={labels:#x}");
+        if mask != u128::MAX {
+            let _ = write!(out, "/{mask:#x}");
+        }
     }
-    let _ = write!(out, " {}", words.join(" "));
-    for (title, t) in [("'", &x.original), ("' '", &x.reply)] {
-        let _ = write!(out, " {title}");
-        let mut parts = Vec::new();
-        let name = |a: std::net::Ipv6Addr| match a.to_ipv4_mapped() {
-            Some(v4) => ("ct_nw", v4.to_string()),
-            None => ("ct_ipv6", a.to_string()),
+    let addresses = [x.original.src, x.original.dst, x.reply.src, x.reply.dst];
+    let v4 = addresses.iter().flatten().any(|a| a.to_ipv4_mapped().is_some());
+    for (t, proto) in [(&x.original, true), (&x.reply, false)] {
+        let family = if v4 { "ct_nw" } else { "ct_ipv6" };
+        let address = |a: Option<std::net::Ipv6Addr>| {
+            let a = a.unwrap_or(std::net::Ipv6Addr::UNSPECIFIED);
+            a.to_ipv4_mapped().map_or_else(|| a.to_string(), |a| a.to_string())
         };
-        if let Some(a) = t.src {
-            let (n, a) = name(a);
-            parts.push(format!("{n}_src={a}"));
+        let _ = write!(out, " '{family}_src={},{family}_dst={}", address(t.src), address(t.dst));
+        if x.ip_proto == 1 || x.ip_proto == 58 {
+            let _ = write!(
+                out,
+                ",icmp_id={},icmp_type={},icmp_code={}",
+                t.icmp_id.unwrap_or(0),
+                t.icmp_type.unwrap_or(0),
+                t.icmp_code.unwrap_or(0)
+            );
+        } else {
+            let _ = write!(out, ",ct_tp_src={},ct_tp_dst={}", t.src_port.unwrap_or(0), t.dst_port.unwrap_or(0));
         }
-        if let Some(a) = t.dst {
-            let (n, a) = name(a);
-            parts.push(format!("{n}_dst={a}"));
+        if proto {
+            let _ = write!(out, ",ct_nw_proto={}", x.ip_proto);
         }
-        for (n, value) in [
-            ("ct_tp_src", t.src_port),
-            ("ct_tp_dst", t.dst_port),
-            ("icmp_id", t.icmp_id),
-            ("icmp_type", t.icmp_type.map(u16::from)),
-            ("icmp_code", t.icmp_code.map(u16::from)),
-        ] {
-            if let Some(value) = value {
-                parts.push(format!("{n}={value}"));
-            }
-        }
-        if x.ip_proto != 0 {
-            parts.push(format!("ct_nw_proto={}", x.ip_proto));
-        }
-        out.push_str(&parts.join(","));
+        out.push('\'');
     }
-    out.push('\'');
 }
 
 fn put_ipfix_body(out: &mut String, x: &IpfixStats) {

@@ -23,9 +23,7 @@ pub(super) fn put(out: &mut String, m: &Message, v: Version, verbosity: u32, sty
             }
         }
         Message::AggregateReply(a) => {
-            put_count(out, " packet_count=", a.packets);
-            put_count(out, " byte_count=", a.bytes);
-            let _ = write!(out, " flow_count={}", a.flows);
+            let _ = write!(out, " packet_count={} byte_count={} flow_count={}", a.packets, a.bytes, a.flows);
         }
         Message::FlowMonitorRequest(list) => {
             for q in list {
@@ -40,15 +38,6 @@ pub(super) fn put(out: &mut String, m: &Message, v: Version, verbosity: u32, sty
         Message::PacketIn(p) | Message::Resume(p) => put_packet_in(out, style, p, verbosity),
         Message::PacketOut(p) => put_packet_out(out, style, p, verbosity),
         _ => {}
-    }
-}
-
-fn put_count(out: &mut String, name: &str, n: u64) {
-    out.push_str(name);
-    if n == u64::MAX {
-        out.push_str("unknown");
-    } else {
-        put_dec(out, n);
     }
 }
 
@@ -109,9 +98,6 @@ pub fn format_flow_mod(out: &mut String, style: &Style<'_>, fm: &FlowMod) {
         put_port(out, style, fm.out_port);
         out.push(' ');
     }
-    if fm.out_group != GroupId::ANY {
-        let _ = write!(out, "out_group:{} ", fm.out_group.0);
-    }
     put_flags(out, fm.flags);
     out.push_str("actions=");
     action::text::format(out, style, &fm.actions);
@@ -147,9 +133,6 @@ fn put_request(out: &mut String, style: &Style<'_>, q: &FlowStatsRequest) {
     if q.out_port != OfPort::ANY {
         out.push_str(" out_port=");
         put_port(out, style, q.out_port);
-    }
-    if q.cookie_mask != 0 {
-        let _ = write!(out, " cookie={:#x}/{:#x}", q.cookie, q.cookie_mask);
     }
     let at = out.len();
     out.push(' ');
@@ -337,8 +320,11 @@ fn put_packet_in(out: &mut String, style: &Style<'_>, p: &PacketIn, verbosity: u
     } else {
         let _ = write!(out, " buffer=0x{:08x}", p.buffer_id);
     }
-    if p.total_len as usize != p.packet.len() && p.buffer_id == u32::MAX {
+    let data_len = p.packet.len() as u32;
+    if p.buffer_id == u32::MAX && p.total_len != data_len {
         out.push_str(" (***total_len != data_len***)");
+    } else if p.buffer_id != u32::MAX && p.total_len < data_len {
+        out.push_str(" (***total_len < data_len***)");
     }
     out.push('\n');
     if !p.userdata.is_empty() {
@@ -349,11 +335,7 @@ fn put_packet_in(out: &mut String, style: &Style<'_>, p: &PacketIn, verbosity: u
     if let Some(c) = &p.continuation {
         put_continuation(out, style, c);
     }
-    if verbosity > 0 {
-        super::hex_dump(out, &p.packet, 0, true);
-    } else {
-        put_packet(out, style, &p.packet, &m);
-    }
+    put_data(out, style, &p.packet, &m, verbosity);
 }
 
 fn put_continuation(out: &mut String, style: &Style<'_>, data: &[u8]) {
@@ -400,6 +382,16 @@ fn put_continuation(out: &mut String, style: &Style<'_>, data: &[u8]) {
     }
     if let Some(p) = c.odp_port {
         let _ = writeln!(out, " continuation.odp_port={p}");
+    }
+}
+
+/// A packet: what it is, and from verbosity 3 on its bytes.
+fn put_data(out: &mut String, style: &Style<'_>, packet: &[u8], m: &Match, verbosity: u32) {
+    if verbosity > 0 {
+        put_packet(out, style, packet, m);
+    }
+    if verbosity > 2 {
+        super::hex_dump(out, packet, 0, false);
     }
 }
 
@@ -450,10 +442,8 @@ fn put_packet_out(out: &mut String, style: &Style<'_>, p: &PacketOut, verbosity:
     if p.buffer_id == NO_BUFFER {
         let _ = write!(out, " data_len={}", p.packet.len());
         out.push('\n');
-        if verbosity > 0 && !p.packet.is_empty() {
-            super::hex_dump(out, &p.packet, 0, true);
-        } else if !p.packet.is_empty() {
-            put_packet(out, style, &p.packet, &m);
+        if !p.packet.is_empty() {
+            put_data(out, style, &p.packet, &m, verbosity);
         }
     } else {
         let _ = write!(out, " buffer=0x{:08x}", p.buffer_id);

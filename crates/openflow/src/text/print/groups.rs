@@ -87,7 +87,7 @@ pub fn format_group_mod(out: &mut String, style: &Style<'_>, gm: &GroupMod, v: V
         GroupCommand::RemoveBucket => "REMOVE_BUCKET",
     });
     out.push(' ');
-    if bucket_command {
+    if bucket_command && matches!(v, Version::V10 | Version::V15) {
         out.push_str("command_bucket_id:");
         match gm.bucket_id {
             BUCKET_ALL => out.push_str("all"),
@@ -109,12 +109,7 @@ pub fn format_group(out: &mut String, style: &Style<'_>, d: &GroupDesc, v: Versi
 }
 
 fn put_group(out: &mut String, style: &Style<'_>, d: &GroupDesc, v: Version, without_type: bool) {
-    out.push_str("group_id=");
-    if d.group == GroupId::ALL {
-        out.push_str("all");
-    } else {
-        let _ = write!(out, "{}", d.group.0);
-    }
+    let _ = write!(out, "group_id={}", d.group.0);
     if !without_type {
         let _ = write!(out, ",type={}", d.ty.name());
     }
@@ -214,7 +209,12 @@ fn put_features(out: &mut String, x: &GroupFeatures, v: Version) {
 }
 
 fn put_meter_id(out: &mut String, m: MeterId, separator: char) {
-    let _ = write!(out, "meter{separator}{m}");
+    let named = [MeterId::SLOWPATH, MeterId::CONTROLLER, MeterId::ALL].contains(&m);
+    if m.0 > MeterId::MAX.0 && !named {
+        let _ = write!(out, "meter{separator}unknown");
+    } else {
+        let _ = write!(out, "meter{separator}{m}");
+    }
 }
 
 /// Appends a meter: a line, and one for each band.
@@ -261,7 +261,11 @@ fn put_meter_stats(out: &mut String, s: &MeterStats) {
 fn put_meter_features(out: &mut String, x: &MeterFeatures) {
     let _ = writeln!(out, "\nmax_meter:{} max_bands:{} max_color:{}", x.max_meters, x.max_bands, x.max_color);
     let words = |bits: u32, names: &[(u32, &str)]| {
-        let list: Vec<&str> = names.iter().filter(|n| bits & n.0 != 0).map(|n| n.1).collect();
+        let unknown = names.iter().fold(bits, |rest, n| rest & !n.0);
+        let mut list: Vec<String> = names.iter().filter(|n| bits & n.0 != 0).map(|n| n.1.to_string()).collect();
+        if unknown != 0 {
+            list.push(format!("{unknown:#x}"));
+        }
         if list.is_empty() { "0".to_string() } else { list.join(" ") }
     };
     let _ = writeln!(out, "band_types: {}", words(x.band_types, &[(2, "drop"), (4, "dscp_remark")]));

@@ -43,7 +43,10 @@ pub fn put_message(out: &mut String, data: &[u8], verbosity: u32, style: &Style<
     let len = usize::from(u16::from_be_bytes([head[2], head[3]]));
     if len > data.len() {
         put_name(out, data, true);
-        let _ = writeln!(out, "\n(***truncated to {} bytes from {len}***)", data.len());
+        if !out.is_empty() && !out.ends_with('\n') {
+            out.push('\n');
+        }
+        let _ = writeln!(out, "(***truncated to {} bytes from {len}***)", data.len());
         hex_dump(out, data, 0, true);
         return;
     }
@@ -60,7 +63,11 @@ pub fn put_message(out: &mut String, data: &[u8], verbosity: u32, style: &Style<
             if !out.ends_with('\n') {
                 out.push('\n');
             }
+            if verbosity > 4 {
+                hex_dump(out, data, 0, true);
+            }
         }
+        Err(crate::Error::BundleFailedBadType) if control::put_bundle_control_raw(out, data) => {}
         Err(_) if is_bundle_add(data) && control::put_bundle_add(out, data, style) => {}
         Err(e) => {
             let e = if e == crate::Error::BadRequestBadVersion { crate::Error::BadRequestBadType } else { e };
@@ -87,8 +94,9 @@ fn put_name(out: &mut String, data: &[u8], cut: bool) {
     let xid = data.get(4..8).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
     let ty = data.get(1).copied().unwrap_or(0xff);
     let version = Version::from_wire(byte);
-    if ty == 0 {
-        out.push_str("OFPT_HELLO");
+    if byte != 0 && (ty == 0 || (version.is_none() && ty < 4)) {
+        // Types that have the same number in all versions.
+        out.push_str(["OFPT_HELLO", "OFPT_ERROR", "OFPT_ECHO_REQUEST", "OFPT_ECHO_REPLY"][usize::from(ty)]);
         put_version(out, byte);
         let _ = write!(out, " (xid={xid:#x}):");
         return;
@@ -100,14 +108,15 @@ fn put_name(out: &mut String, data: &[u8], cut: bool) {
     put_version(out, byte);
     let _ = write!(out, " (xid={xid:#x}):");
     let stat = matches!(id.family, Family::Stat | Family::NiciraStat | Family::OnfStat);
-    if stat && id.flags != 0 {
-        if id.reply && id.flags & 1 != 0 {
-            out.push_str(" flags=[more]");
-            if id.flags & !1 != 0 {
-                let _ = write!(out, "[***unknown flags {:#06x}***]", id.flags & !1);
-            }
-        } else {
-            let _ = write!(out, " ***unknown flags {:#06x}***", id.flags);
+    if stat && id.flags != 0 && !cut {
+        out.push_str(" flags=");
+        // Requests of several parts came with OpenFlow 1.3.
+        let more = if id.reply || byte >= 4 { id.flags & 1 } else { 0 };
+        if more != 0 {
+            out.push_str("[more]");
+        }
+        if id.flags != more {
+            let _ = write!(out, "[***unknown flags {:#06x}***]", id.flags & !more);
         }
     }
 }
@@ -237,13 +246,13 @@ fn put_quoted_request(out: &mut String, data: &[u8], verbosity: u32, style: &Sty
     put_message(out, data, verbosity, style);
 }
 
+/// Text in the form of a C string: octal for what is not printable.
 fn put_ascii(out: &mut String, data: &[u8]) {
     for b in data {
         match b {
-            0 => break,
-            0x20..0x7f => out.push(*b as char),
+            0x20..0x7f if *b != b'\\' => out.push(*b as char),
             _ => {
-                let _ = write!(out, "\\x{b:02x}");
+                let _ = write!(out, "\\{b:03o}");
             }
         }
     }
@@ -252,12 +261,14 @@ fn put_ascii(out: &mut String, data: &[u8]) {
 /// Appends seconds with as many decimals as needed, at least three: `5.250`.
 pub fn put_duration(out: &mut String, sec: u32, nsec: u32) {
     let _ = write!(out, "{sec}");
-    // Three decimals always; the rest where the span is that exact.
+    // Three decimals where that is exact, else as many as it takes.
+    if nsec == 0 {
+        return;
+    }
     if nsec.is_multiple_of(1_000_000) {
         let _ = write!(out, ".{:03}", nsec / 1_000_000);
-    } else if nsec.is_multiple_of(1_000) {
-        let _ = write!(out, ".{:06}", nsec / 1_000);
     } else {
         let _ = write!(out, ".{nsec:09}");
+        out.truncate(out.trim_end_matches('0').len());
     }
 }

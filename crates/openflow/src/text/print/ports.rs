@@ -45,13 +45,8 @@ pub(super) fn put(out: &mut String, m: &Message, v: Version, verbosity: u32, sty
         Message::QueueGetConfigRequest(q) | Message::QueueDescRequest(q) => {
             out.push_str(" port=");
             put_port(out, style, q.port);
-            if v >= Version::V14 {
-                out.push_str(" queue=");
-                if q.queue == QUEUE_ALL {
-                    out.push_str("ANY");
-                } else {
-                    let _ = write!(out, "{}", q.queue);
-                }
+            if v >= Version::V14 && q.queue != QUEUE_ALL {
+                let _ = write!(out, " queue={}", q.queue);
             }
         }
         Message::QueueGetConfigReply(x) => put_queue_config(out, style, &x.queues, Some(x.port)),
@@ -169,7 +164,8 @@ pub fn format_port(out: &mut String, p: &PortDesc) {
             let _ = write!(out, "{}", p.port.0);
         }
     }
-    let name: String = p.name.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '.' }).collect();
+    // The name ends where it stops being printable.
+    let name: String = p.name.chars().take_while(|c| c.is_ascii_graphic() || *c == ' ').collect();
     let _ = writeln!(out, "({name}): addr:{}", p.hw_addr);
     out.push_str("     config:     ");
     put_bits(out, p.config, &CONFIG);
@@ -276,37 +272,28 @@ fn put_custom(out: &mut String, list: &[(String, u64)]) {
 }
 
 fn put_rfc2819(out: &mut String, r: &Rfc2819) {
-    let sizes = ["1_to_64", "65_to_127", "128_to_255", "256_to_511", "512_to_1023", "1024_to_1522", "1523_to_max"];
-    let section = |out: &mut String, title: &str, list: &[(String, u64)]| {
-        let known: Vec<&(String, u64)> = list.iter().filter(|x| x.1 != u64::MAX).collect();
-        if known.is_empty() {
-            return;
+    const SIZES: [&str; 7] =
+        ["1_to_64", "65_to_127", "128_to_255", "256_to_511", "512_to_1023", "1024_to_1522", "1523_to_max"];
+    let sizes = |list: [u64; 7]| SIZES.iter().zip(list).map(|(n, v)| (format!("{n}_packets"), v)).collect::<Vec<_>>();
+    let mut section = |title: &str, list: Vec<(String, u64)>| {
+        // What is not known is all ones.
+        let known: Vec<String> =
+            list.iter().filter(|x| x.1 != u64::MAX).map(|x| format!("{}={}, ", x.0, x.1)).collect();
+        if !known.is_empty() {
+            let _ = writeln!(out, "           {title} {}", known.concat());
         }
-        let _ = write!(out, "           {title}");
-        for (i, (name, n)) in known.iter().enumerate() {
-            if i % 3 == 0 {
-                out.push_str("\n                      ");
-            }
-            let _ = write!(out, "{name}={n}, ");
-        }
-        while out.ends_with([' ', ',']) {
-            out.pop();
-        }
-        out.push('\n');
     };
-    let mut rx: Vec<(String, u64)> =
-        sizes.iter().zip(r.rx_sizes).map(|(n, v)| (format!("rx_{n}_packets"), v)).collect();
-    rx.push(("rx_broadcast_packets".into(), r.rx_broadcast));
-    rx.push(("rx_undersized_errors".into(), r.rx_undersized));
-    rx.push(("rx_oversize_errors".into(), r.rx_oversize));
+    let mut rx = sizes(r.rx_sizes);
+    rx.push(("broadcast_packets".into(), r.rx_broadcast));
+    rx.push(("undersized_errors".into(), r.rx_undersized));
+    rx.push(("oversize_errors".into(), r.rx_oversize));
     rx.push(("rx_fragmented_errors".into(), r.rx_fragmented));
     rx.push(("rx_jabber_errors".into(), r.rx_jabber));
-    let mut tx: Vec<(String, u64)> =
-        sizes.iter().zip(r.tx_sizes).map(|(n, v)| (format!("tx_{n}_packets"), v)).collect();
-    tx.push(("tx_multicast_packets".into(), r.tx_multicast));
-    tx.push(("tx_broadcast_packets".into(), r.tx_broadcast));
-    section(out, "rx rfc2819", &rx);
-    section(out, "tx rfc2819", &tx);
+    let mut tx = sizes(r.tx_sizes);
+    tx.push(("multicast_packets".into(), r.tx_multicast));
+    tx.push(("broadcast_packets".into(), r.tx_broadcast));
+    section("rx rfc2819", rx);
+    section("tx rfc2819", tx);
 }
 
 fn put_queue_stats(out: &mut String, style: &Style<'_>, s: &QueueStats) {
@@ -330,6 +317,9 @@ fn put_queue_stats(out: &mut String, style: &Style<'_>, s: &QueueStats) {
 }
 
 fn put_queue_config(out: &mut String, style: &Style<'_>, list: &[QueueDesc], of: Option<OfPort>) {
+    if list.is_empty() {
+        return;
+    }
     out.push(' ');
     let mut last: Option<OfPort> = None;
     if let Some(port) = of {

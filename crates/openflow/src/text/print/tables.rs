@@ -22,7 +22,9 @@ pub(super) fn put(out: &mut String, m: &Message, v: Version, style: &Style<'_>) 
         }
         Message::TableStatsReply(x) => put_stats(out, style, x, v),
         Message::TableFeaturesRequest(x) | Message::TableFeaturesReply(x) => {
-            out.push('\n');
+            if !x.entries.is_empty() {
+                out.push('\n');
+            }
             format_features_list(out, style, &x.entries, v);
         }
         _ => {}
@@ -73,7 +75,9 @@ pub(super) fn put_action_names(out: &mut String, bits: u64, v: Version) {
         (21, "set_queue"),
     ];
     let list: &[(u32, &str)] = if v == Version::V10 { &OF10 } else { &OF11 };
-    let names: Vec<&str> = list.iter().filter(|n| bits >> n.0 & 1 != 0).map(|n| n.1).collect();
+    // OpenFlow 1.2 replaced the actions that set one field by set_field.
+    let known: u64 = if v >= Version::V12 { !0x67fe } else { !0 };
+    let names: Vec<&str> = list.iter().filter(|n| (bits & known) >> n.0 & 1 != 0).map(|n| n.1).collect();
     out.push_str(if names.is_empty() { "(none)" } else { "" });
     out.push_str(&names.join(" "));
 }
@@ -113,15 +117,21 @@ fn put_table_mod(out: &mut String, style: &Style<'_>, t: &TableMod, v: Version) 
             TableMiss::Default => "",
         });
     }
-    if let Some(e) = t.eviction.filter(|_| v >= Version::V14) {
-        let _ = write!(out, ", eviction={}", if e { "on" } else { "off" });
-    }
-    if let Some(f) = t.eviction_flags {
-        let _ = write!(out, "eviction_flags={}", eviction_flags(f));
+    // As the original: the flags, where they are said, are taken for the setting.
+    let eviction = match t.eviction_flags {
+        Some(0) => None,
+        Some(1) => Some("on"),
+        Some(2) => Some("off"),
+        Some(_) => Some("***error***"),
+        None => t.eviction.map(|on| if on { "on" } else { "off" }),
+    };
+    if let Some(word) = eviction.filter(|_| v >= Version::V14) {
+        let _ = write!(out, ", eviction={word}");
     }
     if let Some(on) = t.vacancy.filter(|_| v >= Version::V14) {
         let _ = write!(out, ", vacancy={}", if on { "on" } else { "off" });
-        if on && let Some((down, up, _)) = t.vacancy_limits {
+        if on {
+            let (down, up, _) = t.vacancy_limits.unwrap_or_default();
             let _ = write!(out, " vacancy:{down},{up}");
         }
     }

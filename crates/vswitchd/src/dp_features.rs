@@ -1,0 +1,146 @@
+//! What datapaths can do, shown and (for tests) changed: `dpif/show-dp-features`, `dpif/set-dp-features`.
+
+use crate::app::App;
+use datapath::Features;
+use io::unixctl::{Answer, Call, Format, Output};
+use serde_json::{Map, Value, json};
+use std::rc::Rc;
+
+/// A feature's value, to read and to set.
+enum Kind {
+    Flag(fn(&mut Features) -> &mut bool),
+    Number(fn(&mut Features) -> &mut u32),
+}
+
+struct Row {
+    /// As commands name it.
+    key: &'static str,
+    /// As listings show it.
+    title: &'static str,
+    kind: Kind,
+}
+
+const fn flag(key: &'static str, title: &'static str, at: fn(&mut Features) -> &mut bool) -> Row {
+    Row { key, title, kind: Kind::Flag(at) }
+}
+
+const fn number(key: &'static str, title: &'static str, at: fn(&mut Features) -> &mut u32) -> Row {
+    Row { key, title, kind: Kind::Number(at) }
+}
+
+/// All features, in the order of listings.
+const ROWS: &[Row] = &[
+    flag("masked_set_action", "Masked set action", |f| &mut f.masked_set),
+    flag("tnl_push_pop", "Tunnel push pop", |f| &mut f.tunnel_push_pop),
+    flag("ufid", "Ufid", |f| &mut f.ufid),
+    flag("trunc", "Truncate action", |f| &mut f.trunc),
+    flag("clone", "Clone action", |f| &mut f.clone),
+    number("sample_nesting", "Sample nesting", |f| &mut f.sample_nesting),
+    flag("ct_eventmask", "Conntrack eventmask", |f| &mut f.ct_eventmask),
+    flag("ct_clear", "Conntrack clear", |f| &mut f.ct_clear),
+    number("max_hash_alg", "Max dp_hash algorithm", |f| &mut f.max_hash_alg),
+    flag("check_pkt_len", "Check pkt length action", |f| &mut f.check_pkt_len),
+    flag("ct_timeout", "Conntrack timeout policy", |f| &mut f.ct_timeout),
+    flag("explicit_drop_action", "Explicit Drop action", |f| &mut f.explicit_drop),
+    flag("lb_output_action", "Optimized Balance TCP mode", |f| &mut f.lb_output),
+    flag("ct_zero_snat", "Conntrack all-zero IP SNAT", |f| &mut f.ct_zero_snat),
+    flag("add_mpls", "MPLS Label add", |f| &mut f.add_mpls),
+    flag("psample", "psample action", |f| &mut f.psample),
+    number("max_vlan_headers", "Max VLAN headers", |f| &mut f.max_vlan_headers),
+    number("max_mpls_depth", "Max MPLS depth", |f| &mut f.max_mpls_depth),
+    flag("recirc", "Recirc", |f| &mut f.recirc),
+    flag("ct_state", "CT state", |f| &mut f.ct_state),
+    flag("ct_zone", "CT zone", |f| &mut f.ct_zone),
+    flag("ct_mark", "CT mark", |f| &mut f.ct_mark),
+    flag("ct_label", "CT label", |f| &mut f.ct_label),
+    flag("ct_state_nat", "CT state NAT", |f| &mut f.ct_state_nat),
+    flag("ct_orig_tuple", "CT orig tuple", |f| &mut f.ct_orig_tuple),
+    flag("ct_orig_tuple6", "CT orig tuple for IPv6", |f| &mut f.ct_orig_tuple6),
+    flag("nd_ext", "IPv6 ND Extension", |f| &mut f.nd_extensions),
+];
+
+impl Row {
+    fn json(&self, f: &Features) -> Value {
+        let mut f = *f;
+        match self.kind {
+            Kind::Flag(at) => (*at(&mut f)).into(),
+            Kind::Number(at) => (*at(&mut f)).into(),
+        }
+    }
+
+    fn set(&self, f: &mut Features, text: &str) -> Result<(), String> {
+        match self.kind {
+            Kind::Flag(at) => {
+                *at(f) = match text {
+                    "true" => true,
+                    "false" => false,
+                    _ => return Err("Boolean value expected".into()),
+                }
+            }
+            Kind::Number(at) => *at(f) = text.parse().map_err(|_| "Integer number expected".to_string())?,
+        }
+        Ok(())
+    }
+
+    /// Whether a value asks for more than the datapath has.
+    fn exceeds(&self, f: &Features, boot: &Features) -> bool {
+        let (mut f, mut boot) = (*f, *boot);
+        match self.kind {
+            Kind::Flag(at) => *at(&mut f) && !*at(&mut boot),
+            Kind::Number(at) => *at(&mut f) > *at(&mut boot),
+        }
+    }
+}
+
+/// `dpif/show-dp-features`
+pub fn show(app: &Rc<App>, call: &Call) -> Answer {
+    let state = app.state.borrow();
+    let entry = state.bridges.get(&call.args[0]).ok_or("no such bridge")?;
+    let backer = state.backers.get(&entry.backer).ok_or("no such bridge")?;
+    let f = backer.features();
+    if call.format == Format::Json {
+        return Ok(Output::Json(ROWS.iter().map(|r| (r.key.to_string(), r.json(&f))).collect::<Map<_, _>>().into()));
+    }
+    let line = |r: &Row| match r.json(&f) {
+        Value::Bool(yes) => format!("{}: {}\n", r.title, if yes { "Yes" } else { "No" }),
+        other => format!("{}: {other}\n", r.title),
+    };
+    Ok(ROWS.iter().map(line).collect::<String>().into())
+}
+
+/// `dpif/set-dp-features [--force] bridge [feature [value]]`: without a value it shows the present one and the one that was
+/// found at start.
+pub fn set(app: &Rc<App>, call: &Call) -> Answer {
+    let mut args = call.args.iter().map(String::as_str).peekable();
+    let force = args.next_if_eq(&"--force").is_some();
+    let name = args.next().ok_or("no such bridge")?;
+    let (key, value) = (args.next(), args.next());
+    let mut state = app.state.borrow_mut();
+    let backer_name = state.bridges.get(name).ok_or("no such bridge")?.backer.clone();
+    let backer = state.backers.get_mut(&backer_name).ok_or("no such bridge")?;
+    let (now, boot) = (backer.features(), backer.boot_features());
+    let Some(value) = value else {
+        let rows: Vec<&Row> = ROWS.iter().filter(|r| key.is_none_or(|k| k == r.key)).collect();
+        if rows.is_empty() {
+            return Ok("Unexpected support field".into());
+        }
+        if call.format == Format::Json {
+            let one = |r: &&Row| (r.key.to_string(), json!({"run": r.json(&now), "boot": r.json(&boot)}));
+            return Ok(Output::Json(rows.iter().map(one).collect::<Map<_, _>>().into()));
+        }
+        let line = |r: &&Row| {
+            format!("{} ({}) : [run time]:{}, [boot time]:{}\n", r.key, r.title, r.json(&now), r.json(&boot))
+        };
+        return Ok(rows.iter().map(line).collect::<String>().into());
+    };
+    let Some(row) = ROWS.iter().find(|r| Some(r.key) == key) else { return Ok("Unexpected support field".into()) };
+    let mut wanted = now;
+    row.set(&mut wanted, value)?;
+    if row.exceeds(&wanted, &boot) && !force {
+        return Ok("Can not enable features not supported by the datapth".into());
+    }
+    backer.set_features(wanted);
+    drop(state);
+    app.publish();
+    Ok("".into())
+}
