@@ -136,7 +136,23 @@ fn main() -> Result<(), String> {
         }
     }
     let elapsed = (worked() - start).as_secs_f64();
+    // Once more, with the clock read between the stages.
+    core.measure_stages();
+    let mut staged = 0u64;
+    let start = worked();
+    while worked() - start < Duration::from_secs_f64(seconds / 4.0) {
+        for _ in 0..64 {
+            staged += core.poll() as u64;
+        }
+    }
+    let stage = |(name, cycles): (&str, u64)| format!("\"{name}\": {:.1}", cycles as f64 / staged.max(1) as f64);
+    let stages: Vec<String> = core.stages().into_iter().map(stage).collect();
     let per_packet = elapsed * frequency() / done as f64;
-    println!("{{\"pps\": {:.0}, \"cycles\": {per_packet:.1}, \"flows\": {}}}", done as f64 / elapsed, core.flows());
+    println!(
+        "{{\"pps\": {:.0}, \"cycles\": {per_packet:.1}, \"flows\": {}, \"stages\": {{{}}}}}",
+        done as f64 / elapsed,
+        core.flows(),
+        stages.join(", ")
+    );
     Ok(())
 }

@@ -4,7 +4,7 @@ use crate::compact::{self, Compact};
 use crate::cycles;
 use crate::lookup::{Found, Lookup, Simple, prefetch};
 use crate::member::add;
-use crate::poller::{Poller, Scratch};
+use crate::poller::{Poller, Scratch, Stage, stage};
 use crate::table::Megaflow;
 use datapath::{DpError, FlowPut, InstallFlow, Ufid, Upcall, UpcallKind};
 use flow::{DpPort, FlowKey};
@@ -40,6 +40,7 @@ impl Poller {
         let n = packets.len().min(BATCH);
         let Some(mut s) = self.scratch.take() else { return 0 };
         let plain = self.read_keys(port, packets, &mut s);
+        stage(&mut self.stages, Stage::Extract);
         let busy = n >= BUSY;
         let (mut by_signature, mut by_mask) = (0, 0);
         for i in 0..n {
@@ -67,8 +68,10 @@ impl Poller {
             };
         }
         self.count_hits(by_signature, by_mask);
+        stage(&mut self.stages, Stage::Lookup);
         self.act(packets, &mut s, plain);
         let missing = self.others(port, &mut s);
+        stage(&mut self.stages, Stage::Execute);
         self.scratch = Some(s);
         missing
     }
@@ -204,7 +207,7 @@ impl Poller {
     fn remember(&mut self, hash: u64, flow: u32, busy: bool) {
         let one_of = self.shared.emc_inverse.load(Relaxed);
         let smc = self.shared.smc.load(Relaxed);
-        let insert = smc || one_of == 1 || one_of != 0 && (busy || self.random() % one_of == 0);
+        let insert = smc || one_of == 1 || one_of != 0 && (busy || self.random().is_multiple_of(one_of));
         if insert {
             self.lookup.signatures.remember(hash, flow);
         }

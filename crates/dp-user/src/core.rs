@@ -17,6 +17,8 @@ use crate::poller::{Command, Poller, Waker};
 pub struct Core {
     poller: Poller,
     shared: Arc<Shared>,
+    /// Indexes of all queues.
+    all: Vec<usize>,
     _inbox: Sender<Command>,
 }
 
@@ -30,12 +32,13 @@ impl Core {
         let (sender, inbox) = channel();
         let me = Arc::new(Member::new(None, sender.clone(), Waker::new()?, shared.clock.now()));
         let poller = Poller::new(shared.clone(), me, inbox)?;
-        Ok(Core { poller, shared, _inbox: sender })
+        Ok(Core { poller, shared, all: vec![], _inbox: sender })
     }
 
     /// Adds a port.
     pub fn add_port(&mut self, port: DpPort, queue: Box<dyn Queue>) {
         self.poller.add(port, queue, Arc::default(), true);
+        self.all.push(self.all.len());
     }
 
     /// Whether lookups use the signature cache; if so, every flow goes into it.
@@ -44,9 +47,34 @@ impl Core {
         self.shared.emc_inverse.store(u32::from(on), Ordering::Relaxed);
     }
 
-    /// Handles one batch from each port in turn; gives the number of packets.
+    /// Adds a port that is only sent to.
+    pub fn add_output(&mut self, port: DpPort, queue: Box<dyn Queue>) {
+        self.poller.add(port, queue, Arc::default(), false);
+    }
+
+    /// Limits the number of flows.
+    pub fn set_flow_limit(&self, limit: usize) {
+        self.shared.flow_limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// Handles one batch from each port in turn, as a polling thread does; gives the number of packets.
     pub fn poll(&mut self) -> usize {
-        (0..self.poller.rxs.len()).map(|at| self.poller.poll_rx(at)).sum()
+        let all = std::mem::take(&mut self.all);
+        let n = self.poller.round(&all, 1);
+        self.all = all;
+        n
+    }
+
+    /// Measures the stages of a batch from now on.
+    pub fn measure_stages(&mut self) {
+        self.poller.stages = Some(Box::default());
+    }
+
+    /// Cycles spent in each stage since then.
+    #[must_use]
+    pub fn stages(&self) -> [(&'static str, u64); 5] {
+        let c = self.poller.stages.as_ref().map(|s| s.cycles).unwrap_or_default();
+        [("receive", c[1]), ("extract", c[2]), ("lookup", c[3]), ("execute", c[4]), ("transmit", c[5])]
     }
 
     /// Counters.

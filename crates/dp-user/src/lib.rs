@@ -20,6 +20,7 @@ mod member;
 mod meters;
 mod poller;
 mod port;
+mod pruning;
 pub mod rxq;
 pub mod settings;
 mod show;

@@ -4,8 +4,9 @@
 //!    flow's own match, so that no keys are kept and a wrong guess costs a comparison.
 //! 2. The flows of the input port by mask ("subtables"), most used masks first.
 //!
-//! Costs are bounded: a port has at most [`MAX_MASKS`] masks. Flows with more masks are kept with an exact match, all in one
-//! subtable more, so that a sender that makes masks on purpose makes neither its own nor others' lookups longer.
+//! Costs are bounded: where a port has many masks, [`crate::pruning`] says which subtables are worth looking into. A port has at
+//! most [`MAX_MASKS`] masks; flows with more are kept with an exact match, all in one subtable more, so that a sender that makes
+//! masks on purpose makes neither its own nor others' lookups much longer.
 //!
 //! Plain packets ([`crate::compact`]) are compared by eight words under a mask that flows share; others by all words.
 
@@ -17,11 +18,14 @@ use datapath::DpAction;
 use flow::{DpPort, FlowKey, FlowMask, MiniKey, WordMap};
 
 use crate::compact::{self, Compact};
+use crate::pruning::{self, Pruner};
 use crate::signature::Signatures;
 use crate::table::Megaflow;
 
 /// Masks of a port, besides the exact one.
-pub(crate) const MAX_MASKS: usize = 128;
+pub(crate) const MAX_MASKS: usize = pruning::SLOTS - 1;
+/// Subtables of a port up to which looking into each is quicker than asking which.
+const LINEAR: usize = 16;
 /// Lookups of a port after which its masks are sorted anew.
 const RANK_EVERY: u32 = 4096;
 /// Entries that are allocated together.
@@ -134,12 +138,38 @@ struct Subtable {
     heads: HashMap<u64, u32, BuildHasherDefault<Identity>>,
     flows: usize,
     hits: u32,
+    /// Its number in `PortTable::positions` and for the pruner.
+    slot: usize,
 }
 
 #[derive(Default)]
 struct PortTable {
     subtables: Vec<Subtable>,
     lookups: u32,
+    /// Where the subtable of each slot stands.
+    positions: Vec<u32>,
+    free_slots: Vec<usize>,
+    /// Once there are many subtables.
+    pruner: Option<Box<Pruner>>,
+}
+
+impl PortTable {
+    /// Sorts the subtables by use.
+    fn rank(&mut self) {
+        self.lookups = 0;
+        self.subtables.sort_by_key(|s| std::cmp::Reverse(s.hits));
+        self.subtables.iter_mut().for_each(|s| s.hits /= 2);
+        self.place();
+    }
+
+    fn place(&mut self) {
+        for (i, s) in self.subtables.iter().enumerate() {
+            if self.positions.len() <= s.slot {
+                self.positions.resize(s.slot + 1, 0);
+            }
+            self.positions[s.slot] = i as u32;
+        }
+    }
 }
 
 const SEED: u64 = 0x243f_6a88_85a3_08d3;
@@ -313,7 +343,8 @@ impl Lookup {
             }
         }
         let port = (key.0[0] >> 32) as u32;
-        self.search(port, |m| m.hash_short(key), |m, e| is_short(m, e, key)).map(Found::Mask)
+        let prune = |p: &Pruner, look: &mut dyn FnMut(usize) -> bool| p.candidates_short(key, look);
+        self.search(port, |m| m.hash_short(key), |m, e| is_short(m, e, key), prune).map(Found::Mask)
     }
 
     /// Finds the flow of a key.
@@ -325,32 +356,48 @@ impl Lookup {
                 return Some(Found::Signature(index));
             }
         }
-        self.search(key.in_port_raw(), |m| m.hash(key), |m, e| is_whole(m, e, key)).map(Found::Mask)
+        let prune = |p: &Pruner, look: &mut dyn FnMut(usize) -> bool| p.candidates(key, look);
+        self.search(key.in_port_raw(), |m| m.hash(key), |m, e| is_whole(m, e, key), prune).map(Found::Mask)
     }
 
     #[inline(always)]
-    fn search(&mut self, port: u32, hash: impl Fn(&Mask) -> u64, fits: impl Fn(&Mask, &Entry) -> bool) -> Option<u32> {
+    fn search(
+        &mut self,
+        port: u32,
+        hash: impl Fn(&Mask) -> u64,
+        fits: impl Fn(&Mask, &Entry) -> bool,
+        prune: impl Fn(&Pruner, &mut dyn FnMut(usize) -> bool),
+    ) -> Option<u32> {
+        let (masks, entries, searched) = (&self.masks, &self.entries, &mut self.searched);
         let port = self.ports.get_mut(&port)?;
-        port.lookups += 1;
-        if port.lookups >= RANK_EVERY {
-            port.lookups = 0;
-            port.subtables.sort_by_key(|s| std::cmp::Reverse(s.hits));
-            port.subtables.iter_mut().for_each(|s| s.hits /= 2);
-        }
-        for subtable in &mut port.subtables {
-            self.searched += 1;
-            let Some(mask) = self.masks.get(subtable.mask as usize) else { continue };
+        let mut look = |subtable: &mut Subtable| {
+            *searched += 1;
+            let mask = masks.get(subtable.mask as usize)?;
             let mut at = subtable.heads.get(&hash(mask)).copied().unwrap_or(0);
             while at != 0 {
-                let Some(entry) = self.entries.get(at - 1) else { break };
+                let entry = entries.get(at - 1)?;
                 if fits(mask, entry) {
                     subtable.hits += 1;
                     return Some(at - 1);
                 }
                 at = entry.next;
             }
+            None
+        };
+        if let Some(pruner) = &port.pruner {
+            let mut found = None;
+            prune(pruner, &mut |slot| {
+                let at = port.positions.get(slot).map_or(usize::MAX, |p| *p as usize);
+                found = port.subtables.get_mut(at).and_then(&mut look);
+                found.is_some()
+            });
+            return found;
         }
-        None
+        port.lookups += 1;
+        if port.lookups >= RANK_EVERY {
+            port.rank();
+        }
+        port.subtables.iter_mut().find_map(look)
     }
 
     /// Whether a flow with this mask would need one mask more than the port may have.
@@ -432,9 +479,17 @@ impl Lookup {
         let index = self.entries.place(entry);
         let port = self.ports.entry(key.in_port_raw()).or_default();
         let at = port.subtables.iter().position(|s| s.mask == mask_id).unwrap_or_else(|| {
-            port.subtables.push(Subtable { mask: mask_id, heads: HashMap::default(), flows: 0, hits: 0 });
+            let slot = port.free_slots.pop().unwrap_or(port.subtables.len());
+            port.subtables.push(Subtable { mask: mask_id, heads: HashMap::default(), flows: 0, hits: 0, slot });
+            if let Some(pruner) = &mut port.pruner {
+                pruner.add_table(slot, &mask.words);
+            }
+            port.place();
             port.subtables.len() - 1
         });
+        if let Some(pruner) = &mut port.pruner {
+            pruner.add_flow(&mask.words, &key);
+        }
         let subtable = &mut port.subtables[at];
         subtable.flows += 1;
         let head = subtable.heads.entry(hash).or_insert(0);
@@ -443,7 +498,28 @@ impl Lookup {
             entry.next = next;
         }
         self.by_flow.insert(id, index);
+        let number = key.in_port_raw();
+        if self.ports.get(&number).is_some_and(|p| p.pruner.is_none() && p.subtables.len() > LINEAR) {
+            self.prune(number);
+        }
         Some(index)
+    }
+
+    /// A port has come to have many subtables.
+    fn prune(&mut self, number: u32) {
+        let Some(port) = self.ports.get_mut(&number) else { return };
+        let mut pruner = Box::<Pruner>::default();
+        for s in &port.subtables {
+            pruner.add_table(s.slot, &self.masks[s.mask as usize].words);
+        }
+        for index in self.by_flow.values() {
+            let Some(entry) = self.entries.get(*index) else { continue };
+            let key = entry.flow.key.expand();
+            if key.in_port_raw() == number {
+                pruner.add_flow(&self.masks[entry.mask as usize].words, &key);
+            }
+        }
+        port.pruner = Some(pruner);
     }
 
     pub fn remove(&mut self, flow: &Arc<Megaflow>) {
@@ -457,8 +533,20 @@ impl Lookup {
             let subtable = &mut port.subtables[at];
             unlink(&mut self.entries, subtable, hash, index, entry.next);
             subtable.flows -= 1;
-            if subtable.flows == 0 {
-                port.subtables.remove(at);
+            let empty = subtable.flows == 0;
+            let mask = &self.masks[entry.mask as usize];
+            if let Some(pruner) = &mut port.pruner {
+                pruner.remove_flow(&mask.words, &key);
+            }
+            if empty {
+                let gone = port.subtables.swap_remove(at);
+                port.free_slots.push(gone.slot);
+                match &mut port.pruner {
+                    Some(_) if port.subtables.len() <= LINEAR / 2 => port.pruner = None,
+                    Some(pruner) => pruner.remove_table(gone.slot),
+                    None => {}
+                }
+                port.place();
             }
             if port.subtables.is_empty() {
                 self.ports.remove(&key.in_port_raw());

@@ -115,6 +115,36 @@ pub(crate) struct Poller {
     /// Ports with packets in `pending`.
     pub(crate) dirty: Vec<DpPort>,
     random: u32,
+    /// Cycles by stage, where somebody measures.
+    pub(crate) stages: Option<Box<Stages>>,
+}
+
+/// Steps of a batch.
+#[derive(Clone, Copy)]
+pub(crate) enum Stage {
+    Between,
+    Receive,
+    Extract,
+    Lookup,
+    Execute,
+    Transmit,
+}
+
+/// Cycles spent in each stage.
+#[derive(Default)]
+pub(crate) struct Stages {
+    pub cycles: [u64; 6],
+    last: u64,
+}
+
+/// A stage has ended.
+#[inline(always)]
+pub(crate) fn stage(stages: &mut Option<Box<Stages>>, which: Stage) {
+    if let Some(s) = stages {
+        let now = cycles::now();
+        s.cycles[which as usize] += now.saturating_sub(s.last);
+        s.last = now;
+    }
 }
 
 /// Room for what is known of the packets of a batch.
@@ -132,7 +162,7 @@ const WAKER: u64 = u64::MAX;
 /// Batches taken from one port before the others and the commands get their turn.
 const BATCHES_PER_TURN: usize = 8;
 /// For each microsecond of work on misses, a port waits this many where other ports have packets.
-const REST: u32 = 9;
+const REST: u32 = 24;
 /// Rounds without packets after which a thread that may not sleep lets others run.
 const SPINS: u32 = 4096;
 
@@ -159,6 +189,7 @@ impl Poller {
             batch_now: Instant::ZERO,
             dirty: vec![],
             random: 0x9e37_79b9,
+            stages: None,
         })
     }
 
@@ -206,19 +237,25 @@ impl Poller {
     /// Takes packets from the ports that have some. Ports whose misses have had their share of the time wait until no other
     /// has any.
     fn poll_ready(&mut self, ready: &[u64]) {
-        let now = self.now();
-        let (mut any, mut waits) = (false, None);
-        for &data in ready.iter().filter(|d| **d != WAKER) {
-            let Some(at) = self.rxs.iter().position(|r| u64::from(r.port.0) == data) else { continue };
-            if self.rxs[at].resting > now {
+        let at = |r: &Self, data: u64| r.rxs.iter().position(|x| u64::from(x.port.0) == data);
+        let list: Vec<usize> = ready.iter().filter(|d| **d != WAKER).filter_map(|d| at(self, *d)).collect();
+        self.round(&list, BATCHES_PER_TURN);
+    }
+
+    /// Takes packets from queues that have some, in turn. Those whose misses have had their share of the time wait until no
+    /// other queue has any. Gives the number of packets.
+    pub(crate) fn round(&mut self, queues: &[usize], batches: usize) -> usize {
+        let (mut packets, mut waits) = (0, None);
+        for &at in queues {
+            if self.rxs.get(at).is_some_and(|r| r.resting > self.batch_now && r.resting > self.now()) {
                 waits = Some(at);
             } else {
-                any = true;
-                self.poll_turn(at);
+                packets += self.poll_turn(at, batches);
             }
         }
-        if let (false, Some(at)) = (any, waits) {
-            self.poll_rx(at);
+        match waits {
+            Some(at) if packets == 0 => self.poll_rx(at),
+            _ => packets,
         }
     }
 
@@ -235,6 +272,7 @@ impl Poller {
         let (mut idle, mut sleep) = (0u32, Duration::ZERO);
         let mut turn = std::time::Instant::now();
         let mut last = cycles::now();
+        let mut packets_before = 0;
         loop {
             if self.me.waker.heard() {
                 if !self.commands() {
@@ -242,8 +280,12 @@ impl Poller {
                 }
                 last = cycles::now();
             }
-            let mut packets = 0;
+            let (mut packets, busy) = (0, packets_before > 0);
             for at in 0..self.rxs.len() {
+                // A queue whose misses have had their share of the time lets the others go first.
+                if (packets > 0 || busy) && self.rxs[at].resting > self.batch_now {
+                    continue;
+                }
                 let n = self.poll_rx(at);
                 if n > 0 {
                     packets += n;
@@ -253,6 +295,7 @@ impl Poller {
                     last = now;
                 }
             }
+            packets_before = packets;
             add(&self.me.counters.iterations, 1);
             if packets > 0 {
                 add(&self.me.counters.busy_iterations, 1);
@@ -367,24 +410,22 @@ impl Poller {
                 Source::Own(_) => false,
                 Source::Slot => self.slots.get(self.rxs[at].port).is_some_and(|s| s.queue.fd().is_some()),
             };
-            any |= !waits && self.poll_turn(at);
+            any |= !waits && self.poll_turn(at, BATCHES_PER_TURN) > 0;
         }
         any
     }
 
-    /// Takes packets from a queue, so many that others are not kept waiting; whether there were any.
-    fn poll_turn(&mut self, at: usize) -> bool {
-        let mut any = false;
-        for _ in 0..BATCHES_PER_TURN {
-            if self.poll_rx(at) == 0 {
-                break;
-            }
-            any = true;
-            if self.rxs.get(at).is_none_or(|r| r.resting > self.batch_now) {
+    /// Takes packets from a queue, so many that others are not kept waiting; gives their number.
+    fn poll_turn(&mut self, at: usize, batches: usize) -> usize {
+        let mut packets = 0;
+        for _ in 0..batches {
+            let n = self.poll_rx(at);
+            packets += n;
+            if n == 0 || self.rxs.get(at).is_none_or(|r| r.resting > self.batch_now) {
                 break;
             }
         }
-        any
+        packets
     }
 
     /// Takes one batch from a queue and handles it; gives its length.
@@ -398,8 +439,10 @@ impl Poller {
             (Source::Slot, Some(slot)) => &mut slot.queue,
             (Source::Slot, None) => return 0,
         };
+        stage(&mut self.stages, Stage::Between);
         let result = queue.receive(&mut self.pool, &mut packets);
         let fd = queue.fd();
+        stage(&mut self.stages, Stage::Receive);
         if let Err(e) = result {
             self.broken(port, fd, &e);
         }
@@ -416,6 +459,7 @@ impl Poller {
                 self.rest_port(at);
             }
             self.flush();
+            stage(&mut self.stages, Stage::Transmit);
         }
         self.received = packets;
         n

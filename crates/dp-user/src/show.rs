@@ -119,7 +119,7 @@ impl Userspace {
         let mut out = format!("Displaying last {seconds} seconds pmd usage %\n");
         for member in self.selected(core).iter().filter(|m| m.place.is_some()) {
             let isolated = member.isolated.load(Relaxed);
-            let _ = write!(out, "{}  isolated : {isolated}\n", heading(member));
+            let _ = writeln!(out, "{}  isolated : {isolated}", heading(member));
             let mut queues = lock(&member.queues).clone();
             queues.sort_by(|a, b| (&a.name, a.queue).cmp(&(&b.name, b.queue)));
             let all = member.work.last(intervals);
@@ -147,7 +147,7 @@ impl Userspace {
     pub fn sleep_text(&self) -> String {
         let mut out = format!("Default max sleep: {:4} us\n", lock(&self.control).settings.sleep);
         for member in self.pinned.load().values() {
-            let _ = write!(out, "{}  max sleep: {:4} us\n", heading(member), member.max_sleep.load(Relaxed));
+            let _ = writeln!(out, "{}  max sleep: {:4} us", heading(member), member.max_sleep.load(Relaxed));
         }
         out
     }

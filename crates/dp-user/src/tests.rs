@@ -236,3 +236,57 @@ fn several_threads_share_the_queues() {
     assert_eq!(dp.members().len(), 1);
     dp.set_upcall_handler(None);
 }
+
+/// Flows with hundreds of masks, as an attacker makes them: each packet finds its own flow, and flows can go again.
+#[test]
+fn many_masks() {
+    use crate::lookup::{Found, Lookup};
+    use crate::table::FlowTable;
+    use datapath::FlowPut;
+    let (table, mut lookup, mut flows) = (FlowTable::new(0), Lookup::new(), vec![]);
+    let packet = |a: u32, b: u32| {
+        build::udp4([2; 6], [4; 6], 0x0a00_0001 ^ 1 << (31 - a), 7, 12345, 80 ^ 1 << (15 - b), b"hello")
+    };
+    let key_of = |p: &[u8]| {
+        let mut key = flow::extract(p, &flow::Metadata::default());
+        key.set_in_port_raw(1);
+        key
+    };
+    let cases: Vec<(u32, u32)> = (0..32).flat_map(|a| (0..16).map(move |b| (a, b))).collect();
+    for &(a, b) in &cases {
+        let mut mask = FlowMask::ZERO;
+        mask.set_in_port_raw(u32::MAX);
+        mask.set_eth_type(u16::MAX);
+        mask.set_nw_src((u32::MAX << (31 - a)).into());
+        mask.set_tp_dst(u16::MAX << (15 - b));
+        let key = key_of(&packet(a, b));
+        let actions = vec![DpAction::Output(DpPort(1 + a * 16 + b))];
+        let put = FlowPut { ufid: None, key, mask, actions, create: true, modify: false, zero_stats: false };
+        let flow = table.put_own(put, usize::MAX).unwrap();
+        lookup.insert(&flow).unwrap();
+        flows.push(flow);
+    }
+    assert_eq!(table.masks(), cases.len());
+    lookup.searched = 0;
+    let find = |lookup: &mut Lookup, a: u32, b: u32| {
+        let bytes = packet(a, b);
+        let mut short = crate::compact::Compact::default();
+        assert!(crate::compact::read(&bytes, &mut short));
+        short.0[0] = 1 << 32;
+        let found = lookup.find_short(&short, Lookup::hash_short(&short));
+        let key = key_of(&bytes);
+        assert_eq!(found, lookup.find(&key, Lookup::hash(&key)), "both ways lead to the same flow");
+        found.map(|f| match f {
+            Found::Mask(i) | Found::Signature(i) => lookup.entry(i).unwrap().actions[0].clone(),
+        })
+    };
+    for &(a, b) in &cases {
+        assert_eq!(find(&mut lookup, a, b), Some(DpAction::Output(DpPort(1 + a * 16 + b))));
+    }
+    let per_lookup = lookup.searched / (2 * cases.len() as u64);
+    assert!(per_lookup < 8, "{per_lookup} of {} subtables were looked into", cases.len());
+    for (i, &(a, b)) in cases.iter().enumerate() {
+        lookup.remove(&flows[i]);
+        assert_eq!(find(&mut lookup, a, b), None);
+    }
+}

@@ -182,8 +182,10 @@ impl MiniMatch {
     /// The sparse form of `m`.
     pub fn new(m: &Match) -> MiniMatch {
         let map = WordMap::of(&m.mask);
-        let words = map.iter().map(|i| m.key.word(i)).chain(map.iter().map(|i| m.mask.word(i))).collect();
-        MiniMatch { map, words, tun: m.tun.clone() }
+        let mut words = Vec::with_capacity(2 * map.len());
+        words.extend(map.iter().map(|i| m.key.word(i)));
+        words.extend(map.iter().map(|i| m.mask.word(i)));
+        MiniMatch { map, words: words.into_boxed_slice(), tun: m.tun.clone() }
     }
 
     /// The full form.

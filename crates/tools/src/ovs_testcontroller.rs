@@ -207,8 +207,7 @@ fn flows(file: &str) -> Result<Vec<openflow::message::FlowMod>> {
     let mut out = Vec::new();
     let mut cx = flow::text::ParseContext::new(None);
     crate::ovs_ofctl::for_each_line(file, |line| {
-        let (fm, _) =
-            openflow::text::parse_flow_line(&mut cx, line, openflow::message::FlowModCommand::Add, true)?;
+        let (fm, _) = openflow::text::parse_flow_line(&mut cx, line, openflow::message::FlowModCommand::Add, true)?;
         out.push(fm);
         Ok(())
     })?;
@@ -221,7 +220,8 @@ async fn serve(s: Settings, mut daemon: daemon::Daemon) -> Result<()> {
     let mut listening = 0;
     for method in &s.methods {
         if method.is_passive() {
-            let listener = Listener::bind(method).await.map_err(|e| format!("{method}: listen: {}", program::strerror(&e)))?;
+            let listener =
+                Listener::bind(method).await.map_err(|e| format!("{method}: listen: {}", program::strerror(&e)))?;
             if let Some(port) = listener.port() {
                 vlog::log(Module::VconnStream, Level::Info, format_args!("{method}: listening on port {port}"));
             }
@@ -297,7 +297,10 @@ async fn talk(s: Rc<Settings>, mut stream: Stream, started: Instant) {
     let why = loop {
         let out = connection.output();
         let quiet = s.behaviour.mute && connection.version().is_some();
-        if !quiet && !out.is_empty() && let Err(e) = stream.write_all(&out).await {
+        if !quiet
+            && !out.is_empty()
+            && let Err(e) = stream.write_all(&out).await
+        {
             break program::strerror(&e);
         }
         let n = match stream.read(&mut buf).await {

@@ -140,7 +140,9 @@ impl Xlator<'_> {
         if self.key.dp_hash() == 0 || self.key.recirc_id() == 0 {
             self.detail(|| "selection method in use: dp_hash, recirculating".into());
             self.commit();
-            let alg = if alg == 0 && param != 0 { HashAlg::L4 } else { HashAlg::SymL4 };
+            // Without a method the symmetric hash is taken; with this one the parameter says which.
+            let l4 = group.props.selection_method == "dp_hash" && alg == 0;
+            let alg = if l4 { HashAlg::L4 } else { HashAlg::SymL4 };
             self.out.actions.push(DpAction::Hash { alg, basis });
             self.freeze();
             return;

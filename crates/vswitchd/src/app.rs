@@ -104,6 +104,8 @@ pub struct App {
     pub state: RefCell<State>,
     /// Somebody asked the daemon to end; true: and to take its interfaces with it.
     pub exit: RefCell<Option<bool>>,
+    /// Woken when a connection to a controller came or went.
+    pub controllers_changed: Notify,
     /// Woken when `exit` is set.
     pub exit_asked: Notify,
     /// From the datapaths' threads to the control thread.
@@ -124,6 +126,7 @@ impl App {
             topology,
             state: RefCell::default(),
             exit: RefCell::default(),
+            controllers_changed: Notify::new(),
             exit_asked: Notify::new(),
             notices,
         })
@@ -369,7 +372,8 @@ impl State {
         }
         let place = |id: &BundleId| {
             let first = view.bundles.get(id).and_then(|b| b.ports.first().copied());
-            (first != Some(OfPort::LOCAL), first)
+            // Floods go out in the order in which ports were added.
+            (first != Some(OfPort::LOCAL), *id)
         };
         let mut order = std::mem::take(&mut view.flood_order);
         order.sort_by_key(place);

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// The name with which the daemon's answers about datapaths begin.
-const SELF: &str = "ovs-vswitchd";
+pub(crate) const SELF: &str = "ovs-vswitchd";
 
 /// Adds the commands.
 pub fn add(c: &mut Commands, app: &Rc<App>) {
@@ -28,7 +28,6 @@ pub fn add(c: &mut Commands, app: &Rc<App>) {
     command("dpctl/add-flow", "[dp] flow actions", 2, 3, |app, call| put(app, call, true));
     command("dpctl/mod-flow", "[dp] flow actions", 2, 3, |app, call| put(app, call, false));
     command("dpctl/del-flow", "[dp] flow", 1, 2, del_flow);
-    command("dpctl/del-flows", "[dp]", 0, 1, del_flows);
     command("dpctl/get-flow", "[dp] ufid", 1, 2, get_flow);
     command("dpctl/parse-actions", "actions", 1, ANY_NUMBER, reparse);
     command("dpctl/normalize-actions", "actions", 1, ANY_NUMBER, reparse);
@@ -276,15 +275,20 @@ fn split_args(call: &Call, wanted: usize) -> (Option<&str>, &[String]) {
 
 fn put(app: &App, call: &Call, create: bool) -> Answer {
     let (dp, args) = split_args(call, 2);
+    put_text(app, dp, &args[0], &args[1], create)
+}
+
+/// Adds or changes a flow given as text.
+pub(crate) fn put_text(app: &App, dp: Option<&str>, flow: &str, actions: &str, create: bool) -> Answer {
     with_backer(app, dp, |b| {
         let datapath = b.datapath();
         let names = DpNames::of(&*datapath);
-        let (key, mask) = parse_key(&args[0], &names)
-            .map_err(|_| format!("{SELF}: parsing flow key (syntax error at {}) (Invalid argument)", args[0]))?;
+        let (key, mask) = parse_key(flow, &names)
+            .map_err(|_| format!("{SELF}: parsing flow key (syntax error at {flow}) (Invalid argument)"))?;
         let actions =
-            parse_actions(&args[1], &names).map_err(|_| format!("{SELF}: parsing actions (Invalid argument)"))?;
+            parse_actions(actions, &names).map_err(|_| format!("{SELF}: parsing actions (Invalid argument)"))?;
         let put = FlowPut {
-            ufid: explicit_ufid(&args[0]),
+            ufid: explicit_ufid(flow),
             key,
             mask: with_basics(mask),
             actions,
@@ -312,15 +316,19 @@ pub fn explicit_ufid(s: &str) -> Option<Ufid> {
 
 fn del_flow(app: &App, call: &Call) -> Answer {
     let (dp, args) = split_args(call, 1);
+    delete(app, dp, &args[0])
+}
+
+/// Deletes a flow given as text.
+pub(crate) fn delete(app: &App, dp: Option<&str>, flow: &str) -> Answer {
     with_backer(app, dp, |b| {
         let datapath = b.datapath();
         let names = DpNames::of(&*datapath);
-        let ufid = match explicit_ufid(&args[0]) {
+        let ufid = match explicit_ufid(flow) {
             Some(ufid) => Some(ufid),
             None => {
-                let (key, mask) = parse_key(&args[0], &names).map_err(|_| {
-                    format!("{SELF}: parsing flow key (syntax error at {}) (Invalid argument)", args[0])
-                })?;
+                let (key, mask) = parse_key(flow, &names)
+                    .map_err(|_| format!("{SELF}: parsing flow key (syntax error at {}) (Invalid argument)", flow))?;
                 let mask = with_basics(mask);
                 let same = |f: &FlowDump| f.mask == mask && f.key.equal_masked(&key, &mask);
                 datapath.flow_dump().into_iter().find(same).map(|f| f.ufid)
@@ -334,8 +342,9 @@ fn del_flow(app: &App, call: &Call) -> Answer {
     })
 }
 
-fn del_flows(app: &App, call: &Call) -> Answer {
-    with_backer(app, call.arg(0), |b| {
+/// Deletes all flows.
+pub(crate) fn flush(app: &App, dp: Option<&str>) -> Answer {
+    with_backer(app, dp, |b| {
         b.datapath().flow_flush().map_err(|e| failed("deleting all flows", &e))?;
         Ok("".into())
     })
