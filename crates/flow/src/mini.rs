@@ -220,6 +220,11 @@ impl MiniMatch {
         MiniKey { map: self.map, words: self.words.iter().skip(self.map.len()).copied().collect() }
     }
 
+    /// Whether the masks are equal.
+    pub fn same_mask(&self, other: &MiniMatch) -> bool {
+        self.map == other.map && self.words.get(self.map.len()..) == other.words.get(other.map.len()..)
+    }
+
     /// Mask word `i`.
     pub fn mask_word(&self, i: usize) -> u64 {
         if self.map.contains(i) { self.words.get(self.map.len() + self.map.rank(i)).copied().unwrap_or(0) } else { 0 }

@@ -158,7 +158,7 @@ pub fn main(invocation: &Invocation) -> ExitCode {
             for line in lines {
                 eprintln!("{}: {line}", invocation.name);
             }
-            ExitCode::from(program::FAILURE)
+            ExitCode::FAILURE
         }
     }
 }
