@@ -167,7 +167,7 @@ impl Datapath for ListDatapath {
         let mut table = self.table();
         let flow = table.flows.iter_mut().find(|f| f.ufid == ufid).ok_or(DpError::NoSuchFlow)?;
         flow.actions = put.actions.into();
-        Ok(flow.stats.clone())
+        Ok(flow.stats)
     }
     fn flow_del(&self, ufid: Ufid) -> Result<FlowStats, DpError> {
         let mut table = self.table();
