@@ -61,12 +61,16 @@ dependencies() {
 }
 
 initrd || { echo "run.sh: could not make the first file system" >&2; exit 125; }
-printf '%q ' "$@" >"$work/command"
+# Words as any shell reads them.
+quoted() {
+    local word quote="'\\''"
+    for word in "$@"; do printf "'%s' " "${word//\'/$quote}"; done
+}
 {
     echo "#!/bin/sh"
     echo "export LAB_OUT=/run/lab/out LAB_KERNEL=$kernel PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb"
-    echo "cd $(printf %q "$PWD") || cd /"
-    echo "exec $(cat "$work/command")"
+    echo "cd $(quoted "$PWD") || cd /"
+    echo "exec $(quoted "$@")"
 } >"$out/.command"
 rm -f "$out/.status" "$out/.output"
 
