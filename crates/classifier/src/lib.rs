@@ -265,6 +265,21 @@ impl<T: Payload> Classifier<T> {
         hard
     }
 
+    /// The rules whose clauses made up the conjunction that `rule` matches the id of, by clause; none for another rule.
+    #[must_use]
+    pub fn contributors(&self, version: u64, key: &FlowKey, rule: &Rule<T>) -> Vec<Arc<Rule<T>>> {
+        let (id, mask) = rule.matching.expand().get(Field::CONJ_ID);
+        if mask == 0 {
+            return Vec::new();
+        }
+        let clause = |r: &Rule<T>| r.data.clauses().iter().find(|c| u128::from(c.id) == id).map(|c| c.clause);
+        let mut soft = Vec::new();
+        let _ = self.search(version, key, None, Some(&mut soft));
+        soft.retain(|r| clause(r).is_some());
+        soft.sort_by_key(|r| clause(r));
+        soft
+    }
+
     /// The rule with exactly this match and priority that is visible in `version`.
     #[must_use]
     pub fn find(&self, version: u64, matching: &MiniMatch, priority: u32) -> Option<Arc<Rule<T>>> {

@@ -6,6 +6,18 @@ use std::path::Path;
 mod condition;
 #[path = "../../../fuzz/targets/log_file.rs"]
 mod log_file;
+#[path = "../../../fuzz/targets/of_actions.rs"]
+mod of_actions;
+#[path = "../../../fuzz/targets/of_flow_text.rs"]
+mod of_flow_text;
+#[path = "../../../fuzz/targets/of_match.rs"]
+mod of_match;
+#[path = "../../../fuzz/targets/of_message.rs"]
+mod of_message;
+#[path = "../../../fuzz/targets/of_round_trip.rs"]
+mod of_round_trip;
+#[path = "../../../fuzz/targets/packet.rs"]
+mod packet;
 #[path = "../../../fuzz/targets/schema.rs"]
 mod schema;
 #[path = "../../../fuzz/targets/session.rs"]
@@ -30,6 +42,12 @@ fn run(target: &str, check: fn(&[u8])) {
 fn seeds() {
     run("condition", condition::check);
     run("log_file", log_file::check);
+    run("of_actions", of_actions::check);
+    run("of_flow_text", of_flow_text::check);
+    run("of_match", of_match::check);
+    run("of_message", of_message::check);
+    run("of_round_trip", of_round_trip::check);
+    run("packet", packet::check);
     run("schema", schema::check);
     run("session", session::check);
     run("transact", transact::check);

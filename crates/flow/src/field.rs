@@ -238,7 +238,7 @@ impl From<u128> for FieldValue {
 impl Field {
     /// The field with this name or alias.
     pub fn from_name(name: &str) -> Option<Field> {
-        use std::collections::HashMap;
+        use foldhash::{HashMap, HashMapExt};
         use std::sync::OnceLock;
         static BY_NAME: OnceLock<HashMap<&'static str, Field>> = OnceLock::new();
         let map = BY_NAME.get_or_init(|| {

@@ -25,7 +25,7 @@ pub use field::{Field, FieldDef, FieldValue, Fixed, Format, MaskRule, Number, Pr
 pub use key::{FlowKey, FlowMask, WORDS};
 pub use matching::{Match, match_of_packet};
 pub use mini::{MiniKey, MiniMatch, WordMap};
-pub use normalize::normalize;
+pub use normalize::{is_normal, normalize};
 pub use packet_type::PacketType;
 pub use port::{DpPort, OfPort};
 pub use tunnel::{TunAlloc, TunSlot};

@@ -12,8 +12,13 @@ impl WordMap {
     /// The words of `key` that are not zero.
     pub fn of(key: &FlowKey) -> WordMap {
         let mut map = [0u64; 2];
-        for (i, w) in key.words().iter().enumerate() {
-            map[i / 64] |= u64::from(*w != 0) << (i % 64);
+        // Few words are set: most groups are passed over as a whole.
+        for (group, words) in key.words().chunks(8).enumerate() {
+            if words.iter().fold(0, |any, w| any | w) == 0 {
+                continue;
+            }
+            let bits = words.iter().enumerate().fold(0, |bits, (i, w)| bits | u64::from(*w != 0) << i);
+            map[group / 8] |= bits << (group % 8 * 8);
         }
         WordMap(map)
     }
@@ -182,11 +187,14 @@ impl MiniMatch {
     /// The sparse form of `m`.
     pub fn new(m: &Match) -> MiniMatch {
         let map = WordMap::of(&m.mask);
-        let words = map.iter().map(|i| m.key.word(i)).chain(map.iter().map(|i| m.mask.word(i))).collect();
-        MiniMatch { map, words, tun: m.tun.clone() }
+        let mut words = Vec::with_capacity(2 * map.len());
+        words.extend(map.iter().map(|i| m.key.word(i)));
+        words.extend(map.iter().map(|i| m.mask.word(i)));
+        MiniMatch { map, words: words.into_boxed_slice(), tun: m.tun.clone() }
     }
 
     /// The full form.
+    #[inline]
     pub fn expand(&self) -> Match {
         let mut m = Match::default();
         for (i, k, w) in self.iter() {
@@ -216,6 +224,11 @@ impl MiniMatch {
     /// The mask as a sparse key.
     pub fn mask(&self) -> MiniKey {
         MiniKey { map: self.map, words: self.words.iter().skip(self.map.len()).copied().collect() }
+    }
+
+    /// Whether the masks are equal.
+    pub fn same_mask(&self, other: &MiniMatch) -> bool {
+        self.map == other.map && self.words.get(self.map.len()..) == other.words.get(other.map.len()..)
     }
 
     /// Mask word `i`.

@@ -8,6 +8,20 @@ use crate::matching::Match;
 /// anything was cleared.
 pub fn normalize(m: &mut Match) -> bool {
     let before = m.mask;
+    for f in misplaced(m) {
+        m.clear(f);
+    }
+    m.mask != before
+}
+
+/// Whether the match says nothing that [`normalize`] would drop.
+pub fn is_normal(m: &Match) -> bool {
+    misplaced(m).is_empty()
+}
+
+/// Fields that the match says without the fields that they need.
+fn misplaced(m: &Match) -> Vec<Field> {
+    let mut out = Vec::new();
     let ethernet = m.mask.packet_type_raw() == 0 || m.key.packet_type_raw() == 0;
     let by_packet_type = if m.mask.packet_type_raw() != 0 { m.key.packet_type().ethertype() } else { 0 };
     let eth_type = if by_packet_type != 0 {
@@ -28,7 +42,7 @@ pub fn normalize(m: &mut Match) -> bool {
         if !ok {
             for f in fields {
                 if m.mask.get(*f) != 0 {
-                    m.clear(*f);
+                    out.push(*f);
                 }
             }
         }
@@ -46,5 +60,5 @@ pub fn normalize(m: &mut Match) -> bool {
         matches!(eth_type, proto::ETH_MPLS | proto::ETH_MPLS_MCAST),
         &[Field::MPLS_LABEL, Field::MPLS_TC, Field::MPLS_BOS, Field::MPLS_TTL],
     );
-    m.mask != before
+    out
 }

@@ -13,7 +13,11 @@ fn main() -> std::io::Result<()> {
     let port = std::env::args().nth(1).and_then(|p| p.parse().ok()).unwrap_or(6653);
     for stream in TcpListener::bind(("0.0.0.0", port))?.incoming() {
         let stream = stream?;
-        std::thread::spawn(move || serve(stream));
+        std::thread::spawn(move || {
+            if let Err(e) = serve(stream) {
+                eprintln!("connection dropped: {e}");
+            }
+        });
     }
     Ok(())
 }
@@ -43,7 +47,8 @@ fn serve(mut stream: TcpStream) -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn packet_in(switch: &mut Connection, ports: &mut HashMap<[u8; 6], OfPort>, p: PacketIn) {
-    let (Some(dst), Some(src)) = (p.packet.first_chunk::<6>(), p.packet.get(6..).and_then(|s| s.first_chunk::<6>())) else {
+    let (Some(dst), Some(src)) = (p.packet.first_chunk::<6>(), p.packet.get(6..).and_then(|s| s.first_chunk::<6>()))
+    else {
         return;
     };
     ports.insert(*src, p.in_port());
@@ -55,5 +60,10 @@ fn packet_in(switch: &mut Connection, ports: &mut HashMap<[u8; 6], OfPort>, p: P
         let (matching, actions) = (MiniMatch::new(&m), actions.clone());
         switch.send(&Message::FlowMod(FlowMod { idle_timeout: 60, matching, actions, ..FlowMod::default() }));
     }
-    switch.send(&Message::PacketOut(PacketOut { buffer_id: u32::MAX, metadata: p.metadata, actions, packet: p.packet }));
+    switch.send(&Message::PacketOut(PacketOut {
+        buffer_id: u32::MAX,
+        metadata: p.metadata,
+        actions,
+        packet: p.packet,
+    }));
 }

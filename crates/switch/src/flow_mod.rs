@@ -197,8 +197,7 @@ impl FlowTables {
                 }),
             }
             // Rules of one mask stand together, those of high priority first; among themselves, the older first.
-            let mask = |r: &Arc<FlowRule>| r.matching.mask();
-            for run in out[from..].chunk_by_mut(|a, b| a.matching.map() == b.matching.map() && mask(a) == mask(b)) {
+            for run in out[from..].chunk_by_mut(|a, b| a.matching.same_mask(&b.matching)) {
                 run.sort_by_key(|r| (r.data.created, r.added_in()));
             }
         }

@@ -89,7 +89,7 @@ fn delete(upcalls: &Upcalls, network: &Network, datapath: &dyn Datapath, ufid: U
         Counter::DpifFlowDel.hit();
         push(upcalls, network, ufid, &last, now);
     }
-    upcalls.known().remove(&ufid);
+    upcalls.forget(ufid);
 }
 
 /// Counts what the flow counted since the last push.

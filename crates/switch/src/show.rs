@@ -62,7 +62,7 @@ pub fn group_line(group: &translate::view::Group) -> String {
 
 impl Bridge {
     /// The number or name by which tables of addresses show a bundle: its port's number, `LOCAL` for the local one.
-    fn bundle_label(&self, bundle: translate::BundleId) -> String {
+    pub fn bundle_label(&self, bundle: translate::BundleId) -> String {
         let config = self.shared.config.load();
         match config.bundles.get(&bundle) {
             Some(b) if b.ports.len() == 1 => b.ports[0].to_string(),

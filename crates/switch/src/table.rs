@@ -123,7 +123,8 @@ impl TableConfig {
         TableDesc {
             table: TableId(table),
             miss: TableMiss::Default,
-            eviction: Some(self.evicts()),
+            // What a controller asked for; the database's policy is its own affair.
+            eviction: Some(self.evict),
             eviction_flags: Some(EVICTION_FLAGS),
             vacancy: Some(self.vacancy.is_some()),
             vacancy_limits: self.vacancy.map(|v| (v.down, v.up, self.free(flows).unwrap_or(0))),

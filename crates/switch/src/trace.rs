@@ -32,6 +32,8 @@ pub struct Question<'a> {
     pub names: Option<&'a Names>,
     /// Names for datapath ports.
     pub dp_names: &'a dyn PortNames,
+    /// Where flows go that `learn` actions of a real packet make; for the caller to add.
+    pub learned: &'a std::cell::RefCell<Vec<(BridgeId, Box<translate::LearnedFlow>)>>,
     /// Now.
     pub now: Instant,
 }
@@ -120,7 +122,16 @@ fn headers(key: &FlowKey, mask: &mut FlowMask) {
             return;
         }
         ethertype::NSH => return (54..57).for_each(|i| mask.set_word(i, u64::MAX)),
-        ty if is_mpls(ty) => return (0..3).for_each(|n| mask.set_mpls_lse(n, u32::MAX)),
+        ty if is_mpls(ty) => {
+            const BOTTOM: u32 = 1 << 8;
+            for n in 0..3 {
+                mask.set_mpls_lse(n, u32::MAX);
+                if key.mpls_lse(n) & BOTTOM != 0 {
+                    break;
+                }
+            }
+            return;
+        }
         _ => return,
     };
     if v6 {
@@ -192,7 +203,10 @@ fn ct_text(state: u16) -> String {
 pub fn parse_ct_state(s: &str) -> Result<u16, String> {
     const NAMES: [&str; 8] = ["new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat"];
     s.split([',', '|', '+']).filter(|w| !w.is_empty()).try_fold(0, |all, word| {
-        let bit = NAMES.iter().position(|n| *n == word).ok_or_else(|| format!("{word}: unknown connection state"))?;
+        let bit = NAMES
+            .iter()
+            .position(|n| *n == word)
+            .ok_or_else(|| format!("{word}: unknown connection tracking state flag"))?;
         Ok(all | 1 << bit)
     })
 }
@@ -207,6 +221,9 @@ struct Pass {
 /// A packet that is given with its bytes really passes, as far as learning goes.
 fn learn(q: &Question<'_>, answer: &Xlate) {
     for effect in &answer.effects {
+        if let Effect::LearnFlow { bridge, flow, .. } = effect {
+            q.learned.borrow_mut().push((*bridge, flow.clone()));
+        }
         if let Effect::LearnMac { bridge, vlan, mac, bundle, .. } = effect
             && let Some(bridge) = q.network.bridges.get(bridge)
         {

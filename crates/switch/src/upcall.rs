@@ -80,6 +80,8 @@ pub struct Upcalls {
     /// Whether dumps may leave out keys; told to operators only.
     pub terse_dumps: AtomicBool,
     load: Mutex<Load>,
+    /// Flows known, or more while one is being added.
+    n_known: AtomicU64,
     /// Numbers of meters in the datapath that are in use.
     meters: Mutex<BTreeSet<u32>>,
 }
@@ -136,6 +138,7 @@ impl Upcalls {
             megaflows: AtomicBool::new(true),
             terse_dumps: AtomicBool::new(true),
             load: Mutex::default(),
+            n_known: AtomicU64::new(0),
             meters: Mutex::default(),
         }
     }
@@ -231,7 +234,10 @@ impl Upcalls {
         }
         .hit();
         self.changes.fetch_add(1, Ordering::Release);
-        self.wake();
+        // Without flows there is nothing to look at; the first flow wakes the revalidator by itself.
+        if self.n_known.load(Ordering::Acquire) > 0 {
+            self.wake();
+        }
     }
 
     /// How many changes there were; see [`Upcalls::changed`].
@@ -241,8 +247,10 @@ impl Upcalls {
 
     /// Lets the revalidator look now.
     pub(crate) fn wake(&self) {
-        *lock(&self.waker.0) = true;
-        self.waker.1.notify_all();
+        let woken = std::mem::replace(&mut *lock(&self.waker.0), true);
+        if !woken {
+            self.waker.1.notify_all();
+        }
     }
 
     /// Waits until somebody calls [`Upcalls::wake`], or for `at_most`.
@@ -257,6 +265,13 @@ impl Upcalls {
 
     pub(crate) fn known(&self) -> MutexGuard<'_, HashMap<Ufid, Known, foldhash::fast::RandomState>> {
         lock(&self.known)
+    }
+
+    /// Forgets a flow.
+    pub(crate) fn forget(&self, ufid: Ufid) {
+        if self.known().remove(&ufid).is_some() {
+            self.n_known.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 
     /// Number of flows that the switch knows in the datapath.
@@ -444,9 +459,10 @@ pub(crate) fn credit(network: &Network, credits: &[Credit], packets: u64, bytes:
                 counter.fetch_add(packets, Ordering::Relaxed);
             }
             Credit::Group(g, bucket) => {
-                g.stats.add(packets, bytes, used);
-                if let Some(b) = bucket.and_then(|b| g.buckets.get(b)) {
-                    b.stats.add(packets, bytes, used);
+                // A packet counts once for the group and once for each bucket that it goes through.
+                match bucket {
+                    None => g.stats.add(packets, bytes, used),
+                    Some(b) => g.buckets.get(*b).into_iter().for_each(|b| b.stats.add(packets, bytes, used)),
                 }
             }
             Credit::Patch { bridge, port, peer_bridge, peer } => {
@@ -488,10 +504,15 @@ impl UpcallHandler for Upcalls {
             pushed: FlowStats::default(),
             created: self.clock.now(),
         };
+        // Counted before it is known, so that no change goes unseen; then changes wake the revalidator.
+        self.n_known.fetch_add(1, Ordering::AcqRel);
         let mut all = self.known();
         let first = all.is_empty();
-        all.insert(ufid, known);
+        let replaced = all.insert(ufid, known).is_some();
         drop(all);
+        if replaced {
+            self.n_known.fetch_sub(1, Ordering::AcqRel);
+        }
         // Without flows the revalidator sleeps.
         if first {
             self.wake();

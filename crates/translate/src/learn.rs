@@ -21,18 +21,55 @@ impl Xlator<'_> {
         let flow = Box::new(LearnedFlow { spec: spec.clone(), matching, actions });
         if let Some(recorder) = &mut self.recorder {
             let text = recorder.describe.actions(&self.here.config, &flow.actions);
-            let what = format!("table={} {} actions={text}", spec.table.0, flow.matching);
-            recorder.add(crate::trace::NodeKind::Detail, what);
+            let mut what = format!("table={} {} priority={}", spec.table.0, flow.matching, spec.priority);
+            if spec.cookie != 0 {
+                what += &format!(" cookie={:#x}", spec.cookie);
+            }
+            for (name, seconds) in [("idle", spec.idle_timeout), ("hard", spec.hard_timeout)] {
+                if seconds != 0 {
+                    what += &format!(" {name}={seconds}");
+                }
+            }
+            recorder.add(crate::trace::NodeKind::Detail, format!("{what} actions={text}"));
         }
+        let room = self.room_to_learn(&flow);
         if let Some(result) = &spec.result_dst {
             look(&mut self.wc, result);
-            crate::fields::put(&mut self.key, result, 1);
+            crate::fields::put(&mut self.key, result, room.into());
+            self.detail(|| {
+                let value = if room { "0x1" } else { "0" };
+                let mut text = String::new();
+                openflow::action::subfield::put(&mut text, *result);
+                format!("{text} is now {value}")
+            });
+        }
+        if !room {
+            return self.detail(|| "Limit exceeded, learn failed".into());
         }
         self.out.effects.push(Effect::LearnFlow { bridge: self.here.config.id, flow, rule: self.rule.clone() });
     }
 
+    /// Whether the `limit` of flows with the cookie in the table lets this one in; a flow that is there already stays.
+    fn room_to_learn(&self, flow: &LearnedFlow) -> bool {
+        let spec = &flow.spec;
+        let Some(table) = self.here.bridge.tables.get(usize::from(spec.table.0)) else { return true };
+        if spec.limit == 0 {
+            return true;
+        }
+        let version = self.here.version.number();
+        if table.rules.find(version, &flow::MiniMatch::new(&flow.matching), spec.priority.into()).is_some() {
+            return true;
+        }
+        let mut n = 0;
+        table.rules.for_each(version, |r| n += u32::from(r.data.cookie == spec.cookie));
+        n < spec.limit
+    }
+
     fn learned(&self, spec: &Learn) -> (Match, Vec<Action>) {
         let (mut matching, mut actions) = (Match::any(), Vec::new());
+        if spec.fin_idle_timeout != 0 || spec.fin_hard_timeout != 0 {
+            actions.push(Action::FinTimeout { idle: spec.fin_idle_timeout, hard: spec.fin_hard_timeout });
+        }
         for s in &spec.specs {
             let value = match &s.src {
                 LearnSrc::Field(src) => get(&self.key, src),

@@ -168,9 +168,12 @@ impl Xlator<'_> {
         for id in &config.flood_order {
             let Some(out) = config.bundles.get(id) else { continue };
             let mirror_only = config.mirrors.iter().any(|m| m.out_bundle == Some(*id));
-            let kept_apart = input.protected && out.protected;
-            if Some(*id) != from && !out.no_flood && !mirror_only && !kept_apart && out.includes(tags) {
-                self.output_bundle(out, tags);
+            if Some(*id) != from && !out.no_flood && !mirror_only && out.includes(tags) {
+                if input.protected && out.protected {
+                    self.warning(|| "Flow is between protected ports, skipping output.".into());
+                } else {
+                    self.output_bundle(out, tags);
+                }
             }
         }
         self.normal = NormalOutput::Flood;
@@ -265,8 +268,8 @@ impl Xlator<'_> {
             return;
         }
         if self.recorder.is_some() {
-            let known = self.here.bridge.macs().lookup(self.req.now, vlan, mac).map(|e| e.port);
-            if known != Some(bundle) {
+            let known = self.here.bridge.macs().lookup(self.req.now, vlan, mac);
+            if known.is_none_or(|e| e.port != bundle && e.expires.is_some()) {
                 let name = input.name.clone();
                 self.detail(|| format!("learned that {mac} is on port {name} in VLAN {vlan}"));
             }

@@ -79,7 +79,8 @@ impl Trace {
 /// What stands last in its list takes no room to the right, so that a chain of resubmissions stays on the left.
 fn print(out: &mut String, nodes: &[Node], level: usize) {
     for (i, node) in nodes.iter().enumerate() {
-        let step = usize::from(node.kind.is_leaf() || i + 1 < nodes.len());
+        let stays = node.kind.is_leaf() || node.kind == NodeKind::Bucket;
+        let step = usize::from(stays || i + 1 < nodes.len());
         let indent = " ".repeat((level + step) * 4);
         let text = &node.text;
         match node.kind {

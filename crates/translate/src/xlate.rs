@@ -1,7 +1,6 @@
 //! The course of a translation: from table to table, action by action.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use datapath::{DpAction, UserCookie};
 use flow::key::{FRAG_ANY, VLAN_CFI};
@@ -265,12 +264,13 @@ impl<'a> Xlator<'a> {
             return false;
         }
         let stp = crate::special::is_stp(&self.key);
-        if port.config & (PC_NO_RECV | PC_NO_RECV_STP) != 0 {
+        let refused = [PC_NO_RECV, PC_NO_RECV_STP].map(|bit| port.config & bit != 0);
+        if refused[0] != refused[1] && stp {
             self.wc.set_eth_dst(wire::EthAddr::BROADCAST);
-            if port.config & if stp { PC_NO_RECV_STP } else { PC_NO_RECV } != 0 {
-                self.detail(|| "OFPPC_NO_RECV set, dropping".into());
-                return false;
-            }
+        }
+        if refused[usize::from(stp)] {
+            self.look_only();
+            return false;
         }
         if port.stp != crate::view::StpState::Forwarding && !stp {
             if port.stp == crate::view::StpState::Learning {
@@ -281,6 +281,18 @@ impl<'a> Xlator<'a> {
             return false;
         }
         true
+    }
+
+    /// Finds the rule that the packet would meet, for the trace, and does nothing more.
+    fn look_only(&mut self) {
+        if let Some(rule) = self.lookup(TableId(0), false, false)
+            && let Some(recorder) = &mut self.recorder
+        {
+            let number = recorder.describe.table(&self.here.config, 0);
+            let text = recorder.describe.rule(&self.here.config, &rule);
+            recorder.enter(NodeKind::Table, format!("{number}. {text}"));
+            self.leave();
+        }
     }
 
     /// Takes up the state of a packet that recirculated.
@@ -423,10 +435,6 @@ impl<'a> Xlator<'a> {
             if with_ct {
                 self.swap_ct_mask();
             }
-            let count = if rule.is_some() { &this.matched } else { &this.missed };
-            if self.req.side_effects {
-                count.fetch_add(1, Relaxed);
-            }
             self.out.credits.push(Credit::Lookup { bridge: bridge.id, table, matched: rule.is_some() });
             self.table = table;
             if let Some(rule) = rule {
@@ -533,6 +541,15 @@ impl<'a> Xlator<'a> {
             let number = recorder.describe.table(&self.here.config, self.table.0);
             let text = recorder.describe.rule(&self.here.config, rule);
             recorder.enter(NodeKind::Table, format!("{number}. {text}"));
+            let mut key = self.key;
+            key.set_conj_id(0);
+            let table = &self.here.bridge.tables[usize::from(self.table.0)].rules;
+            for part in table.contributors(self.here.version.number(), &key, rule) {
+                let text = recorder.describe.rule(&self.here.config, &part);
+                let (matching, priority) = text.rsplit_once(", priority ").unwrap_or(("", &text));
+                let priority = priority.split(',').next().unwrap_or_default();
+                recorder.add(NodeKind::Detail, format!("conj. priority={priority},{matching}"));
+            }
         }
         self.out.credits.push(Credit::Rule(rule.clone()));
         let old_rule = self.rule.replace(rule.clone());

@@ -104,6 +104,8 @@ pub struct App {
     pub state: RefCell<State>,
     /// Somebody asked the daemon to end; true: and to take its interfaces with it.
     pub exit: RefCell<Option<bool>>,
+    /// Woken when a connection to a controller came or went.
+    pub controllers_changed: Notify,
     /// Woken when `exit` is set.
     pub exit_asked: Notify,
     /// From the datapaths' threads to the control thread.
@@ -124,6 +126,7 @@ impl App {
             topology,
             state: RefCell::default(),
             exit: RefCell::default(),
+            controllers_changed: Notify::new(),
             exit_asked: Notify::new(),
             notices,
         })
@@ -186,7 +189,7 @@ impl App {
 
     /// Does what a bridge has asked for.
     pub fn run_events(self: &Rc<Self>, bridge: &str) {
-        let mut republish = false;
+        let (mut republish, mut toggled) = (false, false);
         {
             let mut state = self.state.borrow_mut();
             let Some(entry) = state.bridges.get_mut(bridge) else { return };
@@ -200,15 +203,39 @@ impl App {
                     Event::PortConfig => republish = true,
                     Event::PortAdmin { port, up } => {
                         let device = entry.interfaces.values().find(|i| i.of == port).and_then(|i| i.device.clone());
-                        if let Some(device) = device {
-                            set_up_elsewhere(device, up);
+                        match device {
+                            // A dummy changes at once.
+                            Some(d) if d.as_dummy().is_some() => drop(d.set_up(up)),
+                            Some(d) => set_up_elsewhere(d, up),
+                            None => {}
                         }
+                        toggled = true;
                     }
                 }
             }
         }
+        if toggled {
+            self.refresh_dummies();
+        }
         if republish {
             self.publish();
+        }
+    }
+
+    /// Looks at the state of dummies, which changes only by command.
+    pub fn refresh_dummies(&self) {
+        let mut state = self.state.borrow_mut();
+        for e in state.bridges.values_mut() {
+            for i in e.interfaces.values() {
+                let (Some(d), Some(old)) = (&i.device, e.bridge.ports.get(&i.of)) else { continue };
+                if d.as_dummy().is_none() {
+                    continue;
+                }
+                let link = d.state().unwrap_or_default();
+                let mut port = old.clone();
+                (port.admin_up, port.carrier) = (link.up, link.up && link.carrier);
+                e.bridge.set_port(port);
+            }
         }
     }
 
@@ -352,7 +379,7 @@ impl State {
                         mac: of.map(|p| p.mac).unwrap_or_default(),
                         bundle: id,
                         config: of.map_or(0, |p| p.desc().config),
-                        up: of.is_some_and(|p| p.carrier),
+                        up: of.is_some_and(|p| p.carrier && p.admin_up),
                         peer: i.peer.as_deref().and_then(|p| self.peer_of(&entry.backer, iface_name, p)),
                         ..Port::default()
                     },
@@ -369,7 +396,8 @@ impl State {
         }
         let place = |id: &BundleId| {
             let first = view.bundles.get(id).and_then(|b| b.ports.first().copied());
-            (first != Some(OfPort::LOCAL), first)
+            // Floods go out in the order in which ports were added.
+            (first != Some(OfPort::LOCAL), *id)
         };
         let mut order = std::mem::take(&mut view.flood_order);
         order.sort_by_key(place);

@@ -82,8 +82,8 @@ pub fn commands(program: &str, app: &Rc<App>) -> Commands {
         Ok("".into())
     });
     crate::dpctl::add(&mut c, app);
-    crate::dpctl_files::add(&mut c, app);
     crate::upcall_control::add(&mut c, app);
+    crate::dpctl_files::add(&mut c, app);
     crate::dpif_netdev::add(&mut c, app);
     crate::probe::add(&mut c, app);
     add(&mut c, app, "time/warp", "[large_msecs] msecs", 1, 2, warp);
@@ -166,24 +166,31 @@ fn vlan_and_mac(vlan: &str, mac: &str) -> Result<(u16, wire::EthAddr), String> {
 
 fn fdb_add(app: &App, call: &Call) -> Answer {
     let (port, (vlan, mac)) = (&call.args[1], vlan_and_mac(&call.args[2], &call.args[3])?);
-    with_bridge(app, &call.args[0], |e| {
+    let now = app.clock.now();
+    let answer = with_bridge(app, &call.args[0], |e| {
         let bundle = bundle_of(e, port).ok_or_else(|| format!("no such port {port}"))?;
         let mut macs = e.bridge.shared.macs();
         if macs.len() >= macs.max_entries() {
             return Err("MAC table is full".into());
         }
+        let old = macs.lookup(now, vlan, mac).filter(|entry| entry.expires.is_none()).map(|entry| entry.port);
         macs.add_static(vlan, mac, bundle);
-        Ok("".into())
-    })?;
+        drop(macs);
+        Ok(match old.filter(|o| *o != bundle) {
+            Some(o) => format!("Overriding already existing static entry on {}\n", e.bridge.bundle_label(o)),
+            None => String::new(),
+        }
+        .into())
+    });
     changed(app);
-    Ok("".into())
+    answer
 }
 
 fn fdb_del(app: &App, call: &Call) -> Answer {
     let (vlan, mac) = vlan_and_mac(&call.args[1], &call.args[2])?;
     with_bridge(app, &call.args[0], |e| match e.bridge.shared.macs().del_static(vlan, mac) {
         true => Ok("".into()),
-        false => Err(format!("no such static entry: VLAN {vlan}, MAC {mac}")),
+        false => Err("could not find static mac entry".into()),
     })?;
     changed(app);
     Ok("".into())

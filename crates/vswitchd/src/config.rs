@@ -6,6 +6,7 @@ use idl::{Replica, vswitch};
 use openflow::Version;
 use ovsdb_data::Uuid;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 use switch::rate_limit::RateLimit;
 use switch::table::Limits;
@@ -20,6 +21,8 @@ pub struct Config {
     pub next_cfg: i64,
     /// `Open_vSwitch:other_config`.
     pub other_config: BTreeMap<String, String>,
+    /// `Open_vSwitch:ssl`: keys and certificates.
+    pub tls: Option<io::tls::Settings>,
 }
 
 /// One row of `Bridge`.
@@ -166,8 +169,12 @@ impl Config {
     /// Reads the rows. What is not valid is left out or replaced by its default; [`Config::read`] says so in `problems`.
     pub fn read(replica: &Replica, problems: &mut Vec<String>) -> Config {
         let Some(root) = replica.only::<vswitch::OpenVSwitch>() else { return Config::default() };
-        let mut config =
-            Config { next_cfg: root.next_cfg(), other_config: map(root.other_config()), bridges: BTreeMap::new() };
+        let mut config = Config {
+            next_cfg: root.next_cfg(),
+            other_config: map(root.other_config()),
+            bridges: BTreeMap::new(),
+            tls: root.ssl().map(|row| tls(&row)),
+        };
         for row in root.bridges() {
             let name = row.name();
             if name.is_empty() || name.contains('/') {
@@ -182,6 +189,17 @@ impl Config {
             config.bridges.insert(name.to_string(), bridge(name, &row, problems));
         }
         config
+    }
+}
+
+fn tls(row: &vswitch::SSL<'_>) -> io::tls::Settings {
+    let path = |text: &str| Some(text).filter(|text| !text.is_empty()).map(PathBuf::from);
+    io::tls::Settings {
+        private_key: path(row.private_key()),
+        certificate: path(row.certificate()),
+        ca_cert: path(row.ca_cert()),
+        bootstrap: row.bootstrap_ca_cert(),
+        ..io::tls::Settings::default()
     }
 }
 

@@ -11,6 +11,7 @@ mod dpif_netdev;
 mod links;
 mod mirrors;
 mod openflow;
+mod port_order;
 mod probe;
 mod reconcile;
 mod status;
@@ -65,7 +66,8 @@ pub async fn run(options: &Options, shutdown: impl Future<Output = ()>, ready: i
     let wanted = Wanted { lock: Some("ovs_vswitchd".into()), ..Wanted::default() };
     let replica = Replica::new("Open_vSwitch", wanted);
     let mut client = Client::new(options.remote.clone(), replica, clock.clone());
-    let mut daemon = Runner { app: app.clone(), applied: 0, config: None, ready: Some(ready) };
+    let tls = io::tls::settings();
+    let mut daemon = Runner { app: app.clone(), applied: 0, config: None, tls, ready: Some(ready) };
 
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -86,6 +88,7 @@ pub async fn run(options: &Options, shutdown: impl Future<Output = ()>, ready: i
                     }
                 }
             }
+            () = app.controllers_changed.notified() => daemon.report_controllers(&mut client),
             () = links.changed() => daemon.report(&mut client, false).await,
             _ = second.tick() => app.tick(),
             _ = statistics.tick() => {
@@ -120,6 +123,8 @@ struct Runner<F> {
     /// Sequence number of the replica that was applied last.
     applied: u64,
     config: Option<Config>,
+    /// What the command line said about keys and certificates.
+    tls: io::tls::Settings,
     ready: Option<F>,
 }
 
@@ -147,6 +152,10 @@ impl<F: FnOnce()> Runner<F> {
         for p in problems {
             vlog_warn!(Module::Bridge, "{p}");
         }
+        // What the database says about keys takes the place of what the command line said.
+        if config.tls != self.config.as_ref().and_then(|before| before.tls.clone()) {
+            io::tls::configure(config.tls.clone().unwrap_or_else(|| self.tls.clone()));
+        }
         reconcile::apply(&self.app, &config).await;
         let mut txn = Txn::new();
         status::outcome(&self.app, &client.replica, &config, &mut txn);
@@ -165,14 +174,33 @@ impl<F: FnOnce()> Runner<F> {
         }
     }
 
+    /// Writes to the database how the connections to controllers are.
+    fn report_controllers(&mut self, client: &mut Client) {
+        let Some(config) = self.config.as_ref().filter(|_| client.replica.is_live() && client.replica.has_lock())
+        else {
+            return;
+        };
+        let mut txn = Txn::new();
+        status::controllers(&self.app, &client.replica, config, &mut txn);
+        if !txn.is_empty() {
+            client.replica.transact(txn);
+        }
+    }
+
     /// Writes to the database how the interfaces are.
     async fn report(&mut self, client: &mut Client, statistics: bool) {
         if !client.replica.is_live() || !client.replica.has_lock() {
             return;
         }
+        if statistics {
+            self.report_controllers(client);
+        }
         let reports = status::interfaces(&self.app, statistics).await;
         let mut txn = Txn::new();
         status::write(&client.replica, &reports, &mut txn);
+        if statistics {
+            status::mirrors(&self.app, &client.replica, &mut txn);
+        }
         if !txn.is_empty() {
             client.replica.transact(txn);
         }
@@ -201,7 +229,7 @@ enum Opt_ {
     DisableSystem,
     DisableSystemRoute,
     Mlockall,
-    Tls,
+    Tls(&'static str),
 }
 
 fn table() -> Vec<Opt<Opt_>> {
@@ -212,11 +240,14 @@ fn table() -> Vec<Opt<Opt_>> {
         long("disable-system", Takes::Nothing, Opt_::DisableSystem),
         long("disable-system-route", Takes::Nothing, Opt_::DisableSystemRoute),
         long("mlockall", Takes::Nothing, Opt_::Mlockall),
-        getopt::both("private-key", 'p', Takes::Value, Opt_::Tls),
-        getopt::both("certificate", 'c', Takes::Value, Opt_::Tls),
-        getopt::both("ca-cert", 'C', Takes::Value, Opt_::Tls),
-        long("peer-ca-cert", Takes::Value, Opt_::Tls),
-        long("bootstrap-ca-cert", Takes::Value, Opt_::Tls),
+        getopt::both("private-key", 'p', Takes::Value, Opt_::Tls("private-key")),
+        getopt::both("certificate", 'c', Takes::Value, Opt_::Tls("certificate")),
+        getopt::both("ca-cert", 'C', Takes::Value, Opt_::Tls("ca-cert")),
+        long("peer-ca-cert", Takes::Value, Opt_::Tls("peer-ca-cert")),
+        long("bootstrap-ca-cert", Takes::Value, Opt_::Tls("bootstrap-ca-cert")),
+        long("ssl-protocols", Takes::Value, Opt_::Tls("ssl-protocols")),
+        long("ssl-ciphers", Takes::Value, Opt_::Tls("ssl-ciphers")),
+        long("ssl-ciphersuites", Takes::Value, Opt_::Tls("ssl-ciphersuites")),
     ]);
     t
 }
@@ -231,6 +262,7 @@ pub fn main(invocation: &Invocation) -> ExitCode {
     let mut settings = Settings::default();
     let mut dummy = Dummy::Off;
     let mut topology = None;
+    let mut tls = io::tls::Settings::default();
     for (opt, value) in parsed.options {
         let result = match opt {
             Opt_::Daemon(o) => settings.obey(o, value),
@@ -247,12 +279,16 @@ pub fn main(invocation: &Invocation) -> ExitCode {
             // There is no kernel datapath in this program; nothing to disable.
             Opt_::DisableSystem | Opt_::DisableSystemRoute => Ok(()),
             Opt_::Mlockall => io::program::lock_memory(),
-            Opt_::Tls => Err("TLS connections do not exist in this version of ferrovs; use unix: or tcp:".into()),
+            Opt_::Tls(name) => {
+                tls.obey(name, value.as_deref());
+                Ok(())
+            }
         };
         if let Err(e) = result {
             return invocation.fail(e);
         }
     }
+    io::tls::configure(tls);
     if settings.help {
         print!("{}", help(&invocation.name));
         return ExitCode::SUCCESS;
@@ -307,6 +343,7 @@ fn help(program: &str) -> String {
          usage: {program} [OPTIONS] [DATABASE]\n\
          where DATABASE is a socket on which ovsdb-server is listening\n      (default: \"{}\").\n\
          \nActive DATABASE connection methods:\n  \
+         ssl:HOST:PORT           TLS PORT at remote HOST\n  \
          tcp:HOST:PORT           PORT at remote HOST\n  \
          unix:FILE               Unix domain socket named FILE\n\
          {}\

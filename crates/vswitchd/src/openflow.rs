@@ -1,11 +1,13 @@
 //! OpenFlow sockets: one task per listener and per connection, all in the control thread.
 
 use crate::app::App;
+use clock::Instant;
 use io::program::strerror;
 use io::vlog::{Level, Module};
 use io::{Listener, Remote, Stream, coverage::Counter, vlog_info, vlog_rl, vlog_warn};
 use session::Reconnect;
 use session::reconnect::Action;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 use switch::conn::{Class, ConnId};
@@ -17,10 +19,27 @@ use tokio::task::JoinHandle;
 /// Bytes read in one go; also bounds how long one connection keeps the thread.
 const READ_ROOM: usize = 1 << 16;
 
+/// How a connection to a controller is.
+#[derive(Clone, Debug, Default)]
+pub struct Link {
+    /// The connection, while there is one.
+    pub conn: Option<ConnId>,
+    /// State as `Controller:status:state` names it.
+    pub state: &'static str,
+    /// When it was connected last.
+    pub connected_at: Option<Instant>,
+    /// When it was lost last.
+    pub disconnected_at: Option<Instant>,
+    /// Why the last attempt or connection failed.
+    pub last_error: Option<String>,
+}
+
 /// A listener or an active connection, ended when dropped.
 #[derive(Debug)]
 pub struct Endpoint {
     task: JoinHandle<()>,
+    /// How the connection is; of a listener, nothing.
+    pub link: Rc<RefCell<Link>>,
     /// Woken to end the connection and begin anew.
     again: Rc<Notify>,
     /// What it serves, as the database or the bridge's name says it.
@@ -90,7 +109,8 @@ pub async fn listen(app: &Rc<App>, bridge: &str, remote: &Remote, kind: Kind) ->
                 accepted = listener.accept() => match accepted {
                     Ok(stream) => {
                         let name = format!("{bridge}<->{}", stream.name);
-                        connections.spawn_local(serve(app.clone(), bridge.clone(), stream, name, kind));
+                        let link = Rc::default();
+                        connections.spawn_local(serve(app.clone(), bridge.clone(), stream, name, kind, link));
                     }
                     Err(e) => {
                         vlog_warn!(Module::Connmgr, "{}: accept failed: {}", listener.remote, strerror(&e));
@@ -101,7 +121,7 @@ pub async fn listen(app: &Rc<App>, bridge: &str, remote: &Remote, kind: Kind) ->
             }
         }
     });
-    Ok(Endpoint { task, again: Rc::default(), target: remote.to_string(), kind })
+    Ok(Endpoint { task, link: Rc::default(), again: Rc::default(), target: remote.to_string(), kind })
 }
 
 /// How to keep an active connection.
@@ -119,6 +139,8 @@ pub fn connect(app: &Rc<App>, bridge: &str, remote: Remote, kind: Kind) -> Endpo
     vlog_info!(Module::Connmgr, "{bridge}: added primary controller \"{target}\"");
     let again = Rc::new(Notify::new());
     let (app, bridge, stop) = (app.clone(), bridge.to_string(), again.clone());
+    let link = Rc::new(RefCell::new(Link { state: "BACKOFF", ..Link::default() }));
+    let own = link.clone();
     let task = tokio::task::spawn_local(async move {
         let mut reconnect = Reconnect::new();
         reconnect.set_backoff(Duration::from_secs(1), kind.keep.max_backoff);
@@ -127,29 +149,49 @@ pub fn connect(app: &Rc<App>, bridge: &str, remote: Remote, kind: Kind) -> Endpo
             let now = app.clock.now();
             if reconnect.run(now) == Some(Action::Connect) {
                 tokio::select! {
-                    () = attempt(&app, &bridge, &remote, kind, &mut reconnect) => {}
+                    () = attempt(&app, &bridge, &remote, kind, &mut reconnect, &own) => {}
                     () = stop.notified() => reconnect.disconnected(app.clock.now()),
                 }
+                lost(&app, &own);
             }
             let wait = reconnect.next_deadline().map_or(Duration::from_secs(1), |d| d.since(app.clock.now()));
             tokio::time::sleep(wait).await;
         }
     });
-    Endpoint { task, again, target, kind }
+    Endpoint { task, link, again, target, kind }
 }
 
-async fn attempt(app: &Rc<App>, bridge: &str, remote: &Remote, kind: Kind, reconnect: &mut Reconnect) {
+/// Notes that there is no connection.
+fn lost(app: &App, link: &RefCell<Link>) {
+    let mut link = link.borrow_mut();
+    if link.conn.take().is_some() {
+        link.disconnected_at = Some(app.clock.now());
+    }
+    link.state = "BACKOFF";
+    app.controllers_changed.notify_one();
+}
+
+async fn attempt(
+    app: &Rc<App>,
+    bridge: &str,
+    remote: &Remote,
+    kind: Kind,
+    reconnect: &mut Reconnect,
+    link: &Rc<RefCell<Link>>,
+) {
     let name = format!("{bridge}<->{remote}");
     vlog_rl!((10, 10), Module::Rconn, Level::Info, "{name}: connecting...");
     reconnect.connecting(app.clock.now());
+    link.borrow_mut().state = "CONNECTING";
     match Stream::connect(remote).await {
         Ok(stream) => {
             vlog_info!(Module::Rconn, "{name}: connected");
             reconnect.connected(app.clock.now());
-            serve(app.clone(), bridge.to_string(), stream, name.clone(), kind).await;
+            serve(app.clone(), bridge.to_string(), stream, name.clone(), kind, link.clone()).await;
             vlog_info!(Module::Rconn, "{name}: connection closed by peer");
         }
         Err(e) => {
+            link.borrow_mut().last_error = Some(strerror(&e));
             vlog_rl!((10, 10), Module::Rconn, Level::Warn, "{name}: connection failed ({})", strerror(&e));
         }
     }
@@ -178,11 +220,16 @@ impl Drop for Open {
 
 /// Serves one connection to its end. After `probe` of silence the peer is asked whether it is there; after as much
 /// again it is given up.
-async fn serve(app: Rc<App>, bridge: String, mut stream: Stream, name: String, kind: Kind) {
+async fn serve(app: Rc<App>, bridge: String, mut stream: Stream, name: String, kind: Kind, link: Rc<RefCell<Link>>) {
     let probe = kind.keep.probe;
     let ready = Rc::new(Notify::new());
     let Some(id) = app.open_connection(&bridge, name.clone(), &kind, ready.clone()) else { return };
     Counter::VconnOpen.hit();
+    {
+        let mut link = link.borrow_mut();
+        (link.conn, link.state, link.connected_at) = (Some(id), "ACTIVE", Some(app.clock.now()));
+        app.controllers_changed.notify_one();
+    }
     let open = Open { app, bridge, id };
     let mut buf = vec![0; READ_ROOM];
     let mut probed = false;
@@ -206,7 +253,9 @@ async fn serve(app: Rc<App>, bridge: String, mut stream: Stream, name: String, k
             read = stream.read(&mut buf) => match read {
                 Ok(0) | Err(_) => return,
                 Ok(n) => {
-                    probed = false;
+                    if std::mem::take(&mut probed) {
+                        link.borrow_mut().state = "ACTIVE";
+                    }
                     open.app.input(&open.bridge, id, &buf[..n]);
                 }
             },
@@ -218,6 +267,7 @@ async fn serve(app: Rc<App>, bridge: String, mut stream: Stream, name: String, k
                     return;
                 }
                 probed = true;
+                link.borrow_mut().state = "IDLE";
                 open.app.probe(&open.bridge, id);
             }
         }

@@ -42,13 +42,14 @@ struct TraceArgs<'a> {
 }
 
 impl<'a> TraceArgs<'a> {
-    fn of(call: &'a Call) -> Result<Self, String> {
+    fn of(call: &'a Call, packet_out: bool) -> Result<Self, String> {
         let mut a = TraceArgs::default();
         let mut args = call.args.iter().map(String::as_str);
         while let Some(arg) = args.next() {
             match arg {
                 "--names" => a.names = true,
-                "--no-names" | "-consistent" | "--consistent" => {}
+                "--no-names" => {}
+                "-consistent" | "--consistent" if packet_out => {}
                 "-generate" | "--generate" => a.generate = true,
                 "--ct-next" => {
                     let states = args.next().ok_or("Missing argument for option ct-next")?;
@@ -57,6 +58,7 @@ impl<'a> TraceArgs<'a> {
                 "--l7-len" | "--l7" => {
                     args.next().ok_or_else(|| format!("Missing argument for option {}", &arg[2..]))?;
                 }
+                unknown if unknown.starts_with('-') => return Err(format!("{unknown}: unknown option")),
                 _ => a.rest.push(arg),
             }
         }
@@ -113,7 +115,7 @@ fn entry(app: &App, args: &[&str]) -> Result<(Entry, usize), String> {
 }
 
 fn trace(app: &App, call: &Call, packet_out: bool) -> Answer {
-    let mut args = TraceArgs::of(call)?;
+    let mut args = TraceArgs::of(call, packet_out)?;
     let actions = match packet_out.then(|| args.rest.pop()) {
         Some(None) => return Err("Too few command arguments".into()),
         Some(Some(s)) => {
@@ -137,7 +139,9 @@ fn trace(app: &App, call: &Call, packet_out: bool) -> Answer {
     let backer = state.backers.get(&at.backer).ok_or("Cannot find the datapath")?;
     let names = state.bridges.get(&at.bridge_name).map(names_of).unwrap_or_default();
     let dp_names = DpNames::of(&*backer.datapath());
+    let learned = std::cell::RefCell::default();
     let question = Question {
+        learned: &learned,
         dp_names: if args.names { &dp_names } else { &NoNames },
         network: &backer.upcalls.network(),
         bridge: at.bridge,
@@ -148,10 +152,19 @@ fn trace(app: &App, call: &Call, packet_out: bool) -> Answer {
         names: args.names.then_some(&names),
         now: app.clock.now(),
     };
-    Ok(match call.format {
+    let answer = match call.format {
         Format::Text => switch::trace::text(&question).into(),
         Format::Json => Output::Json(switch::trace::json(&question)),
-    })
+    };
+    drop(state);
+    let mut state = app.state.borrow_mut();
+    let now = app.clock.now();
+    for (id, flow) in learned.into_inner() {
+        if let Some(e) = state.bridges.values_mut().find(|e| e.bridge.shared.id == id) {
+            e.bridge.learn(&flow, now);
+        }
+    }
+    Ok(answer)
 }
 
 /// The fields of a key that a packet's bytes do not carry.
@@ -180,10 +193,15 @@ fn packet_of(text: &str, len: Option<usize>) -> Result<Vec<u8>, String> {
     if key.eth_type() == 0 && key.eth_src().is_zero() && key.eth_dst().is_zero() {
         return Err(format!("syntax error at {text}"));
     }
-    let packet = flow::compose::compose(&key, &[]);
+    let bare = flow::compose::compose(&key, &[]);
     Ok(match len {
-        Some(len) if len > packet.len() => flow::compose::compose(&key, &vec![0; len - packet.len()]),
-        _ => packet,
+        Some(len) if len > bare.len() => flow::compose::compose(&key, &vec![0; len - bare.len()]),
+        Some(_) => bare,
+        // What is above the transport layer gets something to carry.
+        None if key.nw_proto() != 0 && matches!(key.eth_type(), 0x800 | 0x86dd) => {
+            flow::compose::compose(&key, &[0; flow::compose::DEFAULT_PAYLOAD])
+        }
+        None => bare,
     })
 }
 
@@ -257,6 +275,8 @@ fn admin_state(app: &App, call: &Call) -> Answer {
     if !found && name.is_some() {
         return Err("Unknown Dummy Interface".into());
     }
+    app.refresh_dummies();
+    app.publish();
     Ok("OK".into())
 }
 

@@ -3,7 +3,7 @@
 //! Whatever may block in the kernel (opening, closing and configuring devices) runs on another thread and is awaited, so
 //! that OpenFlow connections are served meanwhile. What cannot be applied is noted for its row; the rest is applied.
 
-use crate::app::{App, BridgeEntry, Interface};
+use crate::app::{App, BridgeEntry, Dummy, Interface};
 use crate::backer::{self, Backer};
 use crate::config::{self, Config, ControllerConfig, InterfaceConfig};
 use crate::openflow::{self, Keep, Kind};
@@ -162,9 +162,11 @@ async fn remove_interfaces(app: &Rc<App>, bridge: &str, wanted: &config::BridgeC
         let Some(entry) = state.bridges.get_mut(bridge) else { return };
         let find = |name: &str| wanted.ports.values().find_map(|p| p.interfaces.get(name));
         entry.errors.retain(|name, _| find(name).is_some());
+        let others: BTreeSet<OfPort> = entry.interfaces.values().map(|i| i.of).collect();
         let stays = |name: &str, i: &Interface| {
             find(name).is_some_and(|w| {
-                let number = w.ofport_request.is_none_or(|n| OfPort(n) == i.of || i.of == OfPort::LOCAL);
+                // A number that another port has cannot be had, and is no reason to give up the present one.
+                let number = w.ofport_request.is_none_or(|n| i.of == OfPort::LOCAL || others.contains(&OfPort(n)));
                 w.uuid == i.uuid && w.kind == i.kind && number && w.options.get("peer") == i.peer.as_ref()
             })
         };
@@ -207,13 +209,20 @@ async fn add_interfaces(app: &Rc<App>, bridge: &str, wanted: &config::BridgeConf
         let all = wanted.ports.values().flat_map(|p| &p.interfaces);
         all.filter(|(n, _)| !entry.interfaces.contains_key(*n)).collect()
     };
+    let n_ports = wanted.ports.len();
     missing.sort_by_key(|(n, i)| {
         let number = i.ofport_request.or(i.ofport_before);
-        (n.as_str() != bridge, i.ofport_request.is_none(), number.is_none(), number, n.as_str())
+        let place = crate::port_order::place(n, n_ports);
+        (n.as_str() != bridge, i.ofport_request.is_none(), number.is_none(), number, place, n.as_str())
     });
     for (name, iface) in missing {
         let result = add_interface(app, bridge, name, iface).await;
         let mut state = app.state.borrow_mut();
+        if result.is_ok() {
+            // Ports are known in the order in which they came.
+            let row = wanted.ports.values().find(|p| p.interfaces.contains_key(name)).map(|p| p.uuid);
+            row.map(|r| state.bundle_id(r));
+        }
         let Some(entry) = state.bridges.get_mut(bridge) else { return };
         match result {
             Ok(of) => {
@@ -230,6 +239,9 @@ async fn add_interfaces(app: &Rc<App>, bridge: &str, wanted: &config::BridgeConf
     }
 }
 
+/// Types whose interfaces are the ends of tunnels.
+const TUNNELS: [&str; 9] = ["vxlan", "gre", "geneve", "erspan", "ip6erspan", "ip6gre", "gtpu", "bareudp", "srv6"];
+
 async fn add_interface(app: &Rc<App>, bridge: &str, name: &str, wanted: &InterfaceConfig) -> Result<OfPort, String> {
     let (attach, kind) = {
         let state = app.state.borrow();
@@ -244,6 +256,16 @@ async fn add_interface(app: &Rc<App>, bridge: &str, name: &str, wanted: &Interfa
     let peer = wanted.options.get("peer").cloned();
     if wanted.kind == "patch" && peer.is_none() {
         return Err(format!("{name}: patch type requires valid 'peer' argument"));
+    }
+    if wanted.kind == "patch" && peer.as_deref() == Some(name) {
+        return Err(format!("{name}: patch peer must not be self"));
+    }
+    if TUNNELS.contains(&wanted.kind.as_str()) && !wanted.options.contains_key("remote_ip") {
+        return Err(format!("{name}: {} type requires valid 'remote_ip' argument", wanted.kind));
+    }
+    // The host's own loopback would be cut off from the host.
+    if wanted.kind == "system" && name == "lo" && matches!(app.dummy, Dummy::Off | Dummy::On) {
+        return Err(format!("could not add network device {name} to ofproto (Invalid argument)"));
     }
     let (device, dp) = if wanted.kind == "patch" {
         (None, None)
@@ -292,18 +314,23 @@ pub struct Facts {
 }
 
 /// Reads a device's state; a patch port is always up.
-pub async fn device_facts(device: Option<Arc<dyn Device>>) -> Facts {
+async fn device_facts(device: Option<Arc<dyn Device>>) -> Facts {
+    match device {
+        Some(device) => elsewhere(move || ask_device(Some(device.as_ref()))).await.unwrap_or_default(),
+        None => ask_device(None),
+    }
+}
+
+/// The same where waiting is no harm.
+pub fn ask_device(device: Option<&dyn Device>) -> Facts {
     let Some(device) = device else {
         let link = netdev::LinkState { up: true, carrier: true, ..Default::default() };
         return Facts { link, ..Facts::default() };
     };
-    let read = elsewhere(move || {
-        let mut link = device.state().unwrap_or_default();
-        // What is switched off has no link.
-        link.carrier &= link.up;
-        Facts { link, speed: device.speed() }
-    });
-    read.await.unwrap_or_default()
+    let mut link = device.state().unwrap_or_default();
+    // What is switched off has no link.
+    link.carrier &= link.up;
+    Facts { link, speed: device.speed() }
 }
 
 /// The OpenFlow port of an interface; `config` are the bits that a controller set before.
@@ -458,6 +485,16 @@ async fn controllers(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig) {
             continue;
         }
         match Remote::parse(&c.target, OPENFLOW_PORT) {
+            Ok(Remote::PassiveUnix(path)) if !may_listen(&path, name) => {
+                let (dir, target) = (dirs::rundir(), &c.target);
+                vlog_err!(
+                    Module::Bridge,
+                    "bridge {name}: Not adding Unix domain socket controller \"{target}\" due to possibility of \
+                     overwriting local files. Instead, specify path in permitted format \"punix:{0}/{name}.*\" or \
+                     connect to \"unix:{0}/{name}.mgmt\" (which is always available without special configuration).",
+                    dir.display()
+                );
+            }
             Ok(remote) => {
                 active |= !remote.is_passive();
                 let kind = kind_of(c, &remote);
@@ -492,6 +529,12 @@ async fn controllers(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig) {
             Err(e) => vlog_err!(Module::Connmgr, "{name}: {e}"),
         }
     }
+}
+
+/// Whether a row of `Controller` may have a socket made: only beside the bridge's own, where no other file can be hurt.
+fn may_listen(path: &std::path::Path, bridge: &str) -> bool {
+    let file = path.file_name().and_then(|f| f.to_str()).unwrap_or_default();
+    path.parent() == Some(dirs::rundir().as_path()) && file.starts_with(&format!("{bridge}."))
 }
 
 /// The kind of connections that a row of `Controller` asks for.

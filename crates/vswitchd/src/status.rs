@@ -3,12 +3,13 @@
 use crate::app::{App, BridgeEntry, Interface};
 use crate::backer;
 use crate::config::Config;
-use crate::reconcile::{Facts, device_facts, port_of};
+use crate::reconcile::{Facts, ask_device, port_of};
 use flow::OfPort;
 use idl::typed::Table;
 use idl::vswitch::OpenVSwitch;
 use idl::{Replica, Txn};
 use netdev::{Device, DeviceStats};
+use openflow::message::control::ControllerRole;
 use ovsdb_data::{Atom, Datum, Uuid};
 use serde_json::Map;
 use std::rc::Rc;
@@ -93,6 +94,54 @@ pub fn outcome(app: &App, replica: &Replica, config: &Config, txn: &mut Txn) {
     }
 }
 
+/// What the mirrors have counted.
+pub fn mirrors(app: &App, replica: &Replica, txn: &mut Txn) {
+    let state = app.state.borrow();
+    for (uuid, counters) in state.bridges.values().flat_map(|entry| &entry.mirrored) {
+        let (packets, bytes) = counters.read();
+        let pairs = [pair(("tx_packets", packets)), pair(("tx_bytes", bytes))];
+        let pairs = pairs.into_iter().map(|(k, v)| (Atom::string(&k), Atom::Integer(v))).collect();
+        let mut row = Columns::of(replica, "Mirror", *uuid);
+        row.set("statistics", Datum::map(pairs));
+        row.finish(txn);
+    }
+}
+
+/// How the connections to controllers are.
+pub fn controllers(app: &App, replica: &Replica, config: &Config, txn: &mut Txn) {
+    let state = app.state.borrow();
+    let now = app.clock.now();
+    for (name, wanted) in &config.bridges {
+        let Some(entry) = state.bridges.get(name) else { continue };
+        for c in &wanted.controllers {
+            let Ok(remote) = io::Remote::parse(&c.target, io::stream::OPENFLOW_PORT) else { continue };
+            if remote.is_passive() {
+                continue;
+            }
+            let Some(endpoint) = entry.endpoints.get(&remote.to_string()) else { continue };
+            let link = endpoint.link.borrow();
+            let conn = link.conn.and_then(|id| entry.bridge.connections().find(|(of, _)| *of == id));
+            let role = conn.map(|(_, conn)| match conn.role {
+                ControllerRole::Primary => "master",
+                ControllerRole::Secondary => "slave",
+                ControllerRole::Equal | ControllerRole::NoChange => "other",
+            });
+            let seconds = |at: Option<clock::Instant>| at.map(|at| now.since(at).as_secs().to_string());
+            let pairs = [
+                ("last_error", link.last_error.clone()),
+                ("sec_since_connect", seconds(link.connected_at)),
+                ("sec_since_disconnect", seconds(link.disconnected_at)),
+                ("state", Some(link.state.to_string())),
+            ];
+            let mut row = Columns::of(replica, "Controller", c.uuid);
+            row.set("is_connected", conn.is_some().into());
+            row.optional("role", role);
+            row.set("status", Datum::string_map(pairs.into_iter().filter_map(|(k, v)| Some((k, v?)))));
+            row.finish(txn);
+        }
+    }
+}
+
 /// How the interfaces are, read from the devices where nobody waits; also refreshes the OpenFlow ports. With
 /// `statistics`, counters too.
 pub async fn interfaces(app: &Rc<App>, statistics: bool) -> Vec<Report> {
@@ -106,13 +155,19 @@ pub async fn interfaces(app: &Rc<App>, statistics: bool) -> Vec<Report> {
     };
     let mut reports = vec![];
     let mut changed = false;
-    for (bridge, name, device) in all {
-        let facts = device_facts(device.clone()).await;
-        let more = tokio::task::spawn_blocking(move || {
-            let Some(d) = device else { return (None, vec![]) };
-            (statistics.then(|| d.stats().unwrap_or_default()), d.status())
-        });
-        let (stats, status) = more.await.unwrap_or_default();
+    // One trip to where nobody waits, for all of them.
+    let asked = tokio::task::spawn_blocking(move || {
+        let ask = |(bridge, name, device): Named| {
+            let facts = ask_device(device.as_deref());
+            let (stats, status) = match &device {
+                Some(d) => (statistics.then(|| d.stats().unwrap_or_default()), d.status()),
+                None => (None, vec![]),
+            };
+            (bridge, name, facts, stats, status)
+        };
+        all.into_iter().map(ask).collect::<Vec<_>>()
+    });
+    for (bridge, name, facts, stats, status) in asked.await.unwrap_or_default() {
         let mut state = app.state.borrow_mut();
         let Some(entry) = state.bridges.get_mut(&bridge) else { continue };
         let Some(i) = entry.interfaces.get(&name) else { continue };

@@ -18,8 +18,27 @@ impl<'a> KeyValues<'a> {
     }
 }
 
+const SEPARATOR: u8 = 1;
+const KEY_END: u8 = 2;
+const PAREN: u8 = 4;
+
+/// What each byte can end.
+static CLASS: [u8; 256] = {
+    let mut t = [0; 256];
+    t[b',' as usize] = SEPARATOR | KEY_END;
+    t[b' ' as usize] = SEPARATOR | KEY_END;
+    t[b'\t' as usize] = SEPARATOR | KEY_END;
+    t[b'\r' as usize] = SEPARATOR | KEY_END;
+    t[b'\n' as usize] = SEPARATOR | KEY_END;
+    t[b':' as usize] = KEY_END;
+    t[b'=' as usize] = KEY_END;
+    t[b'(' as usize] = KEY_END | PAREN;
+    t[b')' as usize] = PAREN;
+    t
+};
+
 fn is_separator(b: u8) -> bool {
-    matches!(b, b',' | b' ' | b'\t' | b'\r' | b'\n')
+    CLASS[usize::from(b)] & SEPARATOR != 0
 }
 
 impl<'a> Iterator for KeyValues<'a> {
@@ -35,7 +54,7 @@ impl<'a> Iterator for KeyValues<'a> {
         }
         let key_end = bytes[start..]
             .iter()
-            .position(|b| is_separator(*b) || matches!(b, b':' | b'=' | b'('))
+            .position(|b| CLASS[usize::from(*b)] & KEY_END != 0)
             .map_or(bytes.len(), |n| start + n);
         let key = &s[start..key_end];
         let (value_start, value_end, next) = match bytes.get(key_end) {
@@ -82,10 +101,13 @@ fn matching_paren(bytes: &[u8], from: usize) -> usize {
 fn value_end(bytes: &[u8], from: usize) -> usize {
     let mut level = 0u32;
     for (i, b) in bytes.iter().enumerate().skip(from) {
+        if CLASS[usize::from(*b)] & (SEPARATOR | PAREN) == 0 {
+            continue;
+        }
         match b {
             b'(' => level += 1,
             b')' => level = level.saturating_sub(1),
-            b if level == 0 && is_separator(*b) => return i,
+            _ if level == 0 => return i,
             _ => {}
         }
     }

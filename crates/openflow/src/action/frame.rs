@@ -1,7 +1,8 @@
 //! THE table of action numbers, and the frame that all actions share: type, length, vendor, subtype.
 
-use std::collections::HashMap;
 use std::sync::OnceLock;
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::{Action, control, ct, encap, fields, header, learn, output};
 use crate::codec::bytes::{Put, Reader};

@@ -1,9 +1,9 @@
 //! Text form of bits of a field: `NXM_NX_REG0[0..7]`.
 
-use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use flow::{Field, Subfield};
+use foldhash::HashMap;
 
 /// The field with this NXM or OXM name or field name.
 pub fn field_from_any_name(name: &str) -> Option<Field> {

@@ -105,7 +105,7 @@ const KEYWORDS: &[(&str, Parse)] = &[
 ];
 
 fn keyword(name: &str) -> Option<Parse> {
-    use std::collections::HashMap;
+    use foldhash::HashMap;
     use std::sync::OnceLock;
     static MAP: OnceLock<HashMap<&'static str, Parse>> = OnceLock::new();
     let map = MAP.get_or_init(|| KEYWORDS.iter().copied().collect());

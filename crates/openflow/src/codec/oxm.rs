@@ -1,9 +1,9 @@
 //! NXM and OXM headers and entries (OpenFlow 1.3 §7.2.3).
 
-use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use flow::{Field, FieldValue, Number};
+use foldhash::{HashMap, HashMapExt};
 
 use super::bytes::{Put, Reader};
 use crate::error::Error;

@@ -93,6 +93,7 @@ pub fn parse_flow(cx: &mut ParseContext<'_>, s: &str, how: Use) -> Parsed<FlowMo
                 crate::Error::BadActionMatchInconsistent
             ));
         }
+        parsed.shrink_to_fit();
         fm.actions = parsed;
     }
     warn_if_not_normal(cx, &m);
@@ -101,13 +102,14 @@ pub fn parse_flow(cx: &mut ParseContext<'_>, s: &str, how: Use) -> Parsed<FlowMo
 }
 
 /// The match as its text says it: a packet type with an Ethernet type stands for that type too.
-fn with_eth_type(m: &Match) -> Match {
-    let mut m = m.clone();
+fn with_eth_type(m: &Match) -> std::borrow::Cow<'_, Match> {
     let packet_type = m.key.packet_type();
-    if m.mask.packet_type_raw() != 0 && packet_type.ns() == 1 {
-        m.set(Field::ETH_TYPE, u128::from(packet_type.ns_type()));
+    if m.mask.packet_type_raw() == 0 || packet_type.ns() != 1 {
+        return std::borrow::Cow::Borrowed(m);
     }
-    m
+    let mut m = m.clone();
+    m.set(Field::ETH_TYPE, u128::from(packet_type.ns_type()));
+    std::borrow::Cow::Owned(m)
 }
 
 /// OpenFlow 1.0 and 1.1 structures have no place for what IPv6 carries.
@@ -120,6 +122,9 @@ fn match_protocols(m: &Match) -> Protocols {
 }
 
 fn warn_if_not_normal(cx: &mut ParseContext<'_>, m: &Match) {
+    if flow::is_normal(m) {
+        return;
+    }
     let mut normal = m.clone();
     if flow::normalize(&mut normal) {
         let (pre, post) = (m.to_string(), normal.to_string());

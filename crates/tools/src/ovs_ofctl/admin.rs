@@ -102,6 +102,9 @@ async fn dump_tables(s: &Settings, switch: &str) -> Result<u8> {
 
 async fn dump_table_features(s: &Settings, switch: &str) -> Result<u8> {
     let mut v = Vconn::open(s, switch, Socket::Management).await?;
+    if s.json {
+        return dump_parts(s, &mut v, &Message::TableFeaturesRequest(Multipart::default()), None).await;
+    }
     let mut all = Vec::new();
     for data in v.transact_parts(&Message::TableFeaturesRequest(Multipart::default())).await? {
         match Message::decode(&data) {
@@ -185,8 +188,16 @@ async fn queue_get_config(s: &Settings, args: &[String]) -> Result<u8> {
         let ports = v.ports().await?;
         drop(v);
         let mut v = Vconn::open(s, &args[0], Socket::Management).await?;
-        for p in ports.iter().filter(|p| p.port.0 < OfPort::MAX.0) {
-            dump_parts(s, &mut v, &Message::QueueGetConfigRequest(QueueRequest { port: p.port, ..q }), None).await?;
+        let requests: Vec<Message> = ports
+            .iter()
+            .filter(|p| p.port.0 < OfPort::MAX.0)
+            .map(|p| Message::QueueGetConfigRequest(QueueRequest { port: p.port, ..q }))
+            .collect();
+        if s.json {
+            return json::dump(&mut v, &requests, &Default::default()).await;
+        }
+        for request in &requests {
+            dump_parts(s, &mut v, request, None).await?;
         }
         return Ok(0);
     }

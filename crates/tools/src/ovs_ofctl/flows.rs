@@ -105,6 +105,9 @@ pub async fn dump_flows(s: &Settings, args: &[String]) -> Result<u8> {
 
 /// Sends a request and prints each part of the reply.
 pub async fn dump_parts(s: &Settings, v: &mut Vconn, m: &Message, names: Option<&Names>) -> Result<u8> {
+    if s.json {
+        return json::dump(v, std::slice::from_ref(m), &flow::text::Style { names, ..Default::default() }).await;
+    }
     let mut out = String::new();
     for data in v.transact_parts(m).await? {
         put_message(&mut out, &data, s.verbosity + 1, &s.style(names));

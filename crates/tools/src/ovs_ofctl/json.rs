@@ -11,6 +11,15 @@
 //!   `{port, name, address, config, state, current_speed_kbps, max_speed_kbps}`.
 //! - `dump-meters`: `{meter, flags, bands: [{type, rate, burst_size}]}`; `meter-stats`: with counters.
 //! - `dump-tables`: `{table, active, lookups, matched}`.
+//! - `dump-aggregate`: `{packets, bytes, flows}`; `dump-group-stats`: a list of `{group_id, references, packets, bytes,
+//!   duration, buckets: [{packets, bytes}]}`; `dump-group-features`: `{capabilities, types: [{type, max_groups,
+//!   actions}]}`; `meter-features`: `{max_meters, band_types, capabilities, max_bands, max_color}`, bits as on the wire.
+//! - `queue-stats`: a list of `{port, queue, packets, bytes, errors, duration}`; `queue-get-config`: `{port, queue,
+//!   min_rate_percent, max_rate_percent}`.
+//! - `dump-table-features`: a list of `{table, name, max_entries, metadata_match, metadata_write, eviction,
+//!   vacancy_events}`; `dump-table-desc`: `{table, eviction, eviction_flags, vacancy_events, vacancy_down_percent,
+//!   vacancy_up_percent, vacancy_percent}`.
+//! - `dump-desc`: `{manufacturer, hardware, software, serial, datapath}`.
 //! - `show`: `{datapath_id, n_tables, n_buffers, ports}`.
 
 use flow::OfPort;
@@ -35,6 +44,15 @@ pub fn supported(name: &str) -> bool {
             | "dump-meter"
             | "dump-meters"
             | "meter-stats"
+            | "meter-features"
+            | "dump-aggregate"
+            | "dump-desc"
+            | "dump-group-stats"
+            | "dump-group-features"
+            | "dump-table-desc"
+            | "dump-table-features"
+            | "queue-stats"
+            | "queue-get-config"
     )
 }
 
@@ -43,15 +61,18 @@ fn print(v: &Value) -> Result<u8> {
     Ok(0)
 }
 
-fn count(n: u64) -> Value {
+/// A counter; `null` if it is not known.
+pub fn count(n: u64) -> Value {
     if n == u64::MAX { Value::Null } else { json!(n) }
 }
 
-fn seconds(s: Span) -> Value {
+/// Seconds and parts of them.
+pub fn seconds(s: Span) -> Value {
     json!(f64::from(s.sec) + f64::from(s.nsec) / 1e9)
 }
 
-fn port(p: OfPort, style: &Style<'_>) -> Value {
+/// A port: its number, or the name that is reserved for it or that `style` gives it.
+pub fn port(p: OfPort, style: &Style<'_>) -> Value {
     let mut text = String::new();
     put_port(&mut text, style, p);
     text.parse::<u64>().map_or(Value::String(text), |n| json!(n))
@@ -100,6 +121,22 @@ pub fn flows(list: &[FlowStats], style: &Style<'_>) -> String {
     }
     out.push_str("\n]\n");
     out
+}
+
+/// Prints the replies to a request whose form is that of [`super::json_stats`].
+pub async fn dump(v: &mut Vconn, requests: &[Message], style: &Style<'_>) -> Result<u8> {
+    use super::json_stats::Reply;
+    let mut list = Vec::new();
+    for request in requests {
+        for m in fetch(v, request).await? {
+            match super::json_stats::of(&m, style) {
+                Some(Reply::Entries(mut entries)) => list.append(&mut entries),
+                Some(Reply::Whole(value)) => return print(&value),
+                None => return Err(format!("{}: bad reply", v.name)),
+            }
+        }
+    }
+    print(&Value::Array(list))
 }
 
 /// Decodes the parts of a reply; an error reply is the error.

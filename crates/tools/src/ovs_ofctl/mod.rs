@@ -1,10 +1,12 @@
 //! `ovs-ofctl`: administers OpenFlow switches (ovs-ofctl(8)).
 
 mod admin;
+mod bulk;
 mod client;
 mod flows;
 mod groups;
 mod json;
+mod json_stats;
 mod offline;
 
 pub(crate) use offline::for_each_line;

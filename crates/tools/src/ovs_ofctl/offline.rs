@@ -14,6 +14,7 @@ use openflow::message::{FlowModCommand, GroupCommand, Hello};
 use openflow::text::{format_message, hex_dump, parse_flow_line, parse_group_line};
 use openflow::{Error, Message, Protocols, Version};
 
+use super::bulk;
 use super::client::Result;
 use super::{Settings, list_commands, log_warnings};
 
@@ -87,7 +88,8 @@ fn hex_bytes(s: &str) -> Result<Vec<u8>> {
 struct FlowPrinter<'a> {
     s: &'a Settings,
     usable: Protocols,
-    flows: Vec<openflow::message::FlowMod>,
+    /// In blocks, which are let go as they are printed.
+    flows: Vec<Vec<openflow::message::FlowMod>>,
 }
 
 impl FlowPrinter<'_> {
@@ -104,21 +106,33 @@ impl FlowPrinter<'_> {
             table_id: protocol == Protocols::OF10_TID || protocol == Protocols::NXM_TID,
             debug_actions: false,
         };
-        let style = self.s.style(None);
-        let mut out = String::new();
-        for (i, mut fm) in self.flows.into_iter().enumerate() {
-            fm.nicira = protocol.is_nxm();
-            let data = Message::FlowMod(fm).encode_with(protocol.version(), i as u32 + 1, o);
-            openflow::text::print::put_message(&mut out, &data, self.s.verbosity, &style);
-            if out.len() > 1 << 16 {
-                write_out(&out)?;
-                out.clear();
+        let verbosity = self.s.verbosity;
+        let (nicira, version) = (protocol.is_nxm(), protocol.version());
+        let mut done = 0;
+        for block in self.flows {
+            let n = block.len();
+            let style = self.s.style(None);
+            let texts = bulk::in_order(256, block, |at, flows| {
+                let mut out = String::new();
+                for (i, mut fm) in flows.into_iter().enumerate() {
+                    fm.nicira = nicira;
+                    let xid = (done + at + i + 1) as u32;
+                    let data = Message::FlowMod(fm).encode_with(version, xid, o);
+                    openflow::text::print::put_message(&mut out, &data, verbosity, &style);
+                }
+                out
+            });
+            for text in texts {
+                write_out(&text)?;
             }
+            done += n;
         }
-        write_out(&out)?;
         Ok(0)
     }
 }
+
+/// Messages that are printed at once.
+const BLOCK: usize = 8192;
 
 /// Writes to standard output.
 pub fn write_out(s: &str) -> Result<()> {
@@ -135,19 +149,35 @@ fn parse_flow(s: &Settings, text: &str) -> Result<u8> {
     let parsed = openflow::text::parse_flow(&mut cx, text, openflow::text::Use::Mod(FlowModCommand::Add));
     log_warnings(&mut cx);
     let (fm, usable) = parsed?;
-    FlowPrinter { s, usable, flows: vec![fm] }.finish()
+    FlowPrinter { s, usable, flows: vec![vec![fm]] }.finish()
 }
 
 fn parse_flows(s: &Settings, file: &str) -> Result<u8> {
     let mut usable = Protocols::ANY;
     let mut flows = Vec::new();
-    let mut cx = ParseContext::new(None);
-    for_each_line(file, |line| {
-        let parsed = parse_flow_line(&mut cx, line, FlowModCommand::Add, false);
-        log_warnings(&mut cx);
-        let (fm, u) = parsed?;
-        usable = usable.and(u);
-        flows.push(fm);
+    bulk::for_line_blocks(file, |lines| {
+        let parts = bulk::in_order(256, lines, |_, lines| {
+            let mut cx = ParseContext::new(None);
+            let (mut flows, mut usable) = (Vec::with_capacity(lines.len()), Protocols::ANY);
+            for (number, line) in lines {
+                match parse_flow_line(&mut cx, line, FlowModCommand::Add, false) {
+                    Ok((fm, u)) => {
+                        usable = usable.and(u);
+                        flows.push(fm);
+                    }
+                    Err(e) => return (flows, usable, cx.warnings, Some((number, e))),
+                }
+            }
+            (flows, usable, cx.warnings, None)
+        });
+        for (part, u, warnings, error) in parts {
+            log_warnings(&mut ParseContext { names: None, warnings });
+            if let Some((number, e)) = error {
+                return Err(format!("{}:{number}: {e}", if file == "-" { "<stdin>" } else { file }));
+            }
+            usable = usable.and(u);
+            flows.push(part);
+        }
         Ok(())
     })?;
     FlowPrinter { s, usable, flows }.finish()
@@ -183,7 +213,9 @@ fn parse_group(s: &Settings, text: &str) -> Result<u8> {
     if both.is_empty() {
         return Err("no usable protocol".to_string());
     }
-    let data = Message::GroupMod(gm).encode(both.first().version(), 1);
+    let version = both.first().version();
+    println!("chosen version: OpenFlow1{}", version.to_wire() - 1);
+    let data = Message::GroupMod(gm).encode(version, 1);
     print!("{}", format_message(&data, s.verbosity, &s.style(None)));
     Ok(0)
 }
@@ -493,20 +525,41 @@ fn ofp_parse(s: &Settings, file: &str) -> Result<u8> {
 
 fn print_stream(s: &Settings, data: &[u8]) -> Result<()> {
     let mut rest = data;
-    let mut out = String::new();
+    let mut messages = Vec::new();
+    let mut size = 0;
+    let (style, verbosity) = (s.style(None), s.verbosity + 1);
+    let print = |messages: Vec<&[u8]>| {
+        let texts = bulk::in_order(16, messages, |_, messages| {
+            let mut out = String::new();
+            for m in messages {
+                openflow::text::print::put_message(&mut out, m, verbosity, &style);
+            }
+            out
+        });
+        texts.iter().try_for_each(|t| write_out(t))
+    };
+    let mut wrong = None;
     while rest.len() >= 8 {
         let len = usize::from(u16::from_be_bytes([rest[2], rest[3]]));
         if len < 8 {
-            return Err(format!("message length {len} is less than a header"));
+            wrong = Some(format!("message length {len} is less than a header"));
+            break;
         }
         if len > rest.len() {
-            return Err("unexpected end of file mid-message".to_string());
+            wrong = Some("unexpected end of file mid-message".to_string());
+            break;
         }
         let (message, tail) = rest.split_at(len);
-        openflow::text::print::put_message(&mut out, message, s.verbosity + 1, &s.style(None));
+        messages.push(message);
+        size += len;
         rest = tail;
+        if messages.len() >= BLOCK || size > 1 << 22 {
+            print(std::mem::take(&mut messages))?;
+            size = 0;
+        }
     }
-    write_out(&out)
+    print(messages)?;
+    wrong.map_or(Ok(()), Err)
 }
 
 /// OpenFlow messages in the TCP payloads of a capture, port 6633 or 6653, in the order of the packets.

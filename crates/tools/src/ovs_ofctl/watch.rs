@@ -16,9 +16,44 @@ use super::client::{Result, Socket, Vconn, open_for_flow_mod};
 /// Where messages go: standard error, or a file that `ofctl/set-output-file` names.
 struct Output {
     file: Option<std::fs::File>,
+    /// Where the packets of packet-ins go too (`--pcap`).
+    capture: Option<std::fs::File>,
 }
 
 impl Output {
+    /// Standard error, and the file of `--pcap`.
+    fn open(s: &Settings) -> Result<Output> {
+        use std::io::Write;
+        let Some(path) = &s.pcap else { return Ok(Output { file: None, capture: None }) };
+        let failed =
+            |e: std::io::Error| format!("{path}: failed to open pcap file for writing ({})", io::program::strerror(&e));
+        let mut capture = std::fs::File::create(path).map_err(failed)?;
+        // Magic, version 2.4, zone, accuracy, longest packet, Ethernet.
+        let mut header = Vec::new();
+        for n in [0xa1b2_c3d4u32, 4 << 16 | 2, 0, 0, 1518, 1] {
+            header.extend_from_slice(&n.to_ne_bytes());
+        }
+        if cfg!(target_endian = "big") {
+            header[4..8].copy_from_slice(&[0, 2, 0, 4]);
+        }
+        capture.write_all(&header).map_err(failed)?;
+        Ok(Output { file: None, capture: Some(capture) })
+    }
+
+    /// Records the packet of a packet-in.
+    fn record(&mut self, data: &[u8]) {
+        use std::io::Write;
+        let Some(file) = &mut self.capture else { return };
+        let Ok((_, _, Message::PacketIn(p))) = Message::decode(data) else { return };
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let mut record = Vec::with_capacity(16 + p.packet.len());
+        for n in [now.as_secs() as u32, now.subsec_micros(), p.packet.len() as u32, p.total_len] {
+            record.extend_from_slice(&n.to_ne_bytes());
+        }
+        record.extend_from_slice(&p.packet);
+        let _ = file.write_all(&record);
+    }
+
     fn put(&mut self, text: &str) {
         use std::io::Write;
         let _ = match &mut self.file {
@@ -78,7 +113,7 @@ pub async fn monitor(s: &Settings, args: &[String]) -> Result<u8> {
     }
     if !watches.is_empty() {
         let data = v.transact(&Message::FlowMonitorRequest(watches)).await?;
-        print_one(s, &mut Output { file: None }, names.as_ref(), &data);
+        print_one(s, &mut Output { file: None, capture: None }, names.as_ref(), &data);
     }
     choose_packet_in_format(s, &mut v).await?;
     follow(s, v, true, names).await
@@ -156,6 +191,7 @@ fn print_one(s: &Settings, out: &mut Output, names: Option<&Names>, data: &[u8])
     let shown = names.filter(|_| s.shows_names());
     put_message(&mut text, data, s.verbosity + 2, &s.style(shown));
     out.put(&text);
+    out.record(data);
 }
 
 /// `2026-01-02 03:04:05.678: `, in universal time.
@@ -194,7 +230,7 @@ fn timestamp(t: std::time::Duration) -> String {
 
 /// Prints messages until the connection ends or `exit` is called on the control socket.
 async fn follow(s: &Settings, mut v: Vconn, reply: bool, names: Option<Names>) -> Result<u8> {
-    let output = Rc::new(RefCell::new(Output { file: None }));
+    let output = Rc::new(RefCell::new(Output::open(s)?));
     let control = super::unixctl::start(s, output_setter(&output))?;
     let mut control = control;
     if let Some(c) = &mut control {

@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""The kernel datapath tested on the lab's kernels, the reference's programs beside ours: one boot for each kernel.
+
+    lab/test.py [--kernel 6.12] [--side ref|ours|both] [--bin PATH] [--capture FOLDER]
+
+A check that holds for the reference has to hold for ours. Without the lab (lab/fetch.sh) or the reference everything is
+skipped and counted."""
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "conformance"))
+import interop  # noqa: E402
+import run as kit_run  # noqa: E402
+
+KERNELS = ("6.12", "7.3")
+LIMIT = 900
+
+
+def boot(args, kernel, sides, kit):
+    """Runs all the tests in one boot: side -> checks."""
+    with tempfile.TemporaryDirectory(prefix="lab-") as out:
+        script = "mkdir -p /tmp/fvs\n"
+        for side in sides:
+            with open(f"{out}/{side}.json", "w", encoding="utf-8") as f:
+                json.dump(dict(kit.side(side), namespaces=False, packages="", reference=interop.reference_folder()), f)
+            capture = " $LAB_OUT/capture" if args.capture and side == "ref" else ""
+            script += f"{sys.executable} {HERE}/inside.py $LAB_OUT/{side}.json $LAB_OUT/{side}.result{capture}\n"
+        done = subprocess.run([f"{HERE}/run.sh", "--kernel", kernel, "--timeout", str(LIMIT), "--out", out, "sh", "-c", script],
+                              capture_output=True, text=True)
+        found = {}
+        for side in sides:
+            try:
+                with open(f"{out}/{side}.result", encoding="utf-8") as f:
+                    found[side] = {n: (ok, detail) for n, ok, detail in json.load(f)}
+            except (OSError, ValueError):
+                found[side] = {"the machine ran the tests": (False, (done.stdout + done.stderr)[-1500:])}
+            logs = f"{kit.results}/lab-{kernel}.{side}.log"
+            subprocess.run(["rm", "-rf", logs])
+            subprocess.run(["cp", "-r", f"{out}/{side}.result.log", logs], stderr=subprocess.DEVNULL)
+        if args.capture and os.path.isdir(f"{out}/capture"):
+            target = f"{args.capture}/{kernel}"
+            os.makedirs(target, exist_ok=True)
+            subprocess.run(["cp", "-r", f"{out}/capture/.", target])
+        return found
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--kernel", action="append", choices=KERNELS)
+    p.add_argument("--side", choices=("both", "ref", "ours"), default="both")
+    p.add_argument("--bin", metavar="PATH")
+    p.add_argument("--ref-bin", metavar="DIR")
+    p.add_argument("--strict", action="store_true")
+    p.add_argument("--capture", metavar="FOLDER", help="keep the reference's netlink messages there, as hex")
+    args = p.parse_args()
+    kit = kit_run.Kit(args)
+    os.makedirs(kit.results, exist_ok=True)
+    sides = ["ref", "ours"] if args.side == "both" else [args.side]
+    totals = [0, 0, 0]
+    missing = [f"the {s} programs" for s in sides if not kit.programs[s]]
+    if subprocess.run([f"{HERE}/fetch.sh", "--check"], capture_output=True).returncode:
+        missing.append("the lab: lab/fetch.sh")
+    for kernel in args.kernel or KERNELS:
+        if missing:
+            print(f"skipped kernel {kernel}: needs {', '.join(missing)}")
+            totals[2] += 1
+            continue
+        found = boot(args, kernel, sides, kit)
+        base, got = found.get("ref", {}), found[sides[-1]]
+        for check in [*got, *(c for c in base if c not in got)]:
+            holds, detail = got.get(check, (False, "not reached"))
+            if holds is None:
+                theirs = base.get(check, (None, detail))[1]
+                holds, detail = detail == theirs, interop.difference(theirs, detail)
+            if holds:
+                totals[0] += 1
+            elif len(sides) == 2 and base.get(check, (False,))[0] is False:
+                totals[2] += 1
+                print(f"  kernel {kernel}: for the reference neither: {check}")
+            else:
+                totals[1] += 1
+                print(f"  FAILED kernel {kernel}: {check}\n      " + detail.strip().replace("\n", "\n      "))
+        print(f"kernel {kernel}: {len(got)} checks", flush=True)
+    print("lab: {} passed, {} failed, {} skipped".format(*totals))
+    return 1 if totals[1] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
