@@ -56,7 +56,7 @@ impl UpcallHandler for Everything {
         }
         let again = upcall.key.recirc_id() != 0;
         let actions = if again { vec![DpAction::Output(DpPort(2))] } else { actions(n) };
-        UpcallAnswer { actions, install: (n % 5 != 0).then_some(InstallFlow { mask, actions: None }) }
+        UpcallAnswer { actions, install: (!n.is_multiple_of(5)).then_some(InstallFlow { mask, actions: None }) }
     }
 }
 
