@@ -329,3 +329,6 @@ fn sum(all: impl Iterator<Item = Result<FlowStats, DpError>>) -> Result<FlowStat
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod tests_damage;

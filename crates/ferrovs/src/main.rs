@@ -11,7 +11,21 @@ use programs::{PROGRAMS, Program};
 use std::path::Path;
 use std::process::ExitCode;
 
+/// A reader that has seen enough, as in `ovsdb-client get-schema | head`, is no reason to complain.
+fn end_quietly_without_a_reader() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let text = info.payload().downcast_ref::<String>().map_or("", String::as_str);
+        if text.starts_with("failed printing to std") {
+            // What a shell says of a program that SIGPIPE ended.
+            std::process::exit(128 + 13);
+        }
+        usual(info);
+    }));
+}
+
 fn main() -> ExitCode {
+    end_quietly_without_a_reader();
     let mut args = std::env::args_os().map(|a| a.to_string_lossy().into_owned());
     let called = args.next().unwrap_or_default();
     let name = Path::new(&called).file_name().map_or(String::new(), |n| n.to_string_lossy().into_owned());

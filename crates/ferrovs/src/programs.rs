@@ -65,6 +65,12 @@ pub const PROGRAMS: &[Program] = &[
         main: tools::ovs_testcontroller::main,
         linked: true,
     },
+    Program {
+        name: "ovs-dpctl",
+        summary: "work on datapaths of the kernel",
+        main: tools::ovs_dpctl::main,
+        linked: true,
+    },
     Program { name: "ovs-vswitchd", summary: "the switch daemon", main: vswitchd::main, linked: true },
     Program { name: "ovsdb-server", summary: "the database server", main: ovsdb_server::main, linked: true },
 ];

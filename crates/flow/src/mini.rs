@@ -12,8 +12,13 @@ impl WordMap {
     /// The words of `key` that are not zero.
     pub fn of(key: &FlowKey) -> WordMap {
         let mut map = [0u64; 2];
-        for (i, w) in key.words().iter().enumerate() {
-            map[i / 64] |= u64::from(*w != 0) << (i % 64);
+        // Few words are set: most groups are passed over as a whole.
+        for (group, words) in key.words().chunks(8).enumerate() {
+            if words.iter().fold(0, |any, w| any | w) == 0 {
+                continue;
+            }
+            let bits = words.iter().enumerate().fold(0, |bits, (i, w)| bits | u64::from(*w != 0) << i);
+            map[group / 8] |= bits << (group % 8 * 8);
         }
         WordMap(map)
     }
@@ -189,6 +194,7 @@ impl MiniMatch {
     }
 
     /// The full form.
+    #[inline]
     pub fn expand(&self) -> Match {
         let mut m = Match::default();
         for (i, k, w) in self.iter() {

@@ -169,6 +169,7 @@ pub struct Daemon {
     notify: Option<OwnedFd>,
     detached: bool,
     no_chdir: bool,
+    keeps_stdout: bool,
 }
 
 /// How [`Daemon::start`] went on.
@@ -221,6 +222,7 @@ impl Daemon {
             notify,
             detached: settings.detach,
             no_chdir: settings.no_chdir,
+            keeps_stdout: false,
         }))
     }
 
@@ -233,13 +235,20 @@ impl Daemon {
             vlog::set_levels(None, Some(Destination::Console), Level::Off);
             if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
                 let _ = rustix::stdio::dup2_stdin(&null);
-                let _ = rustix::stdio::dup2_stdout(&null);
+                if !self.keeps_stdout {
+                    let _ = rustix::stdio::dup2_stdout(&null);
+                }
                 let _ = rustix::stdio::dup2_stderr(&null);
             }
             if !self.no_chdir {
                 let _ = rustix::process::chdir("/");
             }
         }
+    }
+
+    /// Leaves standard output open when detached, for a program whose output is the point of running it.
+    pub fn keep_stdout(&mut self) {
+        self.keeps_stdout = true;
     }
 
     /// The name it was started under.

@@ -13,7 +13,11 @@ fn main() -> std::io::Result<()> {
     let port = std::env::args().nth(1).and_then(|p| p.parse().ok()).unwrap_or(6653);
     for stream in TcpListener::bind(("0.0.0.0", port))?.incoming() {
         let stream = stream?;
-        std::thread::spawn(move || serve(stream));
+        std::thread::spawn(move || {
+            if let Err(e) = serve(stream) {
+                eprintln!("connection dropped: {e}");
+            }
+        });
     }
     Ok(())
 }

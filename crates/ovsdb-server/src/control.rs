@@ -196,7 +196,7 @@ pub fn add_database(shared: &Shared, file: &str) -> Result<String, String> {
     }
     let name = hosted.name().to_string();
     if shared.borrow().dbs.contains_key(&name) {
-        return Err(format!("ovsdb error: {file}: duplicate database name"));
+        return Err(format!("ovsdb error: {name}: duplicate database name"));
     }
     shared.borrow_mut().add_database(hosted);
     Ok(name)

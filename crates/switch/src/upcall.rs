@@ -459,9 +459,10 @@ pub(crate) fn credit(network: &Network, credits: &[Credit], packets: u64, bytes:
                 counter.fetch_add(packets, Ordering::Relaxed);
             }
             Credit::Group(g, bucket) => {
-                g.stats.add(packets, bytes, used);
-                if let Some(b) = bucket.and_then(|b| g.buckets.get(b)) {
-                    b.stats.add(packets, bytes, used);
+                // A packet counts once for the group and once for each bucket that it goes through.
+                match bucket {
+                    None => g.stats.add(packets, bytes, used),
+                    Some(b) => g.buckets.get(*b).into_iter().for_each(|b| b.stats.add(packets, bytes, used)),
                 }
             }
             Credit::Patch { bridge, port, peer_bridge, peer } => {

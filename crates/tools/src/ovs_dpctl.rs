@@ -5,9 +5,9 @@
 
 use datapath::action_text::{format_actions, parse_actions};
 use datapath::key_text::NoNames;
+use io::Invocation;
 use io::getopt::{self, Opt, Order, Takes, both, long};
 use io::vlog::{self, Level};
-use io::{Invocation, program};
 use std::process::ExitCode;
 
 #[derive(Clone, Copy)]

@@ -91,13 +91,15 @@ pub enum Cell {
     Datum(Datum, ColumnType),
     /// JSON
     Json(Value),
+    /// Nothing
+    Absent,
 }
 
 impl Cell {
     fn text(&self, cells: Cells) -> String {
         match (self, cells) {
-            (Cell::Text(text), Cells::Json) => json::to_string(&Value::from(text.as_str())),
             (Cell::Text(text), _) => text.clone(),
+            (Cell::Absent, _) => String::new(),
             (Cell::Json(value), _) => json::to_string(value),
             (Cell::Datum(datum, column_type), Cells::String) => text::datum_to_string(datum, column_type),
             (Cell::Datum(datum, _), Cells::Bare) => text::datum_to_bare(datum),
@@ -108,6 +110,7 @@ impl Cell {
     fn json(&self) -> Value {
         match self {
             Cell::Text(text) => Value::from(text.as_str()),
+            Cell::Absent => Value::Null,
             Cell::Json(value) => value.clone(),
             Cell::Datum(datum, _) => datum.to_json(),
         }

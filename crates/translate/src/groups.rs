@@ -70,23 +70,24 @@ impl Xlator<'_> {
     }
 
     /// Whether a bucket can send its packets on (OpenFlow 1.5 §6.7).
-    fn is_live(&self, bucket: &Bucket, depth: u32) -> bool {
+    fn is_live(&mut self, bucket: &Bucket, depth: u32) -> bool {
         let desc = &bucket.desc;
         let (port, group) = (desc.watch_port, desc.watch_group);
         if port == flow::OfPort::ANY && group == GroupId::ANY {
             return true;
         }
         let port_live = port != flow::OfPort::ANY && self.here.config.ports.get(&port).is_some_and(|p| p.up);
-        port_live
+        let watched = self.here.bridge.groups.at(self.here.version.number()).get(&group).cloned();
+        let live = port_live
             || group != GroupId::ANY
                 && depth < 64
-                && self
-                    .here
-                    .bridge
-                    .groups
-                    .at(self.here.version.number())
-                    .get(&group)
-                    .is_some_and(|g| g.buckets.iter().any(|b| self.is_live(b, depth + 1)))
+                && watched.is_some_and(|g| g.buckets.iter().any(|b| self.is_live(b, depth + 1)));
+        if !live {
+            let id = desc.id;
+            let on = if port == flow::OfPort::ANY { group.0 } else { port.0 };
+            self.detail(|| format!("bucket {id}: not live due to port {on}"));
+        }
+        live
     }
 
     fn select(&mut self, group: &Arc<Group>, last: bool) {

@@ -35,7 +35,7 @@ impl Xlator<'_> {
                 self.send_to_controller(max_len, reason, 0, &[], false);
             }
             OfPort::NONE => {}
-            _ if port == self.key.in_port() => self.detail(|| "skipping output to input port".into()),
+            _ if port == self.key.in_port() => self.warning(|| "skipping output to input port".into()),
             _ => self.send(port),
         }
         if self.normal == NormalOutput::Drop {
@@ -267,7 +267,7 @@ impl Xlator<'_> {
         self.set_queue(queue);
         let target = if port == OfPort::IN_PORT { self.key.in_port() } else { port };
         if port == self.key.in_port() && port != OfPort::IN_PORT {
-            self.detail(|| "skipping output to input port".into());
+            self.warning(|| "skipping output to input port".into());
         } else {
             self.send(target);
         }

@@ -264,12 +264,13 @@ impl<'a> Xlator<'a> {
             return false;
         }
         let stp = crate::special::is_stp(&self.key);
-        if port.config & (PC_NO_RECV | PC_NO_RECV_STP) != 0 {
+        let refused = [PC_NO_RECV, PC_NO_RECV_STP].map(|bit| port.config & bit != 0);
+        if refused[0] != refused[1] && stp {
             self.wc.set_eth_dst(wire::EthAddr::BROADCAST);
-            if port.config & if stp { PC_NO_RECV_STP } else { PC_NO_RECV } != 0 {
-                self.detail(|| "OFPPC_NO_RECV set, dropping".into());
-                return false;
-            }
+        }
+        if refused[usize::from(stp)] {
+            self.look_only();
+            return false;
         }
         if port.stp != crate::view::StpState::Forwarding && !stp {
             if port.stp == crate::view::StpState::Learning {
@@ -280,6 +281,18 @@ impl<'a> Xlator<'a> {
             return false;
         }
         true
+    }
+
+    /// Finds the rule that the packet would meet, for the trace, and does nothing more.
+    fn look_only(&mut self) {
+        if let Some(rule) = self.lookup(TableId(0), false, false)
+            && let Some(recorder) = &mut self.recorder
+        {
+            let number = recorder.describe.table(&self.here.config, 0);
+            let text = recorder.describe.rule(&self.here.config, &rule);
+            recorder.enter(NodeKind::Table, format!("{number}. {text}"));
+            self.leave();
+        }
     }
 
     /// Takes up the state of a packet that recirculated.

@@ -189,7 +189,7 @@ impl App {
 
     /// Does what a bridge has asked for.
     pub fn run_events(self: &Rc<Self>, bridge: &str) {
-        let mut republish = false;
+        let (mut republish, mut toggled) = (false, false);
         {
             let mut state = self.state.borrow_mut();
             let Some(entry) = state.bridges.get_mut(bridge) else { return };
@@ -203,15 +203,39 @@ impl App {
                     Event::PortConfig => republish = true,
                     Event::PortAdmin { port, up } => {
                         let device = entry.interfaces.values().find(|i| i.of == port).and_then(|i| i.device.clone());
-                        if let Some(device) = device {
-                            set_up_elsewhere(device, up);
+                        match device {
+                            // A dummy changes at once.
+                            Some(d) if d.as_dummy().is_some() => drop(d.set_up(up)),
+                            Some(d) => set_up_elsewhere(d, up),
+                            None => {}
                         }
+                        toggled = true;
                     }
                 }
             }
         }
+        if toggled {
+            self.refresh_dummies();
+        }
         if republish {
             self.publish();
+        }
+    }
+
+    /// Looks at the state of dummies, which changes only by command.
+    pub fn refresh_dummies(&self) {
+        let mut state = self.state.borrow_mut();
+        for e in state.bridges.values_mut() {
+            for i in e.interfaces.values() {
+                let (Some(d), Some(old)) = (&i.device, e.bridge.ports.get(&i.of)) else { continue };
+                if d.as_dummy().is_none() {
+                    continue;
+                }
+                let link = d.state().unwrap_or_default();
+                let mut port = old.clone();
+                (port.admin_up, port.carrier) = (link.up, link.up && link.carrier);
+                e.bridge.set_port(port);
+            }
         }
     }
 
@@ -355,7 +379,7 @@ impl State {
                         mac: of.map(|p| p.mac).unwrap_or_default(),
                         bundle: id,
                         config: of.map_or(0, |p| p.desc().config),
-                        up: of.is_some_and(|p| p.carrier),
+                        up: of.is_some_and(|p| p.carrier && p.admin_up),
                         peer: i.peer.as_deref().and_then(|p| self.peer_of(&entry.backer, iface_name, p)),
                         ..Port::default()
                     },

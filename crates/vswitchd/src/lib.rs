@@ -198,6 +198,9 @@ impl<F: FnOnce()> Runner<F> {
         let reports = status::interfaces(&self.app, statistics).await;
         let mut txn = Txn::new();
         status::write(&client.replica, &reports, &mut txn);
+        if statistics {
+            status::mirrors(&self.app, &client.replica, &mut txn);
+        }
         if !txn.is_empty() {
             client.replica.transact(txn);
         }

@@ -275,6 +275,8 @@ fn admin_state(app: &App, call: &Call) -> Answer {
     if !found && name.is_some() {
         return Err("Unknown Dummy Interface".into());
     }
+    app.refresh_dummies();
+    app.publish();
     Ok("OK".into())
 }
 

@@ -3,7 +3,7 @@
 //! Whatever may block in the kernel (opening, closing and configuring devices) runs on another thread and is awaited, so
 //! that OpenFlow connections are served meanwhile. What cannot be applied is noted for its row; the rest is applied.
 
-use crate::app::{App, BridgeEntry, Interface};
+use crate::app::{App, BridgeEntry, Dummy, Interface};
 use crate::backer::{self, Backer};
 use crate::config::{self, Config, ControllerConfig, InterfaceConfig};
 use crate::openflow::{self, Keep, Kind};
@@ -162,9 +162,11 @@ async fn remove_interfaces(app: &Rc<App>, bridge: &str, wanted: &config::BridgeC
         let Some(entry) = state.bridges.get_mut(bridge) else { return };
         let find = |name: &str| wanted.ports.values().find_map(|p| p.interfaces.get(name));
         entry.errors.retain(|name, _| find(name).is_some());
+        let others: BTreeSet<OfPort> = entry.interfaces.values().map(|i| i.of).collect();
         let stays = |name: &str, i: &Interface| {
             find(name).is_some_and(|w| {
-                let number = w.ofport_request.is_none_or(|n| OfPort(n) == i.of || i.of == OfPort::LOCAL);
+                // A number that another port has cannot be had, and is no reason to give up the present one.
+                let number = w.ofport_request.is_none_or(|n| i.of == OfPort::LOCAL || others.contains(&OfPort(n)));
                 w.uuid == i.uuid && w.kind == i.kind && number && w.options.get("peer") == i.peer.as_ref()
             })
         };
@@ -237,6 +239,9 @@ async fn add_interfaces(app: &Rc<App>, bridge: &str, wanted: &config::BridgeConf
     }
 }
 
+/// Types whose interfaces are the ends of tunnels.
+const TUNNELS: [&str; 9] = ["vxlan", "gre", "geneve", "erspan", "ip6erspan", "ip6gre", "gtpu", "bareudp", "srv6"];
+
 async fn add_interface(app: &Rc<App>, bridge: &str, name: &str, wanted: &InterfaceConfig) -> Result<OfPort, String> {
     let (attach, kind) = {
         let state = app.state.borrow();
@@ -251,6 +256,16 @@ async fn add_interface(app: &Rc<App>, bridge: &str, name: &str, wanted: &Interfa
     let peer = wanted.options.get("peer").cloned();
     if wanted.kind == "patch" && peer.is_none() {
         return Err(format!("{name}: patch type requires valid 'peer' argument"));
+    }
+    if wanted.kind == "patch" && peer.as_deref() == Some(name) {
+        return Err(format!("{name}: patch peer must not be self"));
+    }
+    if TUNNELS.contains(&wanted.kind.as_str()) && !wanted.options.contains_key("remote_ip") {
+        return Err(format!("{name}: {} type requires valid 'remote_ip' argument", wanted.kind));
+    }
+    // The host's own loopback would be cut off from the host.
+    if wanted.kind == "system" && name == "lo" && matches!(app.dummy, Dummy::Off | Dummy::On) {
+        return Err(format!("could not add network device {name} to ofproto (Invalid argument)"));
     }
     let (device, dp) = if wanted.kind == "patch" {
         (None, None)

@@ -94,6 +94,19 @@ pub fn outcome(app: &App, replica: &Replica, config: &Config, txn: &mut Txn) {
     }
 }
 
+/// What the mirrors have counted.
+pub fn mirrors(app: &App, replica: &Replica, txn: &mut Txn) {
+    let state = app.state.borrow();
+    for (uuid, counters) in state.bridges.values().flat_map(|entry| &entry.mirrored) {
+        let (packets, bytes) = counters.read();
+        let pairs = [pair(("tx_packets", packets)), pair(("tx_bytes", bytes))];
+        let pairs = pairs.into_iter().map(|(k, v)| (Atom::string(&k), Atom::Integer(v))).collect();
+        let mut row = Columns::of(replica, "Mirror", *uuid);
+        row.set("statistics", Datum::map(pairs));
+        row.finish(txn);
+    }
+}
+
 /// How the connections to controllers are.
 pub fn controllers(app: &App, replica: &Replica, config: &Config, txn: &mut Txn) {
     let state = app.state.borrow();

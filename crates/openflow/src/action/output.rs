@@ -72,7 +72,9 @@ impl PacketInReason {
     /// The name that is printed.
     pub fn name(self) -> &'static str {
         match self {
-            PacketInReason::ExplicitMiss | PacketInReason::ImplicitMiss => "no_match",
+            PacketInReason::ExplicitMiss => "no_match",
+            // Only the switch's own flow has it, and has no name for it.
+            PacketInReason::ImplicitMiss => "",
             r => REASONS.iter().find(|x| x.1 == r).map_or("no_match", |x| x.0),
         }
     }

@@ -93,6 +93,7 @@ pub fn parse_flow(cx: &mut ParseContext<'_>, s: &str, how: Use) -> Parsed<FlowMo
                 crate::Error::BadActionMatchInconsistent
             ));
         }
+        parsed.shrink_to_fit();
         fm.actions = parsed;
     }
     warn_if_not_normal(cx, &m);

@@ -64,13 +64,13 @@ pub fn parse_group(cx: &mut ParseContext<'_>, s: &str, command: GroupCommand) ->
                     return Err("selection_method must be a string of 1 to 15 bytes".to_string());
                 }
                 gm.props.selection_method = value.to_string();
-                usable = usable.and(Protocols::OF10_ANY.or(Protocols::OF15_UP));
             }
             "selection_method_param" if sets => gm.props.selection_param = number64(value)?,
             "fields" if sets => gm.props.fields = selection_fields(cx, value)?,
             "type" | "selection_method" | "selection_method_param" | "fields" => {
                 return Err(format!("{key} is not needed"));
             }
+            "command_bucket_id" => return Err("command bucket id is not needed".to_string()),
             _ => return Err(format!("unknown keyword {key}")),
         }
     }
@@ -90,6 +90,16 @@ pub fn parse_group(cx: &mut ParseContext<'_>, s: &str, command: GroupCommand) ->
         return Err("fields may only be specified with \"selection_method=hash\"".to_string());
     }
     parse_buckets(cx, buckets, &mut gm, &mut usable)?;
+    if sets && gm.ty != GroupType::Select && gm.buckets.iter().any(|b| b.weight != 0) {
+        return Err("Only select groups can have bucket weights.".to_string());
+    }
+    let unwatched = |b: &Bucket| b.watch_port == OfPort::ANY && b.watch_group == GroupId::ANY;
+    if sets && gm.ty == GroupType::FastFailover && gm.buckets.iter().any(unwatched) {
+        return Err("fast failover bucket requires watch_port or watch_group".to_string());
+    }
+    if gm.ty == GroupType::Indirect && gm.buckets.len() > 1 {
+        return Err("Indirect groups can have at most one bucket.".to_string());
+    }
     Ok((gm, usable))
 }
 
@@ -202,11 +212,7 @@ fn parse_bucket(cx: &mut ParseContext<'_>, s: &str, gm: &GroupMod, usable: &mut 
                 if n > BUCKET_MAX {
                     return Err(format!("invalid bucket_id id {n}"));
                 }
-                if gm.buckets.iter().any(|x| x.id == n) {
-                    return Err(format!("duplicate bucket_id {n}"));
-                }
                 b.id = n;
-                *usable = usable.and(Protocols::OF10_ANY.or(Protocols::OF15_UP));
             }
             "action" | "actions" => {
                 // Everything from here is a list of actions.
@@ -227,6 +233,9 @@ fn parse_bucket(cx: &mut ParseContext<'_>, s: &str, gm: &GroupMod, usable: &mut 
                 list.push_str(text);
             }
         }
+    }
+    if list.is_empty() {
+        return Err("bucket must specify actions".to_string());
     }
     let (parsed, carried) = actions::parse(cx, &list, actions::Place::Actions)?;
     *usable = usable.and(carried);

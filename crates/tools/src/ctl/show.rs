@@ -106,9 +106,7 @@ fn column(context: &mut Context<'_>, table: &TableSchema, uuid: Uuid, name: &str
             datum.is_map() && way.reference.is_none() && target.is_some_and(|(target, _)| way.table == target)
         })
     {
-        if !datum.is_empty() {
-            context.line(format!("{}{name}:", "    ".repeat(level)));
-        }
+        context.line(format!("{}{name}:", "    ".repeat(level)));
         for (key, value) in datum.pairs() {
             let row = value.as_uuid().unwrap_or_default();
             let value = context.store.text(named.table, row, named.name_column.unwrap_or_default());

@@ -49,7 +49,10 @@ pub fn for_line_blocks(file: &str, mut f: impl FnMut(Vec<(usize, &str)>) -> Resu
     loop {
         let n = source.by_ref().take(BLOCK as u64).read_to_end(&mut data).map_err(failed)?;
         let end = if n == 0 { data.len() } else { data.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1) };
-        let text = String::from_utf8_lossy(&data[..end]);
+        let text = match std::str::from_utf8(&data[..end]) {
+            Ok(text) => std::borrow::Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(&data[..end]),
+        };
         let mut lines = Vec::new();
         for line in text.lines() {
             number += 1;

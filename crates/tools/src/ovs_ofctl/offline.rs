@@ -88,7 +88,8 @@ fn hex_bytes(s: &str) -> Result<Vec<u8>> {
 struct FlowPrinter<'a> {
     s: &'a Settings,
     usable: Protocols,
-    flows: Vec<openflow::message::FlowMod>,
+    /// In blocks, which are let go as they are printed.
+    flows: Vec<Vec<openflow::message::FlowMod>>,
 }
 
 impl FlowPrinter<'_> {
@@ -107,13 +108,8 @@ impl FlowPrinter<'_> {
         };
         let verbosity = self.s.verbosity;
         let (nicira, version) = (protocol.is_nxm(), protocol.version());
-        let mut flows = self.flows.into_iter();
         let mut done = 0;
-        loop {
-            let block: Vec<_> = flows.by_ref().take(BLOCK).collect();
-            if block.is_empty() {
-                return Ok(0);
-            }
+        for block in self.flows {
             let n = block.len();
             let style = self.s.style(None);
             let texts = bulk::in_order(256, block, |at, flows| {
@@ -131,10 +127,11 @@ impl FlowPrinter<'_> {
             }
             done += n;
         }
+        Ok(0)
     }
 }
 
-/// Flows or messages that are printed at once.
+/// Messages that are printed at once.
 const BLOCK: usize = 8192;
 
 /// Writes to standard output.
@@ -152,7 +149,7 @@ fn parse_flow(s: &Settings, text: &str) -> Result<u8> {
     let parsed = openflow::text::parse_flow(&mut cx, text, openflow::text::Use::Mod(FlowModCommand::Add));
     log_warnings(&mut cx);
     let (fm, usable) = parsed?;
-    FlowPrinter { s, usable, flows: vec![fm] }.finish()
+    FlowPrinter { s, usable, flows: vec![vec![fm]] }.finish()
 }
 
 fn parse_flows(s: &Settings, file: &str) -> Result<u8> {
@@ -173,13 +170,13 @@ fn parse_flows(s: &Settings, file: &str) -> Result<u8> {
             }
             (flows, usable, cx.warnings, None)
         });
-        for (mut part, u, warnings, error) in parts {
+        for (part, u, warnings, error) in parts {
             log_warnings(&mut ParseContext { names: None, warnings });
             if let Some((number, e)) = error {
                 return Err(format!("{}:{number}: {e}", if file == "-" { "<stdin>" } else { file }));
             }
             usable = usable.and(u);
-            flows.append(&mut part);
+            flows.push(part);
         }
         Ok(())
     })?;
@@ -216,7 +213,9 @@ fn parse_group(s: &Settings, text: &str) -> Result<u8> {
     if both.is_empty() {
         return Err("no usable protocol".to_string());
     }
-    let data = Message::GroupMod(gm).encode(both.first().version(), 1);
+    let version = both.first().version();
+    println!("chosen version: OpenFlow1{}", version.to_wire() - 1);
+    let data = Message::GroupMod(gm).encode(version, 1);
     print!("{}", format_message(&data, s.verbosity, &s.style(None)));
     Ok(0)
 }

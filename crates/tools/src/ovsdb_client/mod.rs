@@ -139,7 +139,7 @@ pub fn main(invocation: &Invocation) -> ExitCode {
 }
 
 fn run(invocation: &Invocation) -> Result<ExitCode, String> {
-    let parsed = getopt::parse(&invocation.args, &options(), Order::OptionsFirst)?;
+    let parsed = getopt::parse(&invocation.args, &options(), Order::Permute)?;
     let mut style = Style { format: Format::Table, cells: None, headings: true, pretty: false, max_width: 0 };
     let mut settings = daemon::Settings::default();
     let mut tls = io::tls::Settings::default();
@@ -187,6 +187,7 @@ fn run(invocation: &Invocation) -> Result<ExitCode, String> {
         Started::Daemon(daemon) => daemon,
         Started::Parent(code) => return Ok(code),
     };
+    daemon.keep_stdout();
     if let Some(seconds) = timeout_seconds(seconds.as_deref())? {
         start_timeout(&invocation.name, seconds);
     }

@@ -91,8 +91,7 @@ pub(super) fn monitor(client: &mut Client, args: &[String]) -> Result<(), String
 }
 
 pub(super) fn monitor_cond(client: &mut Client, args: &[String]) -> Result<(), String> {
-    let condition = parse_condition(&args[0])?;
-    let (watched, requests) = conditional(client, &condition, &args[1], args.get(2))?;
+    let (watched, requests) = conditional(client, &args[0], &args[1], args.get(2))?;
     let params = json!([client.database, null, requests]);
     let initial = client.start("monitor_cond", params)?;
     follow(client, &watched, |client| client.print_updates2(&watched, &initial))
@@ -106,8 +105,7 @@ pub(super) fn monitor_cond_since(client: &mut Client, args: &[String]) -> Result
     let [condition, table, rest @ ..] = args else {
         return Err("invalid syntax for 'monitor-cond-since' (use --help for help)".into());
     };
-    let condition = parse_condition(condition)?;
-    let (watched, requests) = conditional(client, &condition, table, rest.first())?;
+    let (watched, requests) = conditional(client, condition, table, rest.first())?;
     let params = json!([client.database, null, requests, last]);
     let reply = client.start("monitor_cond_since", params)?;
     let found = reply[0].as_bool().unwrap_or(false);
@@ -122,14 +120,15 @@ fn parse_condition(text: &str) -> Result<Value, String> {
 
 fn conditional(
     client: &mut Client,
-    condition: &Value,
+    condition: &str,
     table: &str,
     columns: Option<&String>,
 ) -> Result<(Vec<Watched>, Value), String> {
     let schema = client.schema()?;
     let mut one = watch(client, &schema, table, false)?;
-    Condition::from_json(&one.table, condition, None).map_err(|error| error.to_string())?;
-    let request = request(client, &mut one, columns.map(String::as_str), Some(condition))?;
+    let condition = parse_condition(condition)?;
+    Condition::from_json(&one.table, &condition, None).map_err(|error| error.to_string())?;
+    let request = request(client, &mut one, columns.map(String::as_str), Some(&condition))?;
     let requests = json!({table: [request]});
     Ok((vec![one], requests))
 }
@@ -217,7 +216,7 @@ fn row(watched: &Watched, uuid: &str, action: &str, columns: &Value) -> Vec<Cell
     for number in &watched.columns {
         let column = &watched.table.columns[*number];
         cells.push(match columns.get(&column.name) {
-            None => Cell::Text(String::new()),
+            None => Cell::Absent,
             Some(value) => match Datum::diff_from_json(value, &column.column_type) {
                 Ok(datum) => Cell::Datum(datum, column.column_type.clone()),
                 Err(_) => Cell::Text(json::to_string(value)),

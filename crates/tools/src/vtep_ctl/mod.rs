@@ -271,7 +271,7 @@ fn port_of_switch(context: &Context<'_>) -> Result<Uuid, String> {
 
 fn vlan(context: &Context<'_>) -> Result<i64, String> {
     let text = context.arg(2);
-    text.parse().ok().filter(|vlan| (0..=4095).contains(vlan)).ok_or_else(|| format!("{text}: invalid VLAN"))
+    text.parse().map_err(|_| format!("{text}: invalid VLAN"))
 }
 
 fn bind_ls(context: &mut Context<'_>) -> Result<(), String> {
@@ -286,6 +286,10 @@ fn bind_ls(context: &mut Context<'_>) -> Result<(), String> {
 fn unbind_ls(context: &mut Context<'_>) -> Result<(), String> {
     let port = port_of_switch(context)?;
     let vlan = vlan(context)?;
+    let bindings = context.store.get("Physical_Port", port, "vlan_bindings");
+    if !bindings.is_some_and(|bindings| bindings.contains_key(&Atom::Integer(vlan))) {
+        return Err(format!("no binding for vlan {vlan}"));
+    }
     context.store.remove("Physical_Port", port, "vlan_bindings", vlan);
     Ok(())
 }

@@ -207,12 +207,10 @@ fn put_features(out: &mut String, x: &Features, v: Version) {
     out.push_str(if known.is_empty() { "0" } else { "" });
     out.push_str(&known.join(" "));
     out.push('\n');
-    if v == Version::V10 {
-        if x.actions & 0xfff != 0 {
-            out.push_str("actions: ");
-            super::tables::put_action_names(out, u64::from(x.actions), v);
-            out.push('\n');
-        }
+    if v == Version::V10 && x.actions & 0xfff != 0 {
+        out.push_str("actions: ");
+        super::tables::put_action_names(out, u64::from(x.actions), v);
+        out.push('\n');
     }
     super::ports::put_sorted(out, &x.ports);
 }
