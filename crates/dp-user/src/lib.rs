@@ -27,7 +27,7 @@ mod show;
 mod signature;
 mod slots;
 mod table;
-mod threads;
+pub mod threads;
 
 pub use crate::core::Core;
 pub use member::{Place, ThreadStats};

@@ -18,6 +18,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
 
+/// Bytes for the stack of a thread that translates packets: tables may send a packet 512 levels deep.
+pub const STACK: usize = 32 << 20;
+
 /// Cores of the machine and their NUMA nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topology(pub Vec<Place>);
@@ -95,7 +98,7 @@ pub(crate) fn spawn(shared: &Arc<Shared>, place: Option<Place>) -> stdio::Result
     let me = Arc::new(Member::new(place, commands, Waker::new()?, shared.clock.now()));
     let poller = Poller::new(shared.clone(), me.clone(), inbox)?;
     let name = place.map_or_else(|| "netdev/wait".into(), |p| format!("pmd-c{:02}/id:{}", p.core, p.core + 1));
-    let builder = std::thread::Builder::new().name(name);
+    let builder = std::thread::Builder::new().name(name).stack_size(STACK);
     me.started(match place {
         None => builder.spawn(move || poller.run())?,
         Some(_) => builder.spawn(move || poller.run_pinned())?,

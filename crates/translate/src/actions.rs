@@ -604,16 +604,13 @@ impl Xlator<'_> {
     }
 
     fn clone_action(&mut self, inner: &[Action], last: bool) {
-        if self.depth >= crate::xlate::MAX_DEPTH {
-            self.problem(|| "over max translation depth 64".into());
-            return self.fail(XlateError::RecursionTooDeep);
+        if !self.may_go_deeper() {
+            return;
         }
         self.commit();
         let saved = self.save();
         let start = self.out.actions.len();
-        self.depth += 1;
-        self.actions(inner, last);
-        self.depth -= 1;
+        self.deeper(|this| this.actions(inner, last));
         if self.freezing {
             // The clone goes on by itself after its own recirculation.
             self.finish_clone();

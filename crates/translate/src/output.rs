@@ -7,7 +7,7 @@ use openflow::message::groups::GroupType;
 use openflow::message::ports::{PC_NO_FLOOD, PC_NO_FWD, PC_PORT_DOWN};
 
 use crate::frozen::FrozenState;
-use crate::request::{Credit, XlateError};
+use crate::request::Credit;
 use crate::trace::NodeKind;
 use crate::view::{FromFlow, Port, StpState, Tunnel};
 use crate::xlate::{Here, NormalOutput, Xlator};
@@ -106,9 +106,8 @@ impl Xlator<'_> {
         let Some(other) = self.net.bridges.get(&bridge) else {
             return self.warning(|| "Nonexistent output port".into());
         };
-        if self.depth >= crate::xlate::MAX_DEPTH {
-            self.problem(|| "over max translation depth 64".into());
-            return self.fail(XlateError::RecursionTooDeep);
+        if !self.may_go_deeper() {
+            return;
         }
         self.commit();
         let mirrors_before = self.mirrors;
@@ -131,17 +130,11 @@ impl Xlator<'_> {
             self.out.actions.push(DpAction::Trunc(len));
         }
         self.enter_bridge();
-        let resubmits_depth = depth + 1;
         if self.admit() {
             self.mirror_ingress();
-            self.patch_depth += resubmits_depth;
-            if self.patch_depth < crate::xlate::MAX_DEPTH {
-                self.resubmit(openflow::TableId(0), peer, false, true);
-            } else {
-                self.problem(|| "over max translation depth 64".into());
-                self.fail(XlateError::RecursionTooDeep);
-            }
-            self.patch_depth -= resubmits_depth;
+            self.nesting += 1;
+            self.resubmit(openflow::TableId(0), peer, false, true);
+            self.nesting -= 1;
             if self.freezing {
                 self.finish_clone();
             }
@@ -335,9 +328,8 @@ impl Xlator<'_> {
     /// A group's bucket: its actions are an action set done on the packet as it is; the packet stays as it was.
     pub(crate) fn bucket(&mut self, group: &std::sync::Arc<crate::view::Group>, index: usize, last: bool) {
         let Some(bucket) = group.buckets.get(index) else { return };
-        if self.depth >= crate::xlate::MAX_DEPTH {
-            self.problem(|| "over max translation depth 64".into());
-            return self.fail(XlateError::RecursionTooDeep);
+        if !self.may_go_deeper() {
+            return;
         }
         if matches!(group.ty, GroupType::Select | GroupType::FastFailover) {
             self.detail(|| format!("using bucket {}", bucket.desc.id));
@@ -349,9 +341,7 @@ impl Xlator<'_> {
         let saved = self.save();
         let in_group = std::mem::replace(&mut self.in_group, true);
         self.action_set.clear();
-        self.depth += 1;
-        self.actions(&list, last);
-        self.depth -= 1;
+        self.deeper(|this| this.actions(&list, last));
         if self.freezing {
             self.finish_clone();
         }

@@ -505,3 +505,20 @@ proptest! {
         }
     }
 }
+
+/// Tables 0 to `last`, each of which sends the packet on to the next, and the last one to `end`.
+fn chain(last: u8, end: Vec<Action>) -> Xlate {
+    let net = network(|_| {});
+    for t in 0..last {
+        add(&net, t, 1, &Match::any(), vec![resubmit(t + 1)]);
+    }
+    add(&net, last, 1, &Match::any(), end);
+    run(&net, &tcp(1))
+}
+
+#[test]
+fn forward_goes_as_far_as_there_are_tables() {
+    assert_eq!(text(&chain(250, vec![output(2)])), "12");
+    assert_eq!(chain(3, vec![resubmit(3)]).error, Some(crate::XlateError::RecursionTooDeep));
+    assert_eq!(chain(250, vec![resubmit(0)]).error, Some(crate::XlateError::RecursionTooDeep));
+}

@@ -19,6 +19,8 @@ use crate::view::{Bridge, BridgeConfig, FragHandling, Network, Rule, TableMiss};
 
 /// Levels of resubmission, groups, clones and patch ports that one packet may go down.
 pub const MAX_DEPTH: u32 = 64;
+/// Levels of any kind: what the stacks of the threads that translate have room for.
+const MAX_NESTING: u32 = 512;
 /// Table lookups of one packet.
 pub const MAX_RESUBMITS: u32 = 4096;
 /// Bytes on the stack of one packet.
@@ -61,7 +63,12 @@ pub(crate) struct Xlator<'a> {
     pub table: TableId,
     pub rule: Option<Arc<Rule>>,
     pub cookie: Option<u64>,
+    /// Rules and lists of actions that the present one stands in, on this bridge.
     pub depth: u32,
+    /// Of these, on all bridges, those that count for [`MAX_DEPTH`]: resubmission to a later table does not.
+    pub level: u32,
+    /// All of these, on all bridges.
+    pub nesting: u32,
     pub resubmits: u32,
     pub exit: bool,
     /// Translation stops here and goes on after the packet recirculated.
@@ -83,8 +90,6 @@ pub(crate) struct Xlator<'a> {
     pub orig_in_port: OfPort,
     pub orig_skb_priority: u32,
     pub truncate: Option<u32>,
-    /// Levels in the bridges that the packet came from by patch ports.
-    pub patch_depth: u32,
 }
 
 /// Answers what happens to a packet.
@@ -173,6 +178,8 @@ impl<'a> Xlator<'a> {
             rule: None,
             cookie: None,
             depth: 0,
+            level: 0,
+            nesting: 0,
             resubmits: 0,
             exit: false,
             freezing: false,
@@ -190,7 +197,6 @@ impl<'a> Xlator<'a> {
             orig_in_port: req.key.in_port(),
             orig_skb_priority: req.key.skb_priority(),
             truncate: None,
-            patch_depth: 0,
         }
     }
 
@@ -389,7 +395,7 @@ impl<'a> Xlator<'a> {
 
     /// Whether another level is allowed.
     fn room_for_lookup(&mut self) -> bool {
-        if self.depth > MAX_DEPTH {
+        if self.level > MAX_DEPTH || self.nesting > MAX_NESTING {
             self.problem(|| format!("over max translation depth {MAX_DEPTH}"));
             self.fail(XlateError::RecursionTooDeep);
         } else if self.resubmits >= MAX_RESUBMITS {
@@ -407,6 +413,27 @@ impl<'a> Xlator<'a> {
         false
     }
 
+    /// Does something a level deeper.
+    pub(crate) fn deeper(&mut self, work: impl FnOnce(&mut Self)) {
+        self.depth += 1;
+        self.level += 1;
+        self.nesting += 1;
+        work(self);
+        self.depth -= 1;
+        self.level -= 1;
+        self.nesting -= 1;
+    }
+
+    /// Whether there is room for something a level deeper; an error if not.
+    pub(crate) fn may_go_deeper(&mut self) -> bool {
+        let may = self.level < MAX_DEPTH && self.nesting < MAX_NESTING;
+        if !may {
+            self.problem(|| format!("over max translation depth {MAX_DEPTH}"));
+            self.fail(XlateError::RecursionTooDeep);
+        }
+        may
+    }
+
     /// Looks the packet up in a table, as if it had come in by `in_port`, and does what the rule says.
     pub(crate) fn resubmit(&mut self, table: TableId, in_port: OfPort, with_ct: bool, follow_miss: bool) {
         if usize::from(table.0) >= self.here.bridge.tables.len() || !self.room_for_lookup() {
@@ -419,7 +446,11 @@ impl<'a> Xlator<'a> {
         self.key.set_in_port(old_in_port);
         if let Some(rule) = found {
             self.resubmits += 1;
+            // A pipeline may have more tables than levels are allowed; going forward cannot go on for ever.
+            let deepens = u32::from(table <= old_table);
+            self.level += deepens;
             self.run_rule(&rule);
+            self.level -= deepens;
         }
         self.table = old_table;
     }
@@ -555,11 +586,13 @@ impl<'a> Xlator<'a> {
         let old_rule = self.rule.replace(rule.clone());
         let old_cookie = self.cookie.replace(rule.data.cookie);
         self.depth += 1;
+        self.nesting += 1;
         let actions = rule.data.actions.clone();
         if actions.is_empty() {
             self.note(NodeKind::Action, || "drop".into());
         }
         self.actions(&actions, self.depth == 1);
+        self.nesting -= 1;
         self.depth -= 1;
         self.cookie = old_cookie;
         self.rule = old_rule;
@@ -582,9 +615,7 @@ impl<'a> Xlator<'a> {
         if set.is_empty() {
             self.note(NodeKind::Action, || "drop".into());
         }
-        self.depth += 1;
-        self.actions(&set, true);
-        self.depth -= 1;
+        self.deeper(|this| this.actions(&set, true));
         self.leave();
         self.in_action_set = false;
     }

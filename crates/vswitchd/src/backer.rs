@@ -114,6 +114,7 @@ impl Backer {
             let (upcalls, datapath) = (upcalls.clone(), datapath.clone());
             std::thread::Builder::new()
                 .name("revalidator2".into())
+                .stack_size(dp_user::threads::STACK)
                 .spawn(move || revalidate::run(&upcalls, &*datapath))
                 .map_err(|e| format!("could not start the revalidator: {}", ::io::program::strerror(&e)))?
         };
