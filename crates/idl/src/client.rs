@@ -10,10 +10,17 @@ use serde_json::json;
 use session::reconnect::Action;
 use session::{Message, Reconnect, Splitter};
 use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 type Connecting = Pin<Box<dyn Future<Output = std::io::Result<Stream>>>>;
+
+/// What a step on the stream did: bytes.
+enum Step {
+    Read(usize),
+    Wrote(usize),
+}
 
 /// A replica with a connection under it.
 pub struct Client {
@@ -65,9 +72,9 @@ impl Client {
     /// Sends what the replica has to say, then waits until something has happened to it: a message, a new connection, a
     /// lost one. Safe to drop.
     pub async fn run(&mut self) {
-        if self.flush().await.is_err() {
-            self.drop_connection("connection dropped");
-            return;
+        if let Err(e) = self.flush().await {
+            let closed = e.kind() == std::io::ErrorKind::UnexpectedEof;
+            return self.drop_connection(if closed { "connection closed by peer" } else { "connection dropped" });
         }
         let now = self.clock.now();
         match self.reconnect.run(now) {
@@ -95,19 +102,15 @@ impl Client {
             }
             return;
         }
-        let Some(stream) = &mut self.stream else {
+        if self.stream.is_none() {
             tokio::time::sleep(wait).await;
             return;
-        };
-        match tokio::time::timeout(wait, stream.read(&mut self.buf)).await {
-            Err(_) => {}
-            Ok(Ok(0)) => self.drop_connection("connection closed by peer"),
+        }
+        match tokio::time::timeout(wait, self.step()).await {
+            Err(_) | Ok(Ok(Step::Wrote(_))) => {}
+            Ok(Ok(Step::Read(0))) => self.drop_connection("connection closed by peer"),
             Ok(Err(e)) => self.drop_connection(&format!("receive error: {}", strerror(&e))),
-            Ok(Ok(n)) => {
-                self.reconnect.activity(self.clock.now());
-                self.split.push(&self.buf[..n]);
-                self.take_messages();
-            }
+            Ok(Ok(Step::Read(n))) => self.received(n),
         }
     }
 
@@ -142,18 +145,48 @@ impl Client {
 
     /// Sends everything that the replica has queued. Safe to drop.
     pub async fn flush(&mut self) -> std::io::Result<()> {
-        let Some(stream) = &mut self.stream else { return Ok(()) };
+        if self.stream.is_none() {
+            return Ok(());
+        }
         while let Some(m) = self.replica.poll_output() {
             self.unsent.extend(m.to_bytes());
         }
         while !self.unsent.is_empty() {
-            let n = stream.write(&self.unsent).await?;
-            if n == 0 {
-                return Err(std::io::ErrorKind::WriteZero.into());
+            match self.step().await? {
+                Step::Wrote(0) => return Err(std::io::ErrorKind::WriteZero.into()),
+                Step::Wrote(n) => drop(self.unsent.drain(..n)),
+                Step::Read(0) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+                Step::Read(n) => self.received(n),
             }
-            self.unsent.drain(..n);
+            if self.stream.is_none() {
+                break;
+            }
         }
         Ok(())
+    }
+
+    /// Reads what has come, or writes some of what waits, whichever can be done first. A server that waits for its answers to
+    /// be read does not read on: who only wrote would wait for it for ever. Without a connection it never ends.
+    async fn step(&mut self) -> std::io::Result<Step> {
+        let (stream, buf, unsent) = (&mut self.stream, &mut self.buf, &self.unsent);
+        std::future::poll_fn(|cx| {
+            let Some(stream) = stream.as_mut() else { return Poll::Pending };
+            let mut room = ReadBuf::new(&mut buf[..]);
+            if let Poll::Ready(read) = Pin::new(&mut *stream).poll_read(cx, &mut room) {
+                return Poll::Ready(read.map(|()| Step::Read(room.filled().len())));
+            }
+            if unsent.is_empty() {
+                return Poll::Pending;
+            }
+            Pin::new(&mut *stream).poll_write(cx, unsent).map(|wrote| wrote.map(Step::Wrote))
+        })
+        .await
+    }
+
+    fn received(&mut self, n: usize) {
+        self.reconnect.activity(self.clock.now());
+        self.split.push(&self.buf[..n]);
+        self.take_messages();
     }
 
     fn take_messages(&mut self) {

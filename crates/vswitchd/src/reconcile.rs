@@ -14,7 +14,7 @@ use io::stream::OPENFLOW_PORT;
 use io::vlog::Module;
 use io::{Remote, dirs, vlog_err, vlog_info, vlog_warn};
 use netdev::Device;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,9 +101,7 @@ async fn remove_bridges(app: &Rc<App>, config: &Config) {
             Some(e) => e.interfaces.keys().cloned().collect(),
             None => continue,
         };
-        for iface in names {
-            remove_interface(app, &name, &iface).await;
-        }
+        remove_named(app, &name, names).await;
         app.state.borrow_mut().bridges.remove(&name);
         app.publish();
     }
@@ -160,7 +158,9 @@ async fn remove_interfaces(app: &Rc<App>, bridge: &str, wanted: &config::BridgeC
     let gone: Vec<String> = {
         let mut state = app.state.borrow_mut();
         let Some(entry) = state.bridges.get_mut(bridge) else { return };
-        let find = |name: &str| wanted.ports.values().find_map(|p| p.interfaces.get(name));
+        let by_name: HashMap<&str, &InterfaceConfig> =
+            wanted.ports.values().flat_map(|p| &p.interfaces).map(|(n, w)| (n.as_str(), w)).collect();
+        let find = |name: &str| by_name.get(name);
         entry.errors.retain(|name, _| find(name).is_some());
         let others: BTreeSet<OfPort> = entry.interfaces.values().map(|i| i.of).collect();
         let stays = |name: &str, i: &Interface| {
@@ -172,31 +172,38 @@ async fn remove_interfaces(app: &Rc<App>, bridge: &str, wanted: &config::BridgeC
         };
         entry.interfaces.iter().filter(|(n, i)| !stays(n, i)).map(|(n, _)| n.clone()).collect()
     };
-    for name in gone {
-        remove_interface(app, bridge, &name).await;
-    }
+    remove_named(app, bridge, gone).await;
 }
 
-async fn remove_interface(app: &Rc<App>, bridge: &str, name: &str) {
-    let (interface, detach) = {
+/// Takes interfaces away: first from what packets see, all at once, then from the datapath.
+async fn remove_named(app: &Rc<App>, bridge: &str, names: Vec<String>) {
+    let mut gone = vec![];
+    {
         let mut state = app.state.borrow_mut();
+        let state = &mut *state;
         let Some(entry) = state.bridges.get_mut(bridge) else { return };
-        let Some(i) = entry.interfaces.remove(name) else { return };
-        if let Some(port) = entry.bridge.remove_port(i.of) {
-            entry.bridge.shared.macs().forget_port(port.bundle);
+        for name in names {
+            let Some(i) = entry.interfaces.remove(&name) else { continue };
+            if let Some(port) = entry.bridge.remove_port(i.of) {
+                entry.bridge.shared.macs().forget_port(port.bundle);
+            }
+            vlog_info!(Module::Bridge, "bridge {bridge}: deleted interface {name} on port {}", i.of.0);
+            let detach = i.dp.and_then(|dp| state.backers.get(&entry.backer).map(|b| b.detacher(dp)));
+            gone.push((i, detach));
         }
-        vlog_info!(Module::Bridge, "bridge {bridge}: deleted interface {name} on port {}", i.of.0);
-        let kind = entry.backer.clone();
-        let detach = i.dp.and_then(|dp| state.backers.get(&kind).map(|b| b.detacher(dp)));
-        (i, detach)
-    };
+    }
+    if gone.is_empty() {
+        return;
+    }
     app.run_events(bridge);
     app.publish();
     let _ = elsewhere(move || {
-        if let Some(detach) = detach {
-            detach();
+        for (interface, detach) in gone {
+            if let Some(detach) = detach {
+                detach();
+            }
+            drop(interface);
         }
-        drop(interface);
     })
     .await;
 }
@@ -215,13 +222,14 @@ async fn add_interfaces(app: &Rc<App>, bridge: &str, wanted: &config::BridgeConf
         let place = crate::port_order::place(n, n_ports);
         (n.as_str() != bridge, i.ofport_request.is_none(), number.is_none(), number, place, n.as_str())
     });
+    let rows: HashMap<&str, ovsdb_data::Uuid> =
+        wanted.ports.values().flat_map(|p| p.interfaces.keys().map(|n| (n.as_str(), p.uuid))).collect();
     for (name, iface) in missing {
         let result = add_interface(app, bridge, name, iface).await;
         let mut state = app.state.borrow_mut();
         if result.is_ok() {
             // Ports are known in the order in which they came.
-            let row = wanted.ports.values().find(|p| p.interfaces.contains_key(name)).map(|p| p.uuid);
-            row.map(|r| state.bundle_id(r));
+            rows.get(name.as_str()).map(|r| state.bundle_id(*r));
         }
         let Some(entry) = state.bridges.get_mut(bridge) else { return };
         match result {
