@@ -58,6 +58,8 @@ pub fn take_error(r: &mut Reader<'_>, v: Version) -> Result<ErrorMsg> {
         _ => Code::None,
     };
     let (found, raw) = match (ty, code) {
+        // Nobody is number 0: errors like any other that is not known.
+        (0xb0c2 | 0xffff, _) if r.rest().starts_with(&[0; 4]) => (Code::None, (0, ty, code)),
         (0xb0c2, 0) => {
             let (vendor, ty, code) = (r.u32()?, r.u16()?, r.u16()?);
             (of_vendor(vendor, ty, code, true), (vendor, ty, code))

@@ -418,6 +418,10 @@ pub fn add_entry(m: &mut Match, entry: &oxm::Entry) -> Result<(), Error> {
         }
         _ => value,
     };
+    // A field of Ethernet packets before it has said already what type the packet is.
+    if f == Field::PACKET_TYPE && m.mask.packet_type_raw() != 0 && u128::from(m.key.packet_type_raw()) != value {
+        return Err(Error::BadMatchDupField);
+    }
     if f.def().prereq != Prereq::None && m.mask.packet_type_raw() == 0 {
         m.mask.set_packet_type_raw(u32::MAX);
     }
