@@ -34,16 +34,7 @@ x86_64) ;;
 *) fail "the reference is set up on x86_64 only, this is $(uname -m)" ;;
 esac
 
-# The first plain Debian archive among apt's sources, in either of the two formats.
-mirror() {
-    for f in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
-        [ -f "$f" ] && awk '$1 == "deb" { for (i = 2; i <= NF; i++) if ($i ~ /^https?:/) { print $i; break } }' "$f"
-    done
-    for f in /etc/apt/sources.list.d/*.sources; do
-        [ -f "$f" ] && awk '$1 == "URIs:" { for (i = 2; i <= NF; i++) print $i }' "$f"
-    done
-}
-from=${FERROVS_MIRROR:-$(mirror | sed 's,/*$,,' | grep -E '/debian$' | head -n 1)}
+from=$("$(dirname "$0")/debian-mirror.sh")
 [ -n "$from" ] || fail "no Debian mirror among apt's sources; name one in FERROVS_MIRROR"
 
 if ! command -v debootstrap >/dev/null; then

@@ -51,7 +51,7 @@ class Sandbox:
             loopback_only_namespace()
         else:
             self.root = tempfile.mkdtemp(prefix="fvs-")
-        for name in ("run", "db", "log", "etc", "bin", "work"):
+        for name in ("run", "db", "log", "etc", "bin", "files"):
             os.mkdir(f"{self.root}/{name}")
         shutil.copytree(side["share"], f"{self.root}/share")
         for name, command in side["programs"].items():
@@ -60,7 +60,7 @@ class Sandbox:
             os.chmod(f.name, 0o755)
         self.env = {
             "PATH": f"{self.root}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "LC_ALL": "C", "TZ": "UTC", "HOME": self.root, "TMPDIR": f"{self.root}/work",
+            "LC_ALL": "C", "TZ": "UTC", "HOME": self.root, "TMPDIR": f"{self.root}/files",
             "OVS_RUNDIR": f"{self.root}/run", "OVS_DBDIR": f"{self.root}/db", "OVS_LOGDIR": f"{self.root}/log",
             "OVS_SYSCONFDIR": f"{self.root}/etc", "OVS_PKGDATADIR": f"{self.root}/share", "CORPUS": side["corpus"],
         }
@@ -70,7 +70,7 @@ class Sandbox:
     def sh(self, command, extra=None):
         """Runs one line under sh: (stdout, stderr, exit code or 'TIMEOUT')."""
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            child = subprocess.Popen(["sh", "-c", command], cwd=f"{self.root}/work", env=dict(self.env, **(extra or {})),
+            child = subprocess.Popen(["sh", "-c", command], cwd=f"{self.root}/files", env=dict(self.env, **(extra or {})),
                                      stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
             try:
                 code = child.wait(self.limit)
@@ -136,7 +136,7 @@ class Sandbox:
 
     def do_each(self, step):
         name, _, command = step.text.partition(" ")
-        path = next((p for p in (f"{self.root}/work/{name}", f"{self.side['corpus']}/{name}") if os.path.exists(p)), None)
+        path = next((p for p in (f"{self.root}/files/{name}", f"{self.side['corpus']}/{name}") if os.path.exists(p)), None)
         if path is None:
             raise Stop(f"no file {name} in the sandbox or in corpus/")
         text = []
@@ -147,7 +147,7 @@ class Sandbox:
         return "".join(text)
 
     def do_file(self, step):
-        with open(f"{self.root}/work/{step.text}", "w") as f:
+        with open(f"{self.root}/files/{step.text}", "w") as f:
             f.write("".join(line + "\n" for line in step.body))
 
     def do_db(self, step):

@@ -107,7 +107,7 @@ class Lab:
     def start(self, name, command, **env):
         """A program in the background; what it says goes to the log folder as NAME.log."""
         with open(f"{self.logs}/{name}.log", "ab") as log:
-            child = subprocess.Popen(command, cwd=f"{self.root}/work", env=dict(self.env, **env), stdin=subprocess.DEVNULL,
+            child = subprocess.Popen(command, cwd=f"{self.root}/files", env=dict(self.env, **env), stdin=subprocess.DEVNULL,
                                      stdout=log, stderr=log, start_new_session=True)
         self.children.append(child)
         return child
@@ -126,7 +126,7 @@ class Lab:
 
     def file(self, name, text):
         """Writes a file of the working folder; its path."""
-        path = f"{self.root}/work/{name}"
+        path = f"{self.root}/files/{name}"
         with open(path, "w", encoding="utf-8") as f:
             f.write(text)
         return path

@@ -63,7 +63,7 @@ pub fn sweep(upcalls: &Upcalls, datapath: &dyn Datapath, check: bool, now: Insta
         }
     }
     upcalls.looked(flows, began.elapsed());
-    upcalls.known().values().for_each(|k| k.touch_frozen(&network, now));
+    upcalls.known().values().flat_map(|k| k.frozen.iter()).for_each(|id| network.frozen.touch(*id, now));
     network.frozen.expire(Instant::from_nanos(now.as_nanos().saturating_sub(4 * MAX_IDLE.as_nanos() as u64)));
 }
 
@@ -144,6 +144,7 @@ fn judge(upcalls: &Upcalls, network: &Arc<Network>, dump: &FlowDump, check: bool
         k.effects = xlate.effects;
         if !same {
             k.actions = actions.as_slice().into();
+            k.frozen = crate::upcall::frozen_of(&dump.key, &actions);
             k.mask = MiniKey::new(&dump.mask);
             k.key = MiniKey::new(&dump.key);
         }

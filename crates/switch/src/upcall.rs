@@ -42,6 +42,8 @@ pub(crate) struct Known {
     /// The datapath's counters that were already pushed.
     pub pushed: FlowStats,
     pub created: Instant,
+    /// States that the flow's packets go on with: [`frozen_of`].
+    pub frozen: Box<[u32]>,
 }
 
 /// Why flows are checked against the tables.
@@ -409,14 +411,12 @@ fn frozen_ids(actions: &[DpAction], ids: &mut Vec<u32>) {
     }
 }
 
-impl Known {
-    /// Keeps the states that the flow's packets go on with.
-    pub(crate) fn touch_frozen(&self, network: &Network, now: Instant) {
-        let mut ids = vec![];
-        frozen_ids(&self.actions, &mut ids);
-        ids.extend(Some(self.key.expand().recirc_id()).filter(|id| *id != 0));
-        ids.into_iter().for_each(|id| network.frozen.touch(id, now));
-    }
+/// Frozen states that must live as long as a flow: those that its actions name and the one that its packets come from.
+pub(crate) fn frozen_of(key: &FlowKey, actions: &[DpAction]) -> Box<[u32]> {
+    let mut ids = vec![];
+    frozen_ids(actions, &mut ids);
+    ids.extend(Some(key.recirc_id()).filter(|id| *id != 0));
+    ids.into()
 }
 
 /// Where a packet enters: bridge and OpenFlow port.
@@ -503,6 +503,7 @@ impl UpcallHandler for Upcalls {
             effects,
             pushed: FlowStats::default(),
             created: self.clock.now(),
+            frozen: frozen_of(key, actions),
         };
         // Counted before it is known, so that no change goes unseen; then changes wake the revalidator.
         self.n_known.fetch_add(1, Ordering::AcqRel);

@@ -16,7 +16,6 @@ enum Option_ {
     Ignored,
     Timeout,
     Verbose,
-    LogFile,
     Help,
     Version,
 }
@@ -31,7 +30,6 @@ const OPTIONS: &[Opt<Option_>] = &[
     long("no-names", Takes::Nothing, Option_::Ignored),
     both("timeout", 't', Takes::Value, Option_::Timeout),
     both("verbose", 'v', Takes::Maybe, Option_::Verbose),
-    long("log-file", Takes::Maybe, Option_::LogFile),
     both("help", 'h', Takes::Nothing, Option_::Help),
     both("version", 'V', Takes::Nothing, Option_::Version),
 ];
@@ -128,7 +126,8 @@ pub fn main(invocation: &Invocation) -> ExitCode {
     for (option, value) in parsed.options {
         let value = value.unwrap_or_default();
         match option {
-            Option_::Ignored | Option_::LogFile => {}
+            // How listings look; nothing is ever listed.
+            Option_::Ignored => {}
             Option_::Timeout => {
                 if !value.parse::<u32>().is_ok_and(|n| n > 0) {
                     return invocation.fail(format!("value {value} on -t or --timeout is invalid"));

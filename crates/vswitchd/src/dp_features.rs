@@ -122,7 +122,7 @@ pub fn set(app: &Rc<App>, call: &Call) -> Answer {
     let Some(value) = value else {
         let rows: Vec<&Row> = ROWS.iter().filter(|r| key.is_none_or(|k| k == r.key)).collect();
         if rows.is_empty() {
-            return Ok("Unexpected support field".into());
+            return Err("Unexpected support field".into());
         }
         if call.format == Format::Json {
             let one = |r: &&Row| (r.key.to_string(), json!({"run": r.json(&now), "boot": r.json(&boot)}));
@@ -133,11 +133,11 @@ pub fn set(app: &Rc<App>, call: &Call) -> Answer {
         };
         return Ok(rows.iter().map(line).collect::<String>().into());
     };
-    let Some(row) = ROWS.iter().find(|r| Some(r.key) == key) else { return Ok("Unexpected support field".into()) };
+    let Some(row) = ROWS.iter().find(|r| Some(r.key) == key) else { return Err("Unexpected support field".into()) };
     let mut wanted = now;
     row.set(&mut wanted, value)?;
     if row.exceeds(&wanted, &boot) && !force {
-        return Ok("Can not enable features not supported by the datapth".into());
+        return Err("Can not enable features not supported by the datapath".into());
     }
     backer.set_features(wanted);
     drop(state);

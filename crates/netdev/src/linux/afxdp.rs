@@ -5,13 +5,13 @@ use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use wire::{EthAddr, PacketBuf};
+use wire::PacketBuf;
 
 use super::bpf::SocketMap;
 use super::ethtool;
 use super::system::KernelLink;
 use super::xsk::{self, Xsk};
-use crate::device::{BATCH, Device, DeviceStats, LinkSpeed, LinkState, Offloads, Pool, Queue, Sent};
+use crate::device::{BATCH, Device, DeviceStats, LinkState, Offloads, Pool, Queue, Sent};
 
 const XDP_FLAGS_SKB_MODE: u32 = 2;
 const XDP_FLAGS_DRV_MODE: u32 = 4;
@@ -149,21 +149,7 @@ impl Device for AfxdpDevice {
         self.link.stats()
     }
 
-    fn set_mac(&self, mac: EthAddr) -> io::Result<()> {
-        self.link.set_mac(mac)
-    }
-
-    fn set_mtu(&self, mtu: u32) -> io::Result<()> {
-        self.link.set_mtu(mtu)
-    }
-
-    fn set_up(&self, up: bool) -> io::Result<()> {
-        self.link.set_up(up)
-    }
-
-    fn speed(&self) -> LinkSpeed {
-        ethtool::speed(self.link.name())
-    }
+    super::settings_of_link!();
 
     fn status(&self) -> Vec<(String, String)> {
         let mut all = self.link.driver_status();

@@ -7,7 +7,7 @@ use wire::EthAddr;
 use super::ethtool;
 use super::packet_socket::PacketSocket;
 use super::rtnl::{Link, LinkChange, Rtnl};
-use crate::device::{Device, DeviceStats, LinkSpeed, LinkState, Queue};
+use crate::device::{Device, DeviceStats, LinkState, Queue};
 
 /// Control of a kernel interface, by name and index.
 pub struct KernelLink {
@@ -121,21 +121,7 @@ impl Device for SystemDevice {
         self.link.stats()
     }
 
-    fn set_mac(&self, mac: EthAddr) -> io::Result<()> {
-        self.link.set_mac(mac)
-    }
-
-    fn set_mtu(&self, mtu: u32) -> io::Result<()> {
-        self.link.set_mtu(mtu)
-    }
-
-    fn set_up(&self, up: bool) -> io::Result<()> {
-        self.link.set_up(up)
-    }
-
-    fn speed(&self) -> LinkSpeed {
-        ethtool::speed(self.link.name())
-    }
+    super::settings_of_link!();
 
     fn status(&self) -> Vec<(String, String)> {
         self.link.driver_status()

@@ -4,12 +4,12 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
-use wire::{EthAddr, PacketBuf};
+use wire::PacketBuf;
 
 use super::rtnl::Rtnl;
 use super::system::KernelLink;
-use super::{ethtool, sys, vnet};
-use crate::device::{BATCH, BUFFER_ROOM, Device, DeviceStats, LinkSpeed, LinkState, Offloads, Pool, Queue, Sent};
+use super::{sys, vnet};
+use crate::device::{BATCH, BUFFER_ROOM, Device, DeviceStats, LinkState, Offloads, Pool, Queue, Sent};
 
 const TUNSETIFF: u64 = 0x4004_54ca;
 const TUNSETOFFLOAD: u64 = 0x4004_54d0;
@@ -70,21 +70,7 @@ impl Device for TapDevice {
         self.link.stats().map(DeviceStats::turned)
     }
 
-    fn set_mac(&self, mac: EthAddr) -> io::Result<()> {
-        self.link.set_mac(mac)
-    }
-
-    fn set_mtu(&self, mtu: u32) -> io::Result<()> {
-        self.link.set_mtu(mtu)
-    }
-
-    fn set_up(&self, up: bool) -> io::Result<()> {
-        self.link.set_up(up)
-    }
-
-    fn speed(&self) -> LinkSpeed {
-        ethtool::speed(self.link.name())
-    }
+    super::settings_of_link!();
 
     fn status(&self) -> Vec<(String, String)> {
         self.link.driver_status()
