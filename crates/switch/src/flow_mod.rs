@@ -279,7 +279,12 @@ impl FlowTables {
     /// Puts what a flow-mod whose actions were checked asks for into a set of changes. After an error the set must be
     /// rolled back.
     pub fn stage(&self, change: &mut Change, fm: &FlowMod, now: Instant) -> Result<(), Error> {
-        if fm.flags & FF_EMERG != 0 {
+        self.stage_with_flags(change, fm, fm.flags, now)
+    }
+
+    /// [`FlowTables::stage`] with other flags than the flow-mod's own.
+    pub fn stage_with_flags(&self, change: &mut Change, fm: &FlowMod, flags: u16, now: Instant) -> Result<(), Error> {
+        if flags & FF_EMERG != 0 {
             // OpenFlow 1.0 §4.6 emergency flows; the error is the one for a switch without them.
             return Err(Error::FlowModFailedTableFull);
         }
@@ -288,7 +293,7 @@ impl FlowTables {
         }
         let deletes = matches!(fm.command, FlowModCommand::Delete | FlowModCommand::DeleteStrict);
         match fm.command {
-            FlowModCommand::Add => self.add(change, fm, now)?,
+            FlowModCommand::Add => self.add(change, fm, flags, now)?,
             FlowModCommand::Modify => self.modify(change, fm, false, now)?,
             FlowModCommand::ModifyStrict => self.modify(change, fm, true, now)?,
             FlowModCommand::Delete => {
@@ -304,11 +309,11 @@ impl FlowTables {
         Ok(())
     }
 
-    fn add(&self, change: &mut Change, fm: &FlowMod, now: Instant) -> Result<(), Error> {
+    fn add(&self, change: &mut Change, fm: &FlowMod, flags: u16, now: Instant) -> Result<(), Error> {
         let table = if fm.table == TableId::ALL { TableId(0) } else { fm.table };
         let rules = &self.shared.tables[usize::from(table.0)].rules;
         let old = rules.find(change.version, &fm.matching, priority(fm.priority));
-        if fm.flags & FF_CHECK_OVERLAP != 0 {
+        if flags & FF_CHECK_OVERLAP != 0 {
             // A flow does not overlap the one whose place it takes.
             let mut overlap = false;
             rules.for_each(change.version, |r| {
@@ -326,12 +331,12 @@ impl FlowTables {
         if old.is_none() {
             self.make_room(change, table.0, now)?;
         }
-        let keep = old.as_ref().filter(|_| fm.flags & FF_RESET_COUNTS == 0);
+        let keep = old.as_ref().filter(|_| flags & FF_RESET_COUNTS == 0);
         let data = RuleData {
             table,
             cookie: fm.new_cookie,
             actions: fm.actions.as_slice().into(),
-            flags: fm.flags,
+            flags,
             importance: fm.importance,
             timeouts: Arc::new(Timeouts { idle: fm.idle_timeout.into(), hard: fm.hard_timeout.into() }),
             created: now,
@@ -378,7 +383,7 @@ impl FlowTables {
         let old = self.select_in(change.version, &Selection::of_flow_mod(fm, strict));
         if old.is_empty() {
             // OpenFlow 1.0 and 1.1: a modify that finds nothing adds. Later versions and modifies by cookie do not.
-            return if fm.modify_cookie && fm.cookie_mask == 0 { self.add(change, fm, now) } else { Ok(()) };
+            return if fm.modify_cookie && fm.cookie_mask == 0 { self.add(change, fm, fm.flags, now) } else { Ok(()) };
         }
         for r in old {
             let d = &r.data;

@@ -245,11 +245,8 @@ impl Bridge {
         openflow::action::check(&fm.actions, &fm.matching, fm.table, version)?;
         self.check_actions(&fm.actions, change)?;
         // Before OpenFlow 1.2 there was no flag for it: an added flow always counted from zero.
-        if version < Version::V12 && adds {
-            self.tables.stage(change, &FlowMod { flags: fm.flags | FF_RESET_COUNTS, ..fm.clone() }, now)
-        } else {
-            self.tables.stage(change, fm, now)
-        }
+        let implied = if version < Version::V12 && adds { FF_RESET_COUNTS } else { 0 };
+        self.tables.stage_with_flags(change, fm, fm.flags | implied, now)
     }
 
     /// Lets packets see a set of changes, and tells whoever wants to be told.

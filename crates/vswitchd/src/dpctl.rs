@@ -330,8 +330,10 @@ pub(crate) fn delete(app: &App, dp: Option<&str>, flow: &str) -> Answer {
                 let (key, mask) = parse_key(flow, &names)
                     .map_err(|_| format!("{SELF}: parsing flow key (syntax error at {}) (Invalid argument)", flow))?;
                 let mask = with_basics(mask);
+                // The name that a flow given as text gets, or, for others, the flow that is just so.
+                let named = Some(Ufid::of(&key, &mask)).filter(|u| datapath.flow_get(*u).is_ok());
                 let same = |f: &FlowDump| f.mask == mask && f.key.equal_masked(&key, &mask);
-                datapath.flow_dump().into_iter().find(same).map(|f| f.ufid)
+                named.or_else(|| datapath.flow_dump().into_iter().find(same).map(|f| f.ufid))
             }
         };
         let result = ufid.ok_or(DpError::NoSuchFlow).and_then(|u| datapath.flow_del(u));
