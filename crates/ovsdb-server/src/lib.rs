@@ -128,6 +128,7 @@ impl Server {
         tasks.spawn_local(give_up_on_waiting(shared.clone()));
         tasks.spawn_local(compaction::watch(shared.clone()));
         tasks.spawn_local(sync_files(shared.clone()));
+        tasks.spawn_local(connection::send_updates(shared.clone()));
         tasks.spawn_local(report_memory(shared.clone()));
         if let Some(control) = self.control.take() {
             let commands = control::commands(
