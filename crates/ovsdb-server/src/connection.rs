@@ -39,6 +39,15 @@ pub async fn send_updates(shared: Shared) {
 
 /// Requests that one connection may run before others get their turn.
 const BATCH: usize = 64;
+/// Longest message from a client of this machine, in bytes: a whole database fits.
+const MAX_LOCAL_MESSAGE: usize = 1 << 30;
+/// Longest message from a client elsewhere.
+const MAX_REMOTE_MESSAGE: usize = 256 << 20;
+/// Most bytes of messages that have begun and not ended, of all clients together.
+const MAX_UNFINISHED: usize = 1 << 30;
+/// A client with less than this of an unfinished message may always go on.
+const SMALL: usize = 1 << 20;
+
 /// Bytes read at once.
 const READ: usize = 1 << 16;
 
@@ -92,9 +101,11 @@ pub async fn serve(shared: Shared, stream: Stream, id: String, terms: Terms) -> 
         shared.borrow_mut().connect(name.clone(), terms.remote.clone(), terms.role.clone(), id, terms.read_only);
     let peer = stream.peer.clone();
     let (reader, writer) = tokio::io::split(stream);
-    let splitter = Splitter::default();
-    let mut connection = Connection { shared: shared.clone(), session, reader, writer, splitter, peer };
+    let local = name.starts_with("unix");
+    let splitter = Splitter::new(if local { MAX_LOCAL_MESSAGE } else { MAX_REMOTE_MESSAGE });
+    let mut connection = Connection { shared: shared.clone(), session, reader, writer, splitter, unfinished: 0, peer };
     let end = connection.run(terms.probe).await;
+    shared.borrow_mut().unfinished -= connection.unfinished;
     if let End::Error(_) = end {
         connection.say_last().await;
     }
@@ -111,6 +122,8 @@ struct Connection {
     reader: ReadHalf<Stream>,
     writer: WriteHalf<Stream>,
     splitter: Splitter,
+    /// Bytes of the message that has begun and not ended, as counted in [`crate::Core::unfinished`].
+    unfinished: usize,
     /// Who the client is, once it has proved it.
     peer: std::sync::Arc<std::sync::OnceLock<String>>,
 }
@@ -254,6 +267,33 @@ impl Connection {
 
     /// Runs requests that have come in; true if there may be more.
     fn process(&mut self) -> Result<bool, End> {
+        let began = std::time::Instant::now();
+        let more = self.run_requests().and_then(|more| self.count_unfinished().map(|()| more));
+        let displaced = io::program::times_displaced();
+        self.shared.borrow_mut().rhythm.served(began, std::time::Instant::now(), displaced);
+        more
+    }
+
+    /// Keeps count of messages that have not ended; all clients together may only have so much of them.
+    fn count_unfinished(&mut self) -> Result<(), End> {
+        self.splitter.release();
+        let now = self.splitter.unread();
+        let mut core = self.shared.borrow_mut();
+        core.unfinished = core.unfinished - self.unfinished + now;
+        self.unfinished = now;
+        if core.unfinished > MAX_UNFINISHED && now > SMALL {
+            drop(core);
+            vlog_warn!(
+                Module::OvsdbJsonrpcServer,
+                "{}: disconnecting client after {now} bytes of a message, for all clients' unfinished messages take too much",
+                self.name()
+            );
+            return Err(End::Asked);
+        }
+        Ok(())
+    }
+
+    fn run_requests(&mut self) -> Result<bool, End> {
         for _ in 0..BATCH {
             let text = match self.splitter.next_text() {
                 Ok(Some(text)) => text,

@@ -1,6 +1,7 @@
 //! The server's state, and what one client's request does to the others. No I/O but the database files.
 
 use crate::hosted::{Hosted, Member};
+use crate::rhythm::Rhythm;
 use crate::server_db;
 use crate::upstream::{Forwards, RelayProbe, State};
 use io::vlog::Module;
@@ -124,6 +125,10 @@ pub struct Core {
     pub waiting_updates: Vec<SessionId>,
     /// Wakes the task that sends those.
     pub updates_wait: Rc<Notify>,
+    /// Bytes of all clients' messages that have begun and not ended.
+    pub unfinished: usize,
+    /// When requests come.
+    pub rhythm: Rhythm,
     /// Wakes the task that gives up on triggers.
     pub triggers_changed: Rc<Notify>,
     /// Wakes the task that follows remotes and managers in tables.
@@ -161,6 +166,8 @@ impl Core {
             triggers: Vec::new(),
             held: HashMap::new(),
             sync_wanted: Rc::new(Notify::new()),
+            unfinished: 0,
+            rhythm: Rhythm::default(),
             waiting_updates: Vec::new(),
             updates_wait: Rc::new(Notify::new()),
             triggers_changed: Rc::new(Notify::new()),
