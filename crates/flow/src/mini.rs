@@ -17,10 +17,30 @@ impl WordMap {
             if words.iter().fold(0, |any, w| any | w) == 0 {
                 continue;
             }
-            let bits = words.iter().enumerate().fold(0, |bits, (i, w)| bits | u64::from(*w != 0) << i);
+            let mut bits = 0;
+            for (i, w) in words.iter().enumerate() {
+                bits |= u64::from(*w != 0) << i;
+            }
             map[group / 8] |= bits << (group % 8 * 8);
         }
         WordMap(map)
+    }
+
+    /// The words from `first` to `last`.
+    pub const fn range(first: usize, last: usize) -> WordMap {
+        let mut map = WordMap([0; 2]);
+        let mut i = first;
+        while i <= last {
+            map.insert(i);
+            i += 1;
+        }
+        map
+    }
+
+    /// Whether a word is in both sets.
+    #[inline]
+    pub const fn meets(self, other: WordMap) -> bool {
+        (self.0[0] & other.0[0]) | (self.0[1] & other.0[1]) != 0
     }
 
     /// Number of words.
@@ -187,19 +207,23 @@ impl MiniMatch {
     /// The sparse form of `m`.
     pub fn new(m: &Match) -> MiniMatch {
         let map = WordMap::of(&m.mask);
-        let mut words = Vec::with_capacity(2 * map.len());
-        words.extend(map.iter().map(|i| m.key.word(i)));
-        words.extend(map.iter().map(|i| m.mask.word(i)));
-        MiniMatch { map, words: words.into_boxed_slice(), tun: m.tun.clone() }
+        let n = map.len();
+        let mut words = vec![0; 2 * n].into_boxed_slice();
+        let (keys, masks) = words.split_at_mut(n);
+        for ((i, key), mask) in map.iter().zip(keys).zip(masks) {
+            (*key, *mask) = (m.key.word(i), m.mask.word(i));
+        }
+        MiniMatch { map, words, tun: m.tun.clone() }
     }
 
     /// The full form.
     #[inline]
     pub fn expand(&self) -> Match {
         let mut m = Match::default();
-        for (i, k, w) in self.iter() {
-            m.key.set_word(i, k);
-            m.mask.set_word(i, w);
+        let (keys, masks) = self.words.split_at(self.map.len().min(self.words.len()));
+        for ((i, key), mask) in self.map.iter().zip(keys).zip(masks) {
+            m.key.set_word(i, *key);
+            m.mask.set_word(i, *mask);
         }
         m.tun.clone_from(&self.tun);
         m

@@ -271,9 +271,9 @@ pub fn format(out: &mut String, style: &Style<'_>, a: &Action) -> bool {
                 put_special(out, style, "output:");
                 put_port(out, style, *port);
             } else {
-                out.push_str(&style.colors.special);
+                flow::text::put_color(out, &style.colors.special);
                 put_port(out, style, *port);
-                out.push_str(&style.colors.end);
+                flow::text::put_color(out, &style.colors.end);
                 if *port == OfPort::CONTROLLER {
                     out.push(':');
                     put_dec(out, u64::from(*max_len));
@@ -372,9 +372,9 @@ fn format_bundle(out: &mut String, style: &Style<'_>, b: &Bundle) {
         }
         put_port(out, style, *m);
     }
-    out.push_str(&style.colors.paren);
+    flow::text::put_color(out, &style.colors.paren);
     out.push(')');
-    out.push_str(&style.colors.end);
+    flow::text::put_color(out, &style.colors.end);
 }
 
 /// Packs a place in a field: offset in the high 10 bits, width - 1 in the low 6.

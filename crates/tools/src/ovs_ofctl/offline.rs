@@ -7,16 +7,15 @@ use flow::{Metadata, PacketType};
 use openflow::action;
 use openflow::action::frame::DecodeContext;
 use openflow::action::text::Place;
-use openflow::codec::Options;
 use openflow::codec::bytes::Reader;
 use openflow::codec::{fixed_match, oxm, oxm_match};
-use openflow::message::{FlowModCommand, GroupCommand, Hello};
-use openflow::text::{format_message, hex_dump, parse_flow_line, parse_group_line};
-use openflow::{Error, Message, Protocols, Version};
+use openflow::message::{GroupCommand, Hello};
+use openflow::text::{format_message, hex_dump, parse_group_line};
+use openflow::{Error, Message, Version};
 
-use super::bulk;
 use super::client::Result;
 use super::{Settings, list_commands, log_warnings};
+use super::{bulk, flow_text};
 
 /// Runs an offline command; `None` for others.
 pub fn run(s: &Settings, name: &str, args: &[String]) -> Option<Result<u8>> {
@@ -29,8 +28,8 @@ pub fn run(s: &Settings, name: &str, args: &[String]) -> Option<Result<u8>> {
             list_commands();
             Ok(0)
         }
-        "parse-flow" => parse_flow(s, &args[0]),
-        "parse-flows" => parse_flows(s, &args[0]),
+        "parse-flow" => flow_text::parse_flow(s, &args[0]),
+        "parse-flows" => flow_text::parse_flows(s, &args[0]),
         "parse-group" => parse_group(s, &args[0]),
         "parse-nx-match" | "parse-nxm" => parse_nxm(s, oxm::Numbering::Nxm),
         "parse-oxm" => match Version::from_name(&args[0]) {
@@ -84,53 +83,6 @@ fn hex_bytes(s: &str) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// Prints flow_mods as the messages that would be sent.
-struct FlowPrinter<'a> {
-    s: &'a Settings,
-    usable: Protocols,
-    /// In blocks, which are let go as they are printed.
-    flows: Vec<Vec<openflow::message::FlowMod>>,
-}
-
-impl FlowPrinter<'_> {
-    fn finish(self) -> Result<u8> {
-        println!("usable protocols: {}", self.usable);
-        let both = self.usable.and(self.s.protocols());
-        if both.is_empty() {
-            let _ = std::io::stdout().flush();
-            return Err("no usable protocol".to_string());
-        }
-        let protocol = both.first();
-        println!("chosen protocol: {protocol}");
-        let o = Options {
-            table_id: protocol == Protocols::OF10_TID || protocol == Protocols::NXM_TID,
-            debug_actions: false,
-        };
-        let verbosity = self.s.verbosity;
-        let (nicira, version) = (protocol.is_nxm(), protocol.version());
-        let mut done = 0;
-        for block in self.flows {
-            let n = block.len();
-            let style = self.s.style(None);
-            let texts = bulk::in_order(256, block, |at, flows| {
-                let mut out = String::new();
-                for (i, mut fm) in flows.into_iter().enumerate() {
-                    fm.nicira = nicira;
-                    let xid = (done + at + i + 1) as u32;
-                    let data = Message::FlowMod(fm).encode_with(version, xid, o);
-                    openflow::text::print::put_message(&mut out, &data, verbosity, &style);
-                }
-                out
-            });
-            for text in texts {
-                write_out(&text)?;
-            }
-            done += n;
-        }
-        Ok(0)
-    }
-}
-
 /// Messages that are printed at once.
 const BLOCK: usize = 8192;
 
@@ -142,45 +94,6 @@ pub fn write_out(s: &str) -> Result<()> {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
         Err(e) => Err(format!("cannot write: {}", io::program::strerror(&e))),
     }
-}
-
-fn parse_flow(s: &Settings, text: &str) -> Result<u8> {
-    let mut cx = ParseContext::new(None);
-    let parsed = openflow::text::parse_flow(&mut cx, text, openflow::text::Use::Mod(FlowModCommand::Add));
-    log_warnings(&mut cx);
-    let (fm, usable) = parsed?;
-    FlowPrinter { s, usable, flows: vec![vec![fm]] }.finish()
-}
-
-fn parse_flows(s: &Settings, file: &str) -> Result<u8> {
-    let mut usable = Protocols::ANY;
-    let mut flows = Vec::new();
-    bulk::for_line_blocks(file, |lines| {
-        let parts = bulk::in_order(256, lines, |_, lines| {
-            let mut cx = ParseContext::new(None);
-            let (mut flows, mut usable) = (Vec::with_capacity(lines.len()), Protocols::ANY);
-            for (number, line) in lines {
-                match parse_flow_line(&mut cx, line, FlowModCommand::Add, false) {
-                    Ok((fm, u)) => {
-                        usable = usable.and(u);
-                        flows.push(fm);
-                    }
-                    Err(e) => return (flows, usable, cx.warnings, Some((number, e))),
-                }
-            }
-            (flows, usable, cx.warnings, None)
-        });
-        for (part, u, warnings, error) in parts {
-            log_warnings(&mut ParseContext { names: None, warnings });
-            if let Some((number, e)) = error {
-                return Err(format!("{}:{number}: {e}", if file == "-" { "<stdin>" } else { file }));
-            }
-            usable = usable.and(u);
-            flows.push(part);
-        }
-        Ok(())
-    })?;
-    FlowPrinter { s, usable, flows }.finish()
 }
 
 /// Calls `f` for each line of a file (`-` for standard input), without comments and blank lines. Errors name file and
