@@ -4,6 +4,16 @@ use crate::key::{FlowKey, FlowMask, WORDS};
 use crate::matching::Match;
 use crate::tunnel::TunAlloc;
 
+/// One bit for each word that is not zero.
+#[inline]
+fn bits_of(words: &[u64]) -> u64 {
+    let mut bits = 0;
+    for (i, w) in words.iter().enumerate() {
+        bits |= u64::from(*w != 0) << i;
+    }
+    bits
+}
+
 /// A set of key words: bit N stands for word N.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub struct WordMap(pub [u64; 2]);
@@ -12,17 +22,14 @@ impl WordMap {
     /// The words of `key` that are not zero.
     pub fn of(key: &FlowKey) -> WordMap {
         let mut map = [0u64; 2];
+        let (groups, rest) = key.words().as_chunks::<8>();
         // Few words are set: most groups are passed over as a whole.
-        for (group, words) in key.words().chunks(8).enumerate() {
-            if words.iter().fold(0, |any, w| any | w) == 0 {
-                continue;
+        for (i, words) in groups.iter().enumerate() {
+            if words.iter().fold(0, |any, w| any | w) != 0 {
+                map[i / 8] |= bits_of(words) << (i % 8 * 8);
             }
-            let mut bits = 0;
-            for (i, w) in words.iter().enumerate() {
-                bits |= u64::from(*w != 0) << i;
-            }
-            map[group / 8] |= bits << (group % 8 * 8);
         }
+        map[groups.len() / 8] |= bits_of(rest) << (groups.len() % 8 * 8);
         WordMap(map)
     }
 
@@ -84,6 +91,18 @@ impl WordMap {
             (self.0[0] & ((1u64 << i) - 1)).count_ones() as usize
         } else {
             (self.0[0].count_ones() + (self.0[1] & ((1u64 << (i & 63)) - 1)).count_ones()) as usize
+        }
+    }
+
+    /// Calls `f` with the index of each word, ascending.
+    #[inline]
+    pub fn for_each(self, mut f: impl FnMut(usize)) {
+        for (half, base) in self.0.into_iter().zip([0, 64]) {
+            let mut bits = half;
+            while bits != 0 {
+                f(base + bits.trailing_zeros() as usize);
+                bits &= bits - 1;
+            }
         }
     }
 
@@ -207,24 +226,24 @@ impl MiniMatch {
     /// The sparse form of `m`.
     pub fn new(m: &Match) -> MiniMatch {
         let map = WordMap::of(&m.mask);
-        let n = map.len();
-        let mut words = vec![0; 2 * n].into_boxed_slice();
-        let (keys, masks) = words.split_at_mut(n);
-        for ((i, key), mask) in map.iter().zip(keys).zip(masks) {
-            (*key, *mask) = (m.key.word(i), m.mask.word(i));
-        }
-        MiniMatch { map, words, tun: m.tun.clone() }
+        let mut words = Vec::with_capacity(2 * map.len());
+        map.for_each(|i| words.push(m.key.word(i)));
+        map.for_each(|i| words.push(m.mask.word(i)));
+        MiniMatch { map, words: words.into_boxed_slice(), tun: m.tun.clone() }
     }
 
     /// The full form.
     #[inline]
     pub fn expand(&self) -> Match {
         let mut m = Match::default();
-        let (keys, masks) = self.words.split_at(self.map.len().min(self.words.len()));
-        for ((i, key), mask) in self.map.iter().zip(keys).zip(masks) {
-            m.key.set_word(i, *key);
-            m.mask.set_word(i, *mask);
-        }
+        let (keys, masks) = self.words.split_at(self.words.len() / 2);
+        let mut values = keys.iter().zip(masks);
+        self.map.for_each(|i| {
+            if let Some((key, mask)) = values.next() {
+                m.key.set_word(i, *key);
+                m.mask.set_word(i, *mask);
+            }
+        });
         m.tun.clone_from(&self.tun);
         m
     }

@@ -21,7 +21,7 @@ pub fn push_port(p: &mut Parser<'_, '_>, port: OfPort) {
 
 /// `output:PORT`, `output:FIELD`, `output(port=P,max_len=N)`.
 pub fn parse_output(p: &mut Parser<'_, '_>, arg: &str) -> Parsed {
-    if arg.contains("port=") && arg.contains("max_len=") {
+    if arg.bytes().any(|b| b == b'=') && arg.contains("port=") && arg.contains("max_len=") {
         return parse_trunc(p, arg);
     }
     if let Some(port) = p.cx.port(arg) {
@@ -390,10 +390,9 @@ pub fn split_ofs_nbits(x: u16) -> (u16, u16) {
 
 /// The 32-bit header of `field` as packed action slots hold it.
 pub fn packed_header(field: flow::Field) -> u32 {
-    let mut b = Vec::new();
-    oxm::put_header(&mut b, field, Numbering::Nxm, false, usize::from(field.def().bytes));
-    let mut r = Reader::new(&b);
-    r.u32().unwrap_or(0)
+    let Some(n) = oxm::number_of(field, Numbering::Nxm) else { return 0 };
+    let experimenter = if n.class == 0xffff { 4 } else { 0 };
+    u32::from(n.class) << 16 | u32::from(n.field) << 9 | u32::from((field.def().bytes + experimenter) as u8)
 }
 
 /// Reads a 32-bit header slot.

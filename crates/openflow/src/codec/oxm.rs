@@ -259,20 +259,23 @@ pub fn take_entry(r: &mut Reader<'_>) -> Result<Entry, Error> {
     let len = if h.has_mask { total / 2 } else { total };
     let payload = r.take(total).map_err(|_| Error::BadMatchBadLen)?;
     let (value, mask) = payload.split_at(len);
-    let (value, mask) = (value_from(value), h.has_mask.then(|| value_from(mask.get(..len).unwrap_or(mask))));
-    if let Some(m) = &mask
-        && has_bits_outside(&value, m)
-    {
-        return Err(Error::BadMatchBadWildcards);
+    let value = value_from(value);
+    let mut masked = None;
+    if h.has_mask {
+        let mask = value_from(mask.get(..len).unwrap_or(mask));
+        if has_bits_outside(&value, &mask) {
+            return Err(Error::BadMatchBadWildcards);
+        }
+        masked = Some(mask);
     }
     // A header whose length is not that of its field names no field.
-    let field = h.field().filter(|f| {
-        let width = usize::from(f.def().bytes);
-        let fits = if f.tun_metadata_index().is_some() { len <= width } else { len == width };
-        fits && (!h.has_mask || total % 2 == 0)
-    });
-    let field = field.ok_or(Error::BadMatchBadField)?;
-    Ok(Entry { field, value, mask, len: len as u8 })
+    let field = h.field().ok_or(Error::BadMatchBadField)?;
+    let width = usize::from(field.def().bytes);
+    let fits = if field.tun_metadata_index().is_some() { len <= width } else { len == width };
+    if !fits || (h.has_mask && total % 2 != 0) {
+        return Err(Error::BadMatchBadField);
+    }
+    Ok(Entry { field, value, mask: masked, len: len as u8 })
 }
 
 fn has_bits_outside(value: &FieldValue, mask: &FieldValue) -> bool {

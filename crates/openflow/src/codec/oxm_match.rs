@@ -497,6 +497,9 @@ pub fn value_valid(f: Field, value: u128) -> bool {
 
 /// Whether the match meets a field's prerequisite.
 pub fn prereq_met(m: &Match, f: Field) -> bool {
+    if f.def().prereq == Prereq::None {
+        return true;
+    }
     let (key, mask) = (&m.key, &m.mask);
     let ethernet = mask.packet_type_raw() == 0 || key.packet_type_raw() == 0;
     let by_packet_type = if mask.packet_type_raw() != 0 { key.packet_type().ethertype() } else { 0 };
