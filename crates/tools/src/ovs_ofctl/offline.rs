@@ -83,8 +83,8 @@ fn hex_bytes(s: &str) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// Messages that are printed at once.
-const BLOCK: usize = 8192;
+/// Bytes of messages that are read at once.
+const BLOCK: usize = 1 << 20;
 
 /// Writes to standard output.
 pub fn write_out(s: &str) -> Result<()> {
@@ -425,54 +425,53 @@ fn ofp_print(s: &Settings, args: &[String]) -> Result<u8> {
 }
 
 fn ofp_parse(s: &Settings, file: &str) -> Result<u8> {
-    let data = if file == "-" {
-        let mut v = Vec::new();
-        std::io::stdin().lock().read_to_end(&mut v).map(|_| v)
-    } else {
-        std::fs::read(file)
+    let failed = |e: std::io::Error| format!("{file}: open ({})", io::program::strerror(&e));
+    let mut source: Box<dyn Read> =
+        if file == "-" { Box::new(std::io::stdin()) } else { Box::new(std::fs::File::open(file).map_err(failed)?) };
+    let mut data = Vec::with_capacity(BLOCK + 65536);
+    loop {
+        let n = source.by_ref().take(BLOCK as u64).read_to_end(&mut data).map_err(failed)?;
+        let (messages, rest) = whole_messages(&data);
+        print_messages(s, messages)?;
+        let start = rest.first_chunk::<8>().map(|b| u16::from_be_bytes([b[2], b[3]]));
+        if let Some(len) = start.filter(|len| *len < 8) {
+            return Err(format!("{file}: {len}-byte message is too short for OpenFlow"));
+        }
+        if n == 0 {
+            return if rest.is_empty() { Ok(0) } else { Err(format!("{file}: unexpected end of file mid-message")) };
+        }
+        let done = data.len() - rest.len();
+        data.drain(..done);
     }
-    .map_err(|e| format!("{file}: open failed ({})", io::program::strerror(&e)))?;
-    print_stream(s, &data)?;
-    Ok(0)
 }
 
-fn print_stream(s: &Settings, data: &[u8]) -> Result<()> {
-    let mut rest = data;
-    let mut messages = Vec::new();
-    let mut size = 0;
-    let (style, verbosity) = (s.style(None), s.verbosity + 1);
-    let print = |messages: Vec<&[u8]>| {
-        let texts = bulk::in_order(16, messages, |_, messages| {
-            let mut out = String::new();
-            for m in messages {
-                openflow::text::print::put_message(&mut out, m, verbosity, &style);
+/// The whole messages at the beginning of `data`, and what follows them.
+fn whole_messages(data: &[u8]) -> (Vec<&[u8]>, &[u8]) {
+    let (mut messages, mut rest) = (Vec::new(), data);
+    while let Some([_, _, a, b, ..]) = rest.first_chunk::<8>() {
+        let len = usize::from(u16::from_be_bytes([*a, *b]));
+        match rest.split_at_checked(len) {
+            Some((message, tail)) if len >= 8 => {
+                messages.push(message);
+                rest = tail;
             }
-            out
-        });
-        texts.iter().try_for_each(|t| write_out(t))
-    };
-    let mut wrong = None;
-    while rest.len() >= 8 {
-        let len = usize::from(u16::from_be_bytes([rest[2], rest[3]]));
-        if len < 8 {
-            wrong = Some(format!("message length {len} is less than a header"));
-            break;
-        }
-        if len > rest.len() {
-            wrong = Some("unexpected end of file mid-message".to_string());
-            break;
-        }
-        let (message, tail) = rest.split_at(len);
-        messages.push(message);
-        size += len;
-        rest = tail;
-        if messages.len() >= BLOCK || size > 1 << 22 {
-            print(std::mem::take(&mut messages))?;
-            size = 0;
+            _ => break,
         }
     }
-    print(messages)?;
-    wrong.map_or(Ok(()), Err)
+    (messages, rest)
+}
+
+fn print_messages(s: &Settings, messages: Vec<&[u8]>) -> Result<()> {
+    let (style, verbosity) = (s.style(None), s.verbosity + 1);
+    let texts = bulk::in_order(8, messages, |_, messages| {
+        let size = messages.iter().map(|m| m.len()).sum::<usize>();
+        let mut out = String::with_capacity(2 * size);
+        for m in messages {
+            openflow::text::print::put_message(&mut out, m, verbosity, &style);
+        }
+        out
+    });
+    texts.iter().try_for_each(|t| write_out(t))
 }
 
 /// OpenFlow messages in the TCP payloads of a capture, port 6633 or 6653, in the order of the packets.
