@@ -110,7 +110,34 @@ fn one(out: &mut String, action: &DpAction, names: &dyn PortNames) {
         }
         DpAction::Drop(DropReason::Ok) => write!(out, "drop"),
         DpAction::Drop(_) => write!(out, "drop"),
+        DpAction::Raw { kind, bytes } => raw(out, *kind, bytes),
     };
+}
+
+/// Actions that only some kernels have, and those that nobody knows.
+fn raw(out: &mut String, kind: u16, bytes: &[u8]) -> std::fmt::Result {
+    use netlink::attr::Attrs;
+    use netlink::ovs::action;
+    let word = |b: Option<&[u8]>, n: usize| b.and_then(|b| b.get(n..n + 4)).and_then(|b| b.try_into().ok());
+    if let (action::ADD_MPLS, Some(lse)) = (kind, word(Some(bytes), 0).map(u32::from_be_bytes)) {
+        let ty = u16::from_be_bytes([bytes.get(4).copied().unwrap_or(0), bytes.get(5).copied().unwrap_or(0)]);
+        let (label, tc, ttl, bos) = (lse >> 12, lse >> 9 & 7, lse & 0xff, lse >> 8 & 1);
+        return write!(out, "add_mpls(label={label},tc={tc},ttl={ttl},bos={bos},eth_type={ty:#x})");
+    }
+    if kind == action::PSAMPLE {
+        let find = |k| Attrs(bytes).find(k).ok().flatten();
+        write!(out, "psample(group={}", word(find(action::PSAMPLE_GROUP), 0).map_or(0, u32::from_ne_bytes))?;
+        if let Some(cookie) = find(action::PSAMPLE_COOKIE) {
+            let hex: String = cookie.iter().map(|b| format!("{b:02x}")).collect();
+            write!(out, ",cookie=0x{}", hex.trim_start_matches('0'))?;
+        }
+        return out.write_str(")");
+    }
+    write!(out, "action{kind}(")?;
+    for (i, b) in bytes.iter().enumerate() {
+        write!(out, "{}{b:02x}", if i == 0 { "" } else { " " })?;
+    }
+    out.write_str(")")
 }
 
 fn set_text(out: &mut String, set: &Set) {
@@ -229,6 +256,11 @@ fn userspace(out: &mut String, cookie: &UserCookie, pid: u32, names: &dyn PortNa
             let _ = write!(out, ",controller(reason={reason},dont_send={quiet},continuation={resumes}");
             let _ = write!(out, ",recirc_id={recirc_id},rule_cookie={cookie}");
             write!(out, ",controller_id={controller_id},max_len={max_len})")
+        }
+        UserCookie::Other(bytes) if bytes.is_empty() => Ok(()),
+        UserCookie::Other(bytes) => {
+            let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+            write!(out, ",userdata({hex})")
         }
     };
     out.push(')');
@@ -548,7 +580,7 @@ fn parse_cookie(name: &str, body: &str, names: &dyn PortNames) -> Result<UserCoo
     let args = Args::new(body)?;
     Ok(match name {
         "sFlow" => UserCookie::Sflow {
-            vlan_tci: args.number("vid")? as u16 & 0xfff | (args.number("pcp")? as u16) << 13,
+            vlan_tci: args.number("vid")? as u16 & 0xfff | (args.number("pcp")? as u16) << 13 | flow::key::VLAN_CFI,
             output: args.number("output")? as u32,
         },
         "slow_path" => UserCookie::SlowPath(SlowReason(
@@ -578,6 +610,11 @@ fn parse_cookie(name: &str, body: &str, names: &dyn PortNames) -> Result<UserCoo
             max_len: args.number("max_len")? as u16,
             reason: args.number("reason")? as u8,
         },
+        "userdata" => {
+            let digit = |i: usize| body.get(i..i + 2).and_then(|d| u8::from_str_radix(d, 16).ok());
+            let bytes: Option<Box<[u8]>> = (0..body.len()).step_by(2).map(digit).collect();
+            UserCookie::Other(bytes.ok_or_else(|| BadText(format!("{body}: bad hexadecimal")))?)
+        }
         _ => return bad(format!("{name}: unknown userspace action")),
     })
 }

@@ -8,6 +8,7 @@ pub mod flow;
 pub mod flow_text;
 pub mod key_text;
 pub mod meter;
+pub mod netlink;
 
 pub use action::{DpAction, DropReason, Set, SetAttr, SlowReason, UserCookie};
 pub use api::{

@@ -138,7 +138,11 @@ impl Poller {
                     break;
                 }
                 // What this datapath cannot do must not pass as if it had been done.
-                DpAction::Ct(_) | DpAction::TunnelPush(_) | DpAction::TunnelPop(_) | DpAction::LbOutput(_) => break,
+                DpAction::Ct(_)
+                | DpAction::TunnelPush(_)
+                | DpAction::TunnelPop(_)
+                | DpAction::LbOutput(_)
+                | DpAction::Raw { .. } => break,
             }
         }
         self.pool.give(packet);

@@ -375,7 +375,9 @@ impl Upcalls {
                 }
                 UpcallAnswer::default()
             }
-            UserCookie::Sflow { .. } | UserCookie::FlowSample(_) | UserCookie::Ipfix { .. } => UpcallAnswer::default(),
+            UserCookie::Sflow { .. } | UserCookie::FlowSample(_) | UserCookie::Ipfix { .. } | UserCookie::Other(_) => {
+                UpcallAnswer::default()
+            }
         }
     }
 }
