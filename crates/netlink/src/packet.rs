@@ -64,10 +64,8 @@ impl<'a> Packet<'a> {
     pub fn write(&self, header: Generic) -> Writer {
         let mut w = begin_ovs(header, self.dp);
         let to_kernel = header.command == EXECUTE;
-        if to_kernel {
-            if let Some(v) = &self.packet {
-                w.put(PACKET, v);
-            }
+        if let Some(v) = self.packet.filter(|_| to_kernel) {
+            w.put(PACKET, v);
         }
         if let Some(v) = &self.key {
             w.put(KEY, v);
@@ -96,10 +94,8 @@ impl<'a> Packet<'a> {
         if let Some(v) = &self.upcall_pid {
             w.u32(UPCALL_PID, *v);
         }
-        if !to_kernel {
-            if let Some(v) = &self.packet {
-                w.put(PACKET, v);
-            }
+        if let Some(v) = self.packet.filter(|_| !to_kernel) {
+            w.put(PACKET, v);
         }
         w
     }
