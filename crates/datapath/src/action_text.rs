@@ -368,6 +368,8 @@ fn parse_one(part: &str, names: &dyn PortNames) -> Result<DpAction, BadText> {
             let args = Args::new(body)?;
             Ok(DpAction::PushEth(EthHeader { src: args.mac("src")?, dst: args.mac("dst")? }))
         }
+        "add_mpls" => parse_add_mpls(body),
+        "psample" => parse_psample(body),
         "push_nsh" => parse_push_nsh(body),
         "pop_nsh" => Ok(DpAction::PopNsh),
         "trunc" => Ok(DpAction::Trunc(narrow(number(body)?)?)),
@@ -445,6 +447,29 @@ fn parse_push_mpls(body: &str) -> Result<DpAction, BadText> {
     }
     let lse = (label << 12 | tc << 9 | bos << 8 | ttl) as u32;
     Ok(DpAction::PushMpls { ethertype: args.number("eth_type")? as u16, lse })
+}
+
+fn parse_add_mpls(body: &str) -> Result<DpAction, BadText> {
+    let DpAction::PushMpls { ethertype, lse } = parse_push_mpls(body)? else { return bad(body) };
+    let mut bytes = lse.to_be_bytes().to_vec();
+    bytes.extend(ethertype.to_be_bytes());
+    bytes.extend([0, 0]);
+    Ok(DpAction::Raw { kind: netlink::ovs::action::ADD_MPLS, bytes: bytes.into() })
+}
+
+fn parse_psample(body: &str) -> Result<DpAction, BadText> {
+    use netlink::ovs::action;
+    let args = Args::new(body)?;
+    let mut w = netlink::Writer::new();
+    w.u32(action::PSAMPLE_GROUP, args.number("group")? as u32);
+    if let Some(hex) = args.get("cookie") {
+        let hex = hex.trim_start_matches("0x");
+        let even = format!("{}{hex}", if hex.len().is_multiple_of(2) { "" } else { "0" });
+        let byte = |i: usize| even.get(i..i + 2).and_then(|d| u8::from_str_radix(d, 16).ok());
+        let cookie: Option<Vec<u8>> = (0..even.len()).step_by(2).map(byte).collect();
+        w.put(action::PSAMPLE_COOKIE, &cookie.ok_or_else(|| BadText(format!("{hex}: bad hexadecimal")))?);
+    }
+    Ok(DpAction::Raw { kind: action::PSAMPLE, bytes: w.into_bytes().into() })
 }
 
 fn parse_push_nsh(body: &str) -> Result<DpAction, BadText> {
@@ -655,6 +680,9 @@ mod tests {
             "userspace(pid=0,sFlow(vid=5,pcp=1,output=5))",
             "userspace(pid=0,ipfix(output_port=3))",
             "lb_output(5)",
+            "add_mpls(label=100,tc=3,ttl=64,bos=1,eth_type=0x8847)",
+            "psample(group=1,cookie=0x102)",
+            "userspace(pid=3,userdata(0102))",
             "tnl_pop(5)",
         ] {
             let actions = parse_actions(text, &NoNames).unwrap_or_else(|e| panic!("{text}: {e}"));

@@ -13,10 +13,11 @@
 
 pub mod admin;
 mod conntrack;
+pub mod control;
 mod flows;
 mod help;
 mod meters;
-mod ports;
+pub mod ports;
 pub mod probe;
 mod transport;
 pub mod upcall;
