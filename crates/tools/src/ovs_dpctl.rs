@@ -130,7 +130,7 @@ Options:
 
 /// Runs the tool.
 pub fn main(invocation: &Invocation) -> ExitCode {
-    vlog::init(&invocation.name, Level::Warn);
+    vlog::init(&invocation.name, Level::Info);
     let (mut options, mut timeout) = (Options::default(), None);
     let parsed = match getopt::parse(&invocation.args, OPTIONS, Order::OptionsFirst) {
         Ok(p) => p,

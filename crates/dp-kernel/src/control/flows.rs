@@ -130,6 +130,33 @@ fn parsed(k: &Kernel, text: &str) -> Result<(Option<Ufid>, FlowKey, FlowMask), O
     }
 }
 
+/// Whether a text has the attributes that the kernel wants of every key: those of Ethernet and, with TCP, its flags.
+fn is_whole(text: &str) -> bool {
+    let has = |name: &str| text.split([',', ' ', '(']).any(|p| p.trim() == name);
+    (has("eth") || has("packet_type")) && (!has("tcp") || has("tcp_flags"))
+}
+
+/// A key with all that its attributes have, without attributes that it has not.
+fn given(key: &FlowKey, mask: &FlowMask) -> String {
+    let all = format_key(key, mask, KeyStyle { verbose: true, names: &NoNames });
+    let (mut out, mut depth, mut from) = (vec![], 0u32, 0);
+    for (i, c) in all.char_indices().chain([(all.len(), ',')]) {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            ',' if depth == 0 => {
+                let part = &all[from..i];
+                if !part.ends_with("(0/0)") && !part.starts_with("packet_type") {
+                    out.push(part);
+                }
+                from = i + 1;
+            }
+            _ => {}
+        }
+    }
+    out.join(",")
+}
+
 fn put_text(k: &Arc<Kernel>, flow: &str, actions: &str, o: Options, deed: Deed) -> Done {
     let (ufid, key, mask) = parsed(k, flow)?;
     let Ok(actions) = parse_actions(actions, &Names::of(k)) else {
@@ -145,14 +172,14 @@ fn put_text(k: &Arc<Kernel>, flow: &str, actions: &str, o: Options, deed: Deed) 
         zero_stats: o.clear,
     };
     let before = (deed == Deed::Modify && o.statistics).then(|| find(k, ufid, &key, &mask)).flatten();
-    let done = match ufid {
+    let done = || match ufid {
         Some(_) => datapath::Datapath::flow_put(&**k, put.clone()).map(drop),
         None => k.put_unnamed(&put),
     };
+    let done = if is_whole(flow) { done() } else { Err(DpError::Io(rustix::io::Errno::INVAL.into())) };
     if let Err(e) = done {
         let kind = if deed == Deed::Add { "create" } else { "modify" };
-        let style = KeyStyle { verbose: false, names: &NoNames };
-        let (key, actions) = (format_key(&key, &mask, style), format_actions(&put.actions, &NoNames));
+        let (key, actions) = (given(&key, &mask), format_actions(&put.actions, &NoNames));
         let name = datapath::Datapath::name(&**k);
         vlog_warn!(Module::Dpif, "system@{name}: failed to put[{kind}] ({e}) {key}, actions:{actions}");
         return failure(format!("updating flow table ({e})"));

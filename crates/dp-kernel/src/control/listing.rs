@@ -46,7 +46,7 @@ pub(super) fn show(args: &[String], o: Options) -> Done {
 
 /// What is told of one datapath.
 #[must_use]
-pub(crate) fn show_one(name: &str, k: &Kernel, detailed: bool) -> String {
+pub fn show_one(name: &str, k: &Kernel, detailed: bool) -> String {
     let mut out = Outcome::default();
     let info = k.info().unwrap_or_default();
     let s = info.stats.unwrap_or_default();

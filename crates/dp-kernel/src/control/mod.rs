@@ -8,8 +8,12 @@ mod listing;
 mod ports;
 mod zones;
 
-use crate::{Kernel, Open};
+pub use listing::show_one;
+
+use crate::{Kernel, Open, RawFlow};
 use clock::Clock;
+use datapath::FlowDump;
+use datapath::key_text::KeyStyle;
 use io::program::strerror;
 use std::fmt::Write as _;
 use std::io as stdio;
@@ -110,6 +114,20 @@ pub const COMMANDS: &[(&str, &str, usize, usize)] = &[
     ("ipf-set-max-nfrags", "[dp] maxfrags", 1, 2),
     ("ipf-get-status", "[dp]", 0, 1),
 ];
+
+/// The line of a flow in a listing. `style.verbose` as with `-m`.
+#[must_use]
+pub fn flow_line(flow: &FlowDump, now: clock::Instant, style: KeyStyle<'_>) -> String {
+    let raw = RawFlow {
+        ufid: Some(flow.ufid),
+        key_attrs: vec![],
+        key: flow.key,
+        mask: flow.mask,
+        actions: flow.actions.to_vec(),
+        stats: flow.stats,
+    };
+    flows::flow_line(&raw, now, style)
+}
 
 /// Whether the kernel has a datapath that this process may use.
 #[must_use]
