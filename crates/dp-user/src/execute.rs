@@ -1,10 +1,10 @@
 //! Runs a list of actions on a packet.
 
-use crate::header;
 use crate::lookup::Lookup;
 use crate::member::add;
 use crate::poller::Poller;
 use datapath::action::{HashAlg, NshHeader};
+use datapath::edit as header;
 use datapath::{DpAction, DropReason, Upcall, UpcallKind};
 use flow::packet_type::PacketType;
 use flow::{FlowKey, Metadata};
@@ -155,7 +155,11 @@ impl Poller {
                     break;
                 }
                 // What this datapath cannot do must not pass as if it had been done.
-                DpAction::Ct(_) | DpAction::TunnelPush(_) | DpAction::TunnelPop(_) | DpAction::LbOutput(_) => break,
+                DpAction::Ct(_)
+                | DpAction::TunnelPush(_)
+                | DpAction::TunnelPop(_)
+                | DpAction::LbOutput(_)
+                | DpAction::Raw { .. } => break,
             }
         }
         self.pool.give(packet);
