@@ -21,7 +21,7 @@ KINDS = {
     "icmp": ("icmp", "ip", "icmp"), "sctp": ("sctp", "ip", "sctp"), "gre": ("ip,nw_proto=47", "ip", None),
     "igmp": ("igmp", "ip", "igmp"), "ipv6": ("ipv6", "ipv6", None), "tcp6": ("tcp6", "ipv6", "tcp"),
     "udp6": ("udp6", "ipv6", "udp"), "icmp6": ("icmp6", "ipv6", "icmp6"),
-    "ns": ("icmp6,icmp_type=135,icmp_code=0", "ipv6", "nd"), "na": ("icmp6,icmp_type=136,icmp_code=0", "ipv6", "nd"),
+    "ns": ("icmp6,icmpv6_type=135,icmpv6_code=0", "ipv6", "nd"), "na": ("icmp6,icmpv6_type=136,icmpv6_code=0", "ipv6", "nd"),
     "arp": ("arp", "arp", None), "rarp": ("rarp", "arp", None), "mpls": ("mpls", "mpls", None), "mplsm": ("mplsm", "mpls", None),
     "nsh": ("dl_type=0x894f", "nsh", None),
 }
@@ -83,13 +83,15 @@ class Tables:
 
     def layer4(self, l4, masked):
         if l4 in ("tcp", "udp", "sctp"):
-            out = [f"tp_src={self.number(L4, 16) if masked else self.one(L4)}", f"tp_dst={self.number(L4, 16) if masked else self.one(L4)}"]
+            names = ("tp", "tp") if masked else (l4, l4)
+            out = [f"{n}_{end}={self.number(L4, 16) if masked else self.one(L4)}" for n, end in zip(names, ("src", "dst"))]
             if l4 == "tcp":
                 out.append(f"tcp_flags={self.one(['+syn-ack', '+ack', '0x12/0x3f']) if masked else self.one(['2', '0x10', '0x12'])}")
             return out
         if l4 in ("icmp", "icmp6"):
             types = [0, 3, 8, 11] if l4 == "icmp" else [1, 128, 129, 133]
-            return [f"icmp_type={self.one(types)}", f"icmp_code={self.one([0, 1, 3])}"]
+            name = "icmp" if masked or l4 == "icmp" else "icmpv6"
+            return [f"{name}_type={self.one(types)}", f"{name}_code={self.one([0, 1, 3])}"]
         if l4 == "nd":
             return [f"nd_target={self.ip6(masked)}", f"nd_sll={self.mac(masked)}"]
         return []

@@ -11,6 +11,7 @@ anything differs that known.md beside this script does not list.
 import argparse
 import collections
 import difflib
+import itertools
 import json
 import os
 import random
@@ -58,9 +59,9 @@ class Control:
 class Switch:
     """A database and a switch in a folder of their own. `tools` are one side's for both switches."""
 
-    def __init__(self, programs, tools, schema, where, environment):
+    def __init__(self, programs, tools, schema, where):
         self.programs, self.tools, self.dir = programs, tools, where
-        self.env = {**os.environ, "OVS_RUNDIR": where, "OVS_LOGDIR": where, "OVS_DBDIR": where, **environment}
+        self.env = {**os.environ, "OVS_RUNDIR": where, "OVS_LOGDIR": where, "OVS_DBDIR": where}
         self.must(programs["ovsdb-tool"], "create", f"{where}/conf.db", schema)
         self.daemons = [self.start("ovsdb-server", f"--remote=punix:{where}/db.sock", f"{where}/conf.db")]
         self.must(tools["ovs-vsctl"], "--no-wait", "init")
@@ -87,6 +88,9 @@ class Switch:
 
     def trace(self, *args):
         return self.control.call("ofproto/trace", *args)
+
+    def alive(self):
+        return os.path.exists(f"/proc/{self.daemons[1]}")
 
     def stop(self):
         for pid in reversed(self.daemons):
@@ -193,11 +197,22 @@ def known():
 
 
 class Pair:
-    """The two switches and the table they hold."""
+    """The two switches; `make` starts a side anew."""
 
-    def __init__(self, theirs, ours):
-        self.sides = (theirs, ours)
+    def __init__(self, make):
+        self.make = make
+        self.sides = []
+        for side in (0, 1):
+            self.sides.append(make(side))
         self.refused = collections.defaultdict(list)
+
+    def revive(self):
+        """After a switch ended: which side's, and both again."""
+        died = next((("the reference", "ours")[i] for i, s in enumerate(self.sides) if not s.alive()), "nobody's")
+        for i, s in enumerate(self.sides):
+            s.stop()
+            self.sides[i] = self.make(i)
+        return died
 
     def load(self, groups, flows):
         """Gives both the groups and flows that the reference takes; which those are."""
@@ -265,7 +280,13 @@ def compare(pair, a):
         groups, flows = pair.load(tables.groups(), tables.flows())
         for _ in range(a.packets):
             args = ["br0", tables.packet()] + (["-generate"] if tables.chance(0.1) else [])
-            theirs, ours = pair.trace(*args)
+            try:
+                theirs, ours = pair.trace(*args)
+            except OSError as error:
+                died = pair.revive()
+                print(f"=== the switch of {died} ended (--seed {a.seed + r}): {error}")
+                differ[1] += died == "ours"
+                break
             done += 1
             if theirs == ours:
                 continue
@@ -319,13 +340,18 @@ def main():
         return 77
     work = tempfile.mkdtemp(prefix="ferrovs-trace-")
     schema = f"{root}/usr/share/openvswitch/vswitch.ovsschema"
-    switches = []
+    started = itertools.count()
+
+    def make(side):
+        where = f"{work}/{next(started)}"
+        os.mkdir(where)
+        switch = Switch(ours if side and not a.only else tools, tools, schema, where)
+        configure(switch)
+        return switch
+
+    pair = None
     try:
-        for name, programs in (("theirs", tools), ("ours", tools if a.only else ours)):
-            os.mkdir(f"{work}/{name}")
-            switches.append(Switch(programs, tools, schema, f"{work}/{name}", {"OVS_PKGDATADIR": f"{root}/usr/share/openvswitch"}))
-            configure(switches[-1])
-        pair = Pair(*switches)
+        pair = Pair(make)
         result = compare(pair, a)
         report(pair, a, *result)
         return 1 if any(result[2]) else 0
@@ -334,7 +360,7 @@ def main():
         work = None
         return 1
     finally:
-        for s in switches:
+        for s in pair.sides if pair else []:
             s.stop()
         if work:
             shutil.rmtree(work, ignore_errors=True)
