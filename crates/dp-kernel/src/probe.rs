@@ -40,6 +40,7 @@ pub const LEAST: Features = Features {
     add_mpls: false,
     psample: false,
     ct_zero_snat: false,
+    queue_classes: true,
 };
 
 /// Deepest nesting of samples that is looked for.
