@@ -71,23 +71,25 @@ pub async fn snoop(s: &Settings, switch: &str) -> Result<u8> {
     // The switch sends what it says and hears in whatever version its controllers speak.
     let all = Version::ALL.iter().fold(0, |a, v| a | 1 << v.to_wire());
     let v = Vconn::open_with(s, switch, Socket::Snoop, all).await?;
-    follow(s, switch, v, false, None).await
+    follow(Watched::new(s, switch, v)?).await
 }
 
-/// `monitor SWITCH [MISSLEN] [invalid_ttl] [watch:SPEC]`.
+/// `monitor SWITCH [MISSLEN] [invalid_ttl] [resume] [watch:SPEC]`.
 pub async fn monitor(s: &Settings, args: &[String]) -> Result<u8> {
     let switch = &args[0];
     let watches_flows = args[1..].iter().any(|a| a.starts_with("watch:"));
     let names = if watches_flows { s.names_to_accept(switch).await? } else { None };
     let mut usable = Protocols::ANY;
     let mut watches = Vec::new();
-    let (mut miss_len, mut invalid_ttl) = (None, false);
+    let (mut miss_len, mut invalid_ttl, mut resume) = (None, false, false);
     for a in &args[1..] {
         if a.bytes().all(|b| b.is_ascii_digit()) && !a.is_empty() {
             let n: u32 = a.parse().map_err(|_| format!("{a}: bad miss_send_len"))?;
             miss_len = Some(n.min(65535) as u16);
         } else if a == "invalid_ttl" {
             invalid_ttl = true;
+        } else if a == "resume" {
+            resume = true;
         } else if let Some(spec) = a.strip_prefix("watch:") {
             let (q, u) = parse_watch(names.as_ref(), spec, watches.len() as u32)?;
             usable = usable.and(u);
@@ -120,7 +122,7 @@ pub async fn monitor(s: &Settings, args: &[String]) -> Result<u8> {
         print_one(s, &mut Output { file: None, capture: None }, names.as_ref(), &data);
     }
     choose_packet_in_format(s, &mut v).await?;
-    follow(s, switch, v, true, names).await
+    follow(Watched { names, reply: true, resume, ..Watched::new(s, switch, v)? }).await
 }
 
 async fn choose_packet_in_format(s: &Settings, v: &mut Vconn) -> Result<()> {
@@ -243,28 +245,34 @@ struct Watched<'a> {
     v: Vconn,
     names: Option<Names>,
     output: Rc<RefCell<Output>>,
+    /// Echo requests are answered.
+    reply: bool,
+    /// Packets that wait for it are let go on.
+    resume: bool,
     blocked: bool,
     /// The barrier that somebody waits for.
     barrier: Option<(u32, oneshot::Sender<Answer>)>,
 }
 
 /// Prints messages until the connection ends or `exit` is called on the control socket.
-async fn follow(s: &Settings, switch: &str, v: Vconn, reply: bool, names: Option<Names>) -> Result<u8> {
-    let output = Rc::new(RefCell::new(Output::open(s)?));
-    let mut control = super::unixctl::start(s, output_setter(&output))?;
+async fn follow(mut w: Watched<'_>) -> Result<u8> {
+    let s = w.s;
+    let mut control = super::unixctl::start(s, output_setter(&w.output))?;
     control.ready();
-    let mut w = Watched { s, switch: switch.to_string(), v, names, output, blocked: false, barrier: None };
     loop {
         tokio::select! {
             data = w.v.receive_or_end(), if !w.blocked => {
                 let data = data?.ok_or("vconn_recv (End of file)")?;
                 print_one(s, &mut w.output.borrow_mut(), w.names.as_ref(), &data);
+                if w.resume {
+                    w.resume(&data).await?;
+                }
                 if w.barrier.as_ref().is_some_and(|(xid, _)| *xid == xid_of(&data))
                     && let Some((_, waiting)) = w.barrier.take()
                 {
                     let _ = waiting.send(Ok("".into()));
                 }
-                if reply {
+                if w.reply {
                     w.v.answer_echo(&data).await?;
                 }
             }
@@ -290,6 +298,26 @@ async fn follow(s: &Settings, switch: &str, v: Vconn, reply: bool, names: Option
 }
 
 impl Watched<'_> {
+    fn new<'a>(s: &'a Settings, switch: &str, v: Vconn) -> Result<Watched<'a>> {
+        let output = Rc::new(RefCell::new(Output::open(s)?));
+        let switch = switch.to_string();
+        Ok(Watched { s, switch, v, names: None, output, reply: false, resume: false, blocked: false, barrier: None })
+    }
+
+    /// Lets a packet that was paused go on.
+    async fn resume(&mut self, data: &[u8]) -> Result<()> {
+        let Ok((_, _, Message::PacketIn(p))) = Message::decode(data) else { return Ok(()) };
+        if p.continuation.is_none() {
+            return Ok(());
+        }
+        let go_on = Message::Resume(PacketIn { userdata: Default::default(), ..p });
+        let data = go_on.encode(self.v.version, 0);
+        let mut text = "send: ".to_string();
+        put_message(&mut text, &data, self.s.verbosity + 2, &self.s.style(None));
+        self.output.borrow_mut().put(&text);
+        self.v.send_bytes(&data).await
+    }
+
     /// Prints a message that is sent.
     fn show_sent(&self, before: &str, data: &[u8]) {
         let mut text = before.to_string();
