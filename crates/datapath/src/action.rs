@@ -311,6 +311,13 @@ pub enum DpAction {
         /// Label stack entry.
         lse: u32,
     },
+    /// Put a label in front of the whole packet, which is no Ethernet frame from then on.
+    AddMpls {
+        /// 0x8847 or 0x8848.
+        ethertype: u16,
+        /// Label stack entry.
+        lse: u32,
+    },
     /// Remove a label; what follows has this type.
     PopMpls(u16),
     /// Put an Ethernet header in front.

@@ -57,14 +57,8 @@ fn one(out: &mut String, action: &DpAction, names: &dyn PortNames) {
             write!(out, "vid={},pcp={}{cfi})", tci & 0xfff, tci >> 13)
         }
         DpAction::PopVlan => write!(out, "pop_vlan"),
-        DpAction::PushMpls { ethertype, lse } => write!(
-            out,
-            "push_mpls(label={},tc={},ttl={},bos={},eth_type={ethertype:#x})",
-            lse >> 12,
-            lse >> 9 & 7,
-            lse & 0xff,
-            lse >> 8 & 1
-        ),
+        DpAction::PushMpls { ethertype, lse } => label(out, "push_mpls", *ethertype, *lse),
+        DpAction::AddMpls { ethertype, lse } => label(out, "add_mpls", *ethertype, *lse),
         DpAction::PopMpls(ty) => write!(out, "pop_mpls(eth_type={ty:#x})"),
         DpAction::PushEth(h) => write!(out, "push_eth(src={},dst={})", h.src, h.dst),
         DpAction::PopEth => write!(out, "pop_eth"),
@@ -216,6 +210,11 @@ fn push_nsh(out: &mut String, h: &NshHeader) {
     out.push(')');
 }
 
+fn label(out: &mut String, name: &str, ethertype: u16, lse: u32) -> std::fmt::Result {
+    let (label, tc, ttl, bos) = (lse >> 12, lse >> 9 & 7, lse & 0xff, lse >> 8 & 1);
+    write!(out, "{name}(label={label},tc={tc},ttl={ttl},bos={bos},eth_type={ethertype:#x})")
+}
+
 /// The text of slow-path reasons: names joined with commas.
 #[must_use]
 pub fn slow_reasons(reason: SlowReason) -> String {
@@ -279,7 +278,8 @@ fn ct_text(out: &mut String, ct: &Ct) {
         parts.push(format!("mark={value:#x}/{mask:#x}"));
     }
     if let Some((value, mask)) = ct.label {
-        parts.push(format!("label={value:#x}/{mask:#x}"));
+        let mask = if mask == u128::MAX { String::new() } else { format!("/{mask:#x}") };
+        parts.push(format!("label={value:#x}{mask}"));
     }
     if let Some(helper) = ct.helper {
         parts.push(format!("helper={helper}"));
@@ -362,7 +362,8 @@ fn parse_one(part: &str, names: &dyn PortNames) -> Result<DpAction, BadText> {
     match name {
         "set" => parse_set(body),
         "push_vlan" => parse_push_vlan(body),
-        "push_mpls" => parse_push_mpls(body),
+        "push_mpls" => parse_label(body).map(|(ethertype, lse)| DpAction::PushMpls { ethertype, lse }),
+        "add_mpls" => parse_label(body).map(|(ethertype, lse)| DpAction::AddMpls { ethertype, lse }),
         "pop_mpls" => Ok(DpAction::PopMpls(Args::new(body)?.number("eth_type")? as u16)),
         "push_eth" => {
             let args = Args::new(body)?;
@@ -439,14 +440,15 @@ fn parse_push_vlan(body: &str) -> Result<DpAction, BadText> {
     Ok(DpAction::PushVlan { tpid, tci: vid as u16 | (pcp as u16) << 13 | cfi })
 }
 
-fn parse_push_mpls(body: &str) -> Result<DpAction, BadText> {
+/// Type and label stack entry.
+fn parse_label(body: &str) -> Result<(u16, u32), BadText> {
     let args = Args::new(body)?;
     let (label, tc, ttl, bos) = (args.number("label")?, args.number("tc")?, args.number("ttl")?, args.number("bos")?);
     if label > 0xf_ffff || tc > 7 || ttl > 255 || bos > 1 {
         return bad(format!("{body}: out of range"));
     }
     let lse = (label << 12 | tc << 9 | bos << 8 | ttl) as u32;
-    Ok(DpAction::PushMpls { ethertype: args.number("eth_type")? as u16, lse })
+    Ok((args.number("eth_type")? as u16, lse))
 }
 
 fn parse_add_mpls(body: &str) -> Result<DpAction, BadText> {
@@ -671,6 +673,7 @@ mod tests {
             "meter(3)",
             "check_pkt_len(size=100,gt(2),le(drop))",
             "push_mpls(label=5,tc=0,ttl=64,bos=1,eth_type=0x8847)",
+            "add_mpls(label=5,tc=0,ttl=64,bos=1,eth_type=0x8847)",
             "pop_mpls(eth_type=0x800)",
             "userspace(pid=0,controller(reason=1,dont_send=0,continuation=0,recirc_id=1,rule_cookie=0x5,controller_id=0,max_len=65535))",
             "userspace(pid=0,slow_path(controller))",

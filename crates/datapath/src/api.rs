@@ -87,6 +87,8 @@ pub struct Features {
     pub add_mpls: bool,
     pub psample: bool,
     pub ct_zero_snat: bool,
+    /// Queues are chosen by the class of a Linux queueing discipline, not by their number.
+    pub queue_classes: bool,
 }
 
 impl Features {
@@ -121,6 +123,7 @@ impl Features {
             add_mpls: true,
             psample: false,
             ct_zero_snat: true,
+            queue_classes: false,
         }
     }
 }

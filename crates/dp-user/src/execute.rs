@@ -23,6 +23,9 @@ fn metadata_of(key: &FlowKey) -> Metadata {
     m
 }
 
+/// Transparent Ethernet bridging: what follows is an Ethernet frame (IEEE 802 numbers).
+const ETH_TYPE_TEB: u16 = 0x6558;
+
 impl Poller {
     /// Runs actions; the packet is gone afterwards.
     pub(crate) fn actions(&mut self, actions: &[DpAction], mut packet: PacketBuf, key: &mut FlowKey, depth: u32) {
@@ -57,8 +60,22 @@ impl Poller {
                     edit::push_mpls(&mut packet, *ethertype, *lse);
                     self.refresh(&packet, key);
                 }
-                DpAction::PopMpls(ty) => {
+                DpAction::AddMpls { ethertype, lse } => {
+                    packet.insert_gap(0, 4);
+                    packet.bytes_mut()[..4].copy_from_slice(&lse.to_be_bytes());
+                    key.set_packet_type(PacketType::new(1, *ethertype));
+                    self.refresh(&packet, key);
+                }
+                DpAction::PopMpls(ty) if key.packet_type() == PacketType::ETHERNET => {
                     edit::pop_mpls(&mut packet, *ty);
+                    self.refresh(&packet, key);
+                }
+                DpAction::PopMpls(ty) => {
+                    if wire::layers::is_mpls(key.eth_type()) && packet.len() >= 4 {
+                        packet.remove(0, 4);
+                        let inner = PacketType::new(1, *ty);
+                        key.set_packet_type(if *ty == ETH_TYPE_TEB { PacketType::ETHERNET } else { inner });
+                    }
                     self.refresh(&packet, key);
                 }
                 DpAction::PushEth(h) => {
