@@ -369,7 +369,6 @@ fn parse_one(part: &str, names: &dyn PortNames) -> Result<DpAction, BadText> {
             let args = Args::new(body)?;
             Ok(DpAction::PushEth(EthHeader { src: args.mac("src")?, dst: args.mac("dst")? }))
         }
-        "add_mpls" => parse_add_mpls(body),
         "psample" => parse_psample(body),
         "push_nsh" => parse_push_nsh(body),
         "pop_nsh" => Ok(DpAction::PopNsh),
@@ -449,14 +448,6 @@ fn parse_label(body: &str) -> Result<(u16, u32), BadText> {
     }
     let lse = (label << 12 | tc << 9 | bos << 8 | ttl) as u32;
     Ok((args.number("eth_type")? as u16, lse))
-}
-
-fn parse_add_mpls(body: &str) -> Result<DpAction, BadText> {
-    let DpAction::PushMpls { ethertype, lse } = parse_push_mpls(body)? else { return bad(body) };
-    let mut bytes = lse.to_be_bytes().to_vec();
-    bytes.extend(ethertype.to_be_bytes());
-    bytes.extend([0, 0]);
-    Ok(DpAction::Raw { kind: netlink::ovs::action::ADD_MPLS, bytes: bytes.into() })
 }
 
 fn parse_psample(body: &str) -> Result<DpAction, BadText> {
