@@ -115,8 +115,7 @@ fn raw(out: &mut String, kind: u16, bytes: &[u8]) -> std::fmt::Result {
     let word = |b: Option<&[u8]>, n: usize| b.and_then(|b| b.get(n..n + 4)).and_then(|b| b.try_into().ok());
     if let (action::ADD_MPLS, Some(lse)) = (kind, word(Some(bytes), 0).map(u32::from_be_bytes)) {
         let ty = u16::from_be_bytes([bytes.get(4).copied().unwrap_or(0), bytes.get(5).copied().unwrap_or(0)]);
-        let (label, tc, ttl, bos) = (lse >> 12, lse >> 9 & 7, lse & 0xff, lse >> 8 & 1);
-        return write!(out, "add_mpls(label={label},tc={tc},ttl={ttl},bos={bos},eth_type={ty:#x})");
+        return label(out, "add_mpls", ty, lse);
     }
     if kind == action::PSAMPLE {
         let find = |k| Attrs(bytes).find(k).ok().flatten();
@@ -674,7 +673,6 @@ mod tests {
             "userspace(pid=0,sFlow(vid=5,pcp=1,output=5))",
             "userspace(pid=0,ipfix(output_port=3))",
             "lb_output(5)",
-            "add_mpls(label=100,tc=3,ttl=64,bos=1,eth_type=0x8847)",
             "psample(group=1,cookie=0x102)",
             "userspace(pid=3,userdata(0102))",
             "tnl_pop(5)",

@@ -111,7 +111,7 @@ impl Xlator<'_> {
             return;
         }
         self.commit();
-        let mirrors_before = self.mirrors;
+        let (mirrors_before, error_before) = (self.mirrors, self.out.error);
         let from = self.here.config.id;
         let saved = self.save();
         let here = std::mem::replace(&mut self.here, Here::of(other));
@@ -147,6 +147,8 @@ impl Xlator<'_> {
         self.in_packet_out = in_packet_out;
         self.here = here;
         self.mirrors = mirrors_before;
+        // Whatever ends the work of the other bridge does not end this bridge's.
+        self.out.error = error_before;
         let base = self.base;
         self.restore(saved);
         self.keep_or_clone(start, base);
@@ -248,6 +250,7 @@ impl Xlator<'_> {
     }
 
     pub(crate) fn set_queue(&mut self, queue: u32) {
+        self.wc.set_skb_priority(u32::MAX);
         let port = self.here.config.ports.values().find_map(|p| p.queues.get(&queue)).copied();
         match port {
             Some(priority) => self.key.set_skb_priority(priority),

@@ -29,6 +29,12 @@ pub fn write_actions(w: &mut Writer, actions: &[DpAction], pid: u32) {
     actions.iter().for_each(|a| one(w, a, pid));
 }
 
+/// A label stack entry and its Ethernet type, padded; of `ADD_MPLS` the padding says: in front of the whole packet.
+fn label(ethertype: u16, lse: u32) -> [u8; 8] {
+    let (l, t) = (lse.to_be_bytes(), ethertype.to_be_bytes());
+    [l[0], l[1], l[2], l[3], t[0], t[1], 0, 0]
+}
+
 fn one(w: &mut Writer, a: &DpAction, pid: u32) {
     match a {
         DpAction::Output(port) => w.u32(action::OUTPUT, port.0),
@@ -82,12 +88,6 @@ fn one(w: &mut Writer, a: &DpAction, pid: u32) {
         // The switch does these to each packet: see `needs_help`.
         DpAction::LbOutput(_) | DpAction::TunnelPush(_) | DpAction::TunnelPop(_) => w,
     };
-}
-
-/// Label stack entry, Ethernet type, and flags of which none is set.
-fn label(ethertype: u16, lse: u32) -> [u8; 8] {
-    let (l, e) = (lse.to_be_bytes(), ethertype.to_be_bytes());
-    [l[0], l[1], l[2], l[3], e[0], e[1], 0, 0]
 }
 
 fn pair(a: u16, b: u16) -> [u8; 4] {
@@ -196,7 +196,7 @@ fn read_one(kind: u16, v: &[u8], deeper: u32) -> Result<DpAction, Malformed> {
             let b = v.first_chunk::<6>().ok_or(SHORT)?;
             DpAction::PushMpls { lse: be32_of(&b[..4])?, ethertype: be16_of(&b[4..])? }
         }
-        action::ADD_MPLS if v.len() == 8 && v.ends_with(&[0, 0]) => {
+        action::ADD_MPLS if v.get(6..) == Some(&[0, 0]) => {
             DpAction::AddMpls { lse: be32_of(&v[..4])?, ethertype: be16_of(&v[4..6])? }
         }
         action::POP_MPLS => DpAction::PopMpls(be16_of(v)?),
