@@ -40,7 +40,7 @@ def arrived(lab, host):
 
 def counted(lab):
     """Meters drop, mirrors copy, select groups spread."""
-    lab.must("ovs-ofctl del-flows br0 && ovs-ofctl add-flow br0 actions=NORMAL")
+    lab.must("ovs-ofctl del-flows br0 && ovs-ofctl add-flow br0 priority=0,actions=NORMAL")
     lab.must("ovs-ofctl -O OpenFlow13 add-meter br0 meter=2,pktps,burst,stats,bands=type=drop,rate=5,burst_size=5")
     lab.must("ovs-ofctl -O OpenFlow13 add-flow br0 priority=50,udp,in_port=1,tp_dst=9,actions=meter:2,2")
     begin(lab, "metered", "h2", "receive 9 3")
@@ -64,7 +64,7 @@ def counted(lab):
     lab.wait(lambda: sum(arrived(lab, h) for h in ("h2", "h3")) - sum(before) >= 250, 20)
     spread = [arrived(lab, h) - b for h, b in zip(("h2", "h3"), before)]
     lab.check("a select group by dp_hash spreads flows", min(spread) >= 40, spread)
-    lab.must("ovs-ofctl del-flows br0 && ovs-ofctl -O OpenFlow15 del-groups br0 && ovs-ofctl add-flow br0 actions=NORMAL")
+    lab.must("ovs-ofctl del-flows br0 && ovs-ofctl -O OpenFlow15 del-groups br0 && ovs-ofctl add-flow br0 priority=0,actions=NORMAL")
 
 
 def sizes(lab):
@@ -85,7 +85,7 @@ def sizes(lab):
 
 def order(lab, packets=PACKETS, flows=FLOWS):
     """Numbered packets of many new flows through five recirculations, from two processors."""
-    lab.must("ovs-ofctl del-flows br0 && ovs-ofctl add-flow br0 actions=NORMAL")
+    lab.must("ovs-ofctl del-flows br0 && ovs-ofctl add-flow br0 priority=0,actions=NORMAL")
     chain = [f"table={n},priority=1,udp,actions=ct(zone={n},table={n + 1})" for n in range(11, 15)]
     rules = lab.file("order.txt", "\n".join(["priority=50,udp,in_port=1,tp_dst=9,actions=move:NXM_OF_UDP_SRC[]->NXM_NX_REG0[0..15],ct(zone=10,table=11)",
                                              *chain, "table=15,priority=1,udp,actions=output:2"]) + "\n")
@@ -104,7 +104,7 @@ def order(lab, packets=PACKETS, flows=FLOWS):
     got["upcalls lost"] = int(lost[1]) if lost else None
     lab.check(f"{packets} packets in {flows} new flows through five recirculations arrive", got.get("received", 0) > packets * 0.5, got)
     measured(lab, "order through five recirculations", got)
-    lab.must("ovs-ofctl del-flows br0 && ovs-ofctl add-flow br0 actions=NORMAL")
+    lab.must("ovs-ofctl del-flows br0 && ovs-ofctl add-flow br0 priority=0,actions=NORMAL")
 
 
 def latency(lab, count=300):
@@ -131,7 +131,7 @@ def latency(lab, count=300):
 
 def restart(lab):
     """kill -9 and a start with flow-restore-wait under traffic."""
-    lab.must("ovs-ofctl del-flows br0 && ovs-ofctl add-flow br0 actions=NORMAL")
+    lab.must("ovs-ofctl del-flows br0 && ovs-ofctl add-flow br0 priority=0,actions=NORMAL")
     begin(lab, "through-restart", "h2", "receive 9 4")
     begin(lab, "steady", "h1", "steady 10.0.0.2 9 200 25", ready=False)
     lab.wait(lambda: False, 2)
@@ -139,7 +139,7 @@ def restart(lab):
     lab.wait(lambda: False, 2)
     lab.must("rm -f $OVS_RUNDIR/ovs-vswitchd.pid; ovs-vsctl --no-wait set open_vswitch . other_config:flow-restore-wait=true; "
              "ovs-vswitchd --detach --no-chdir --pidfile --log-file -vconsole:off unix:$OVS_RUNDIR/db.sock")
-    lab.must("ovs-ofctl add-flow br0 actions=NORMAL && ovs-vsctl --timeout=20 remove open_vswitch . other_config flow-restore-wait")
+    lab.must("ovs-ofctl add-flow br0 priority=0,actions=NORMAL && ovs-vsctl --timeout=20 remove open_vswitch . other_config flow-restore-wait")
     got = answer(lab, "through-restart", 60)
     got["sent"] = answer(lab, "steady", 2).get("sent")
     got["lost"] = (got["sent"] or 0) - got.get("received", 0)
