@@ -4,6 +4,16 @@ use crate::key::{FlowKey, FlowMask, WORDS};
 use crate::matching::Match;
 use crate::tunnel::TunAlloc;
 
+/// One bit for each word that is not zero.
+#[inline]
+fn bits_of(words: &[u64]) -> u64 {
+    let mut bits = 0;
+    for (i, w) in words.iter().enumerate() {
+        bits |= u64::from(*w != 0) << i;
+    }
+    bits
+}
+
 /// A set of key words: bit N stands for word N.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub struct WordMap(pub [u64; 2]);
@@ -12,15 +22,32 @@ impl WordMap {
     /// The words of `key` that are not zero.
     pub fn of(key: &FlowKey) -> WordMap {
         let mut map = [0u64; 2];
+        let (groups, rest) = key.words().as_chunks::<8>();
         // Few words are set: most groups are passed over as a whole.
-        for (group, words) in key.words().chunks(8).enumerate() {
-            if words.iter().fold(0, |any, w| any | w) == 0 {
-                continue;
+        for (i, words) in groups.iter().enumerate() {
+            if words.iter().fold(0, |any, w| any | w) != 0 {
+                map[i / 8] |= bits_of(words) << (i % 8 * 8);
             }
-            let bits = words.iter().enumerate().fold(0, |bits, (i, w)| bits | u64::from(*w != 0) << i);
-            map[group / 8] |= bits << (group % 8 * 8);
         }
+        map[groups.len() / 8] |= bits_of(rest) << (groups.len() % 8 * 8);
         WordMap(map)
+    }
+
+    /// The words from `first` to `last`.
+    pub const fn range(first: usize, last: usize) -> WordMap {
+        let mut map = WordMap([0; 2]);
+        let mut i = first;
+        while i <= last {
+            map.insert(i);
+            i += 1;
+        }
+        map
+    }
+
+    /// Whether a word is in both sets.
+    #[inline]
+    pub const fn meets(self, other: WordMap) -> bool {
+        (self.0[0] & other.0[0]) | (self.0[1] & other.0[1]) != 0
     }
 
     /// Number of words.
@@ -64,6 +91,18 @@ impl WordMap {
             (self.0[0] & ((1u64 << i) - 1)).count_ones() as usize
         } else {
             (self.0[0].count_ones() + (self.0[1] & ((1u64 << (i & 63)) - 1)).count_ones()) as usize
+        }
+    }
+
+    /// Calls `f` with the index of each word, ascending.
+    #[inline]
+    pub fn for_each(self, mut f: impl FnMut(usize)) {
+        for (half, base) in self.0.into_iter().zip([0, 64]) {
+            let mut bits = half;
+            while bits != 0 {
+                f(base + bits.trailing_zeros() as usize);
+                bits &= bits - 1;
+            }
         }
     }
 
@@ -188,8 +227,8 @@ impl MiniMatch {
     pub fn new(m: &Match) -> MiniMatch {
         let map = WordMap::of(&m.mask);
         let mut words = Vec::with_capacity(2 * map.len());
-        words.extend(map.iter().map(|i| m.key.word(i)));
-        words.extend(map.iter().map(|i| m.mask.word(i)));
+        map.for_each(|i| words.push(m.key.word(i)));
+        map.for_each(|i| words.push(m.mask.word(i)));
         MiniMatch { map, words: words.into_boxed_slice(), tun: m.tun.clone() }
     }
 
@@ -197,10 +236,14 @@ impl MiniMatch {
     #[inline]
     pub fn expand(&self) -> Match {
         let mut m = Match::default();
-        for (i, k, w) in self.iter() {
-            m.key.set_word(i, k);
-            m.mask.set_word(i, w);
-        }
+        let (keys, masks) = self.words.split_at(self.words.len() / 2);
+        let mut values = keys.iter().zip(masks);
+        self.map.for_each(|i| {
+            if let Some((key, mask)) = values.next() {
+                m.key.set_word(i, *key);
+                m.mask.set_word(i, *mask);
+            }
+        });
         m.tun.clone_from(&self.tun);
         m
     }

@@ -4,7 +4,7 @@ use crate::hosted::Hosted;
 use crate::remotes::SharedRemotes;
 use crate::upstream::{self, Follower, Kind, Replication, Source};
 use crate::{Shared, compaction, config_file, server_db};
-use io::unixctl::{Answer, Commands, Output};
+use io::unixctl::{self, Answer, Commands, Output};
 use io::vlog::Module;
 use io::{vlog_info, vlog_warn};
 use std::cell::RefCell;
@@ -24,9 +24,9 @@ pub fn commands(
 ) -> Commands {
     let mut commands = Commands::new(program);
     let notify = exit.clone();
-    commands.add("exit", "", 0, 1, move |_| {
+    commands.add_later("exit", "", 0, 1, move |_| {
         notify.notify_one();
-        Ok("".into())
+        unixctl::when_gone()
     });
     databases(&mut commands, shared, remotes);
     remote_commands(&mut commands, shared, remotes);

@@ -31,7 +31,7 @@ pub fn run(upcalls: &Upcalls, datapath: &dyn Datapath) {
         seen = changes;
         if upcalls.changes() == seen {
             // With nothing in the datapath there is nothing to look at.
-            let idle = upcalls.known_flows() == 0;
+            let idle = upcalls.known_flows() == 0 && !datapath.adopts();
             upcalls.wait((!idle).then_some(INTERVAL));
         }
     }
@@ -52,7 +52,11 @@ pub fn sweep(upcalls: &Upcalls, datapath: &dyn Datapath, check: bool, now: Insta
     let flows = dumps.len() as u64;
     for dump in dumps {
         push(upcalls, &network, dump.ufid, &dump.stats, now);
-        match judge(upcalls, &network, &dump, check, now) {
+        let verdict = match adopt(upcalls, &network, datapath, &dump, now) {
+            Some(v) => v,
+            None => judge(upcalls, &network, &dump, check, now),
+        };
+        match verdict {
             Verdict::Keep => {}
             Verdict::Delete => delete(upcalls, &network, datapath, dump.ufid, now),
             Verdict::Modify(put) => {
@@ -107,6 +111,50 @@ fn push(upcalls: &Upcalls, network: &Network, ufid: Ufid, stats: &FlowStats, now
         k.effects.clone()
     };
     upcalls.apply_effects(network, &effects, now);
+}
+
+/// Takes over a flow that is older than this process, if it does what the tables say now; `None` for one that needs no taking over.
+fn adopt(
+    upcalls: &Upcalls,
+    network: &Arc<Network>,
+    datapath: &dyn Datapath,
+    dump: &FlowDump,
+    now: Instant,
+) -> Option<Verdict> {
+    if !datapath.adopts() || upcalls.known().contains_key(&dump.ufid) {
+        return None;
+    }
+    // What a recirculated packet has behind it was known to the process that is gone.
+    let Some((bridge, port)) = entry(network, &dump.key).filter(|_| dump.key.recirc_id() == 0) else {
+        return Some(Verdict::Delete);
+    };
+    let mut key = dump.key;
+    key.set_in_port(port);
+    let mut xlate = translate::translate(network, &Request::packet(bridge, key, None, now));
+    pin_tags(&key, &mut xlate.mask);
+    let actions = if xlate.slow.is_empty() {
+        std::mem::take(&mut xlate.actions)
+    } else {
+        crate::upcall::slow_actions(network, &dump.key, xlate.slow)
+    };
+    // The packet type is Ethernet in a datapath that knows no other.
+    let mut wanted = xlate.mask;
+    wanted.set_packet_type_raw(0);
+    if !dump.mask.contains(&wanted) {
+        return Some(Verdict::Delete);
+    }
+    let same = *dump.actions == *actions;
+    upcalls.adopt(dump, &actions, xlate.credits, xlate.effects);
+    let put = FlowPut {
+        ufid: Some(dump.ufid),
+        key: dump.key,
+        mask: dump.mask,
+        actions,
+        create: false,
+        modify: true,
+        zero_stats: false,
+    };
+    Some(if same { Verdict::Keep } else { Verdict::Modify(Box::new(put)) })
 }
 
 fn judge(upcalls: &Upcalls, network: &Arc<Network>, dump: &FlowDump, check: bool, now: Instant) -> Verdict {

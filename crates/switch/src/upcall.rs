@@ -6,11 +6,14 @@
 
 use crate::packet_in::{self, ToControllers};
 use clock::{Clock, Instant};
-use datapath::{DpAction, FlowStats, InstallFlow, Ufid, Upcall, UpcallAnswer, UpcallHandler, UpcallKind, UserCookie};
+use datapath::{
+    DpAction, FlowDump, FlowStats, Held, InstallFlow, Ufid, Upcall, UpcallAnswer, UpcallHandler, UpcallKind, UserCookie,
+};
 use flow::key::VLAN_CFI;
 use flow::{DpPort, FlowKey, FlowMask, MiniKey, OfPort};
 use io::coverage::Counter;
 use snapshot::Published;
+use std::any::Any;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -114,9 +117,12 @@ pub struct Load {
 /// A bridge, and its rules and groups that made a flow.
 pub type Origin = (BridgeId, Vec<Arc<Rule>>, Vec<Arc<translate::view::Group>>);
 
+/// What a translation found: whose counters move, and what its packets change.
+type InHand = (Vec<Credit>, Vec<Effect>);
+
 thread_local! {
-    /// What the translation of the packet in hand found, until the datapath says whether it installed the flow.
-    static IN_HAND: RefCell<Option<(Vec<Credit>, Vec<Effect>)>> = const { RefCell::new(None) };
+    /// Of the packet in hand, until the datapath says whether it installed the flow.
+    static IN_HAND: RefCell<Option<InHand>> = const { RefCell::new(None) };
 }
 
 fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -269,6 +275,24 @@ impl Upcalls {
         lock(&self.known)
     }
 
+    /// Remembers a flow that another process put. What it has counted so far was counted by that process.
+    pub(crate) fn adopt(&self, flow: &FlowDump, actions: &[DpAction], credits: Vec<Credit>, effects: Vec<Effect>) {
+        let known = Known {
+            key: MiniKey::new(&flow.key),
+            mask: MiniKey::new(&flow.mask),
+            actions: actions.into(),
+            credits,
+            effects,
+            pushed: flow.stats,
+            created: self.clock.now(),
+            frozen: frozen_of(&flow.key, actions),
+        };
+        self.n_known.fetch_add(1, Ordering::AcqRel);
+        if self.known().insert(flow.ufid, known).is_some() {
+            self.n_known.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
     /// Forgets a flow.
     pub(crate) fn forget(&self, ufid: Ufid) {
         if self.known().remove(&ufid).is_some() {
@@ -375,7 +399,9 @@ impl Upcalls {
                 }
                 UpcallAnswer::default()
             }
-            UserCookie::Sflow { .. } | UserCookie::FlowSample(_) | UserCookie::Ipfix { .. } => UpcallAnswer::default(),
+            UserCookie::Sflow { .. } | UserCookie::FlowSample(_) | UserCookie::Ipfix { .. } | UserCookie::Other(_) => {
+                UpcallAnswer::default()
+            }
         }
     }
 }
@@ -486,6 +512,14 @@ impl UpcallHandler for Upcalls {
             UpcallKind::Miss => self.miss(upcall),
             UpcallKind::Action { cookie, .. } => self.action(upcall, cookie),
         }
+    }
+
+    fn hold(&self) -> Held {
+        IN_HAND.take().map(|h| Box::new(h) as Box<dyn Any + Send>)
+    }
+
+    fn resume(&self, held: Held) {
+        IN_HAND.set(held.and_then(|h| h.downcast::<InHand>().ok()).map(|h| *h));
     }
 
     fn installed(&self, ufid: Ufid, key: &FlowKey, mask: &FlowMask, actions: &Arc<[DpAction]>, ok: bool) {

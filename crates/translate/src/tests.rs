@@ -151,7 +151,7 @@ fn tags() {
     );
     check(
         vec![Action::PushVlan(0x88a8), vid(7), Action::PushVlan(0x8100), output(2)],
-        "push_vlan(tpid=0x88a8,vid=7,pcp=0),push_vlan(vid=7,pcp=0),12",
+        "push_vlan(tpid=0x88a8,vid=7,pcp=0),push_vlan(vid=0,pcp=0),12",
     );
 }
 

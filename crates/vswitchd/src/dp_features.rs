@@ -1,7 +1,7 @@
 //! What datapaths can do, shown and (for tests) changed: `dpif/show-dp-features`, `dpif/set-dp-features`.
 
 use crate::app::App;
-use datapath::Features;
+use datapath::{Datapath as _, Features};
 use io::unixctl::{Answer, Call, Format, Output};
 use serde_json::{Map, Value, json};
 use std::rc::Rc;
@@ -97,7 +97,11 @@ pub fn show(app: &Rc<App>, call: &Call) -> Answer {
     let state = app.state.borrow();
     let entry = state.bridges.get(&call.args[0]).ok_or("no such bridge")?;
     let backer = state.backers.get(&entry.backer).ok_or("no such bridge")?;
-    let f = backer.features();
+    let mut f = backer.features();
+    // What the kernel takes is told whatever `other_config:vlan-limit` says.
+    if let Some(k) = backer.kernel() {
+        f.max_vlan_headers = k.features().max_vlan_headers;
+    }
     if call.format == Format::Json {
         return Ok(Output::Json(ROWS.iter().map(|r| (r.key.to_string(), r.json(&f))).collect::<Map<_, _>>().into()));
     }

@@ -323,7 +323,10 @@ pub fn main(invocation: &Invocation) -> ExitCode {
         let shutdown = async {
             daemon::terminated().await;
         };
-        run(&options, shutdown, || daemon.ready()).await
+        let result = run(&options, shutdown, || daemon.ready()).await;
+        daemon.cleanup();
+        unixctl::gone().await;
+        result
     });
     match ended {
         Ok(Ok(())) => ExitCode::SUCCESS,

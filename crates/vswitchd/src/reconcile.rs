@@ -58,6 +58,29 @@ pub async fn apply(app: &Rc<App>, config: &Config) {
         }
     }
     drop_unused_backers(app).await;
+    start_backers(app, config).await;
+}
+
+/// Lets datapaths answer packets whose bridges are there now, and takes away what an earlier run left in the kernel. With
+/// `other_config:flow-restore-wait` the kernel's flows go on as they are until it is taken away.
+async fn start_backers(app: &Rc<App>, config: &Config) {
+    let waits = config.other_config.get("flow-restore-wait").is_some_and(|v| v == "true");
+    let mut work = vec![];
+    {
+        let mut state = app.state.borrow_mut();
+        let state = &mut *state;
+        for (kind, backer) in &mut state.backers {
+            if !waits && let Err(e) = backer.start() {
+                vlog_err!(Module::Bridge, "{e}");
+            }
+            let mine = state.bridges.values().filter(|e| e.backer == *kind);
+            let keep = mine.flat_map(|e| e.interfaces.values().filter_map(|i| i.dp)).collect();
+            work.extend(backer.cleaner(keep));
+        }
+    }
+    for w in work {
+        let _ = elsewhere(w).await;
+    }
 }
 
 /// Settings of polling threads and caches.
@@ -113,19 +136,22 @@ pub async fn clear(app: &Rc<App>) {
 }
 
 async fn drop_unused_backers(app: &Rc<App>) {
-    let unused: Vec<Backer> = {
+    let unused = {
         let mut state = app.state.borrow_mut();
         let used: BTreeSet<String> = state.bridges.values().map(|e| e.backer.clone()).collect();
         let kinds: Vec<String> = state.backers.keys().filter(|k| !used.contains(*k)).cloned().collect();
-        kinds.iter().filter_map(|k| state.backers.remove(k)).collect()
+        kinds.iter().filter_map(|k| state.backers.remove(k)).collect::<Vec<Backer>>()
     };
+    let mut unused = unused;
+    unused.iter_mut().for_each(Backer::delete_at_end);
     for b in unused {
         let _ = elsewhere(move || drop(b)).await;
     }
 }
 
 async fn add_bridge(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig) -> Result<(), String> {
-    let kind = backer::effective_type(&wanted.datapath_type, app.dummy)?;
+    let (wanted_type, dummy) = (wanted.datapath_type.clone(), app.dummy);
+    let kind = elsewhere(move || backer::effective_type(&wanted_type, dummy)).await??;
     if !app.state.borrow().backers.contains_key(kind) {
         let notices = app.notices.clone();
         let (clock, topology) = (app.clock.clone(), app.topology.clone());
@@ -251,7 +277,7 @@ async fn add_interfaces(app: &Rc<App>, bridge: &str, wanted: &config::BridgeConf
 const TUNNELS: [&str; 9] = ["vxlan", "gre", "geneve", "erspan", "ip6erspan", "ip6gre", "gtpu", "bareudp", "srv6"];
 
 async fn add_interface(app: &Rc<App>, bridge: &str, name: &str, wanted: &InterfaceConfig) -> Result<OfPort, String> {
-    let (attach, kind) = {
+    let attach = {
         let state = app.state.borrow();
         let entry = state.bridges.get(bridge).ok_or("bridge is gone")?;
         let taken = state.bridges.iter().find(|(_, e)| e.interfaces.contains_key(name));
@@ -259,7 +285,7 @@ async fn add_interface(app: &Rc<App>, bridge: &str, name: &str, wanted: &Interfa
             return Err(format!("could not add network device {name} to ofproto (already in bridge {other})"));
         }
         let backer = state.backers.get(&entry.backer).ok_or("datapath is gone")?;
-        (backer.attacher(), entry.backer.clone())
+        backer.attacher(name, &wanted.kind, app.dummy)
     };
     let peer = wanted.options.get("peer").cloned();
     if wanted.kind == "patch" && peer.is_none() {
@@ -278,15 +304,7 @@ async fn add_interface(app: &Rc<App>, bridge: &str, name: &str, wanted: &Interfa
     let (device, dp) = if wanted.kind == "patch" {
         (None, None)
     } else {
-        let (iface, type_, dummy) = (name.to_string(), wanted.kind.clone(), app.dummy);
-        let (device, dp) = elsewhere(move || {
-            let device = backer::open_device(&iface, &type_, &kind, dummy)
-                .map_err(|e| format!("could not open network device {iface} ({})", strerror(&e)))?;
-            let dp =
-                attach(device.clone()).map_err(|e| format!("could not add network device {iface} to ofproto ({e})"))?;
-            Ok::<_, String>((device, dp))
-        })
-        .await??;
+        let (device, dp) = elsewhere(attach).await??;
         (Some(device), Some(dp))
     };
     let facts = device_facts(device.clone()).await;

@@ -37,25 +37,18 @@ static CLASS: [u8; 256] = {
     t
 };
 
-fn is_separator(b: u8) -> bool {
-    CLASS[usize::from(b)] & SEPARATOR != 0
-}
-
 impl<'a> Iterator for KeyValues<'a> {
     type Item = (&'a str, &'a str);
 
     fn next(&mut self) -> Option<(&'a str, &'a str)> {
         let s = self.rest;
         let bytes = s.as_bytes();
-        let start = bytes.iter().position(|b| !is_separator(*b)).unwrap_or(bytes.len());
+        let start = skip_until(bytes, 0, |class| class & SEPARATOR == 0);
         if start == bytes.len() {
             self.rest = "";
             return None;
         }
-        let key_end = bytes[start..]
-            .iter()
-            .position(|b| CLASS[usize::from(*b)] & KEY_END != 0)
-            .map_or(bytes.len(), |n| start + n);
+        let key_end = skip_until(bytes, start, |class| class & KEY_END != 0);
         let key = &s[start..key_end];
         let (value_start, value_end, next) = match bytes.get(key_end) {
             Some(b'(') => {
@@ -79,39 +72,50 @@ impl<'a> Iterator for KeyValues<'a> {
     }
 }
 
+/// Index of the first byte from `at` whose class is wanted, or the end.
+#[inline]
+fn skip_until(bytes: &[u8], mut at: usize, wanted: impl Fn(u8) -> bool) -> usize {
+    while let Some(b) = bytes.get(at) {
+        if wanted(CLASS[usize::from(*b)]) {
+            break;
+        }
+        at += 1;
+    }
+    at
+}
+
 /// Index of the parenthesis that closes the one before `from`, or the end.
 fn matching_paren(bytes: &[u8], from: usize) -> usize {
-    let mut level = 1;
-    for (i, b) in bytes.iter().enumerate().skip(from) {
-        match b {
-            b'(' => level += 1,
-            b')' => {
+    let (mut level, mut at) = (1, from);
+    loop {
+        at = skip_until(bytes, at, |class| class & PAREN != 0);
+        match bytes.get(at) {
+            Some(b'(') => level += 1,
+            Some(_) => {
                 level -= 1;
                 if level == 0 {
-                    return i;
+                    return at;
                 }
             }
-            _ => {}
+            None => return bytes.len(),
         }
+        at += 1;
     }
-    bytes.len()
 }
 
 /// Index of the first separator outside parentheses, or the end.
 fn value_end(bytes: &[u8], from: usize) -> usize {
-    let mut level = 0u32;
-    for (i, b) in bytes.iter().enumerate().skip(from) {
-        if CLASS[usize::from(*b)] & (SEPARATOR | PAREN) == 0 {
-            continue;
+    let (mut level, mut at) = (0u32, from);
+    loop {
+        at = skip_until(bytes, at, |class| class & (SEPARATOR | PAREN) != 0);
+        match bytes.get(at) {
+            Some(b'(') => level += 1,
+            Some(b')') => level = level.saturating_sub(1),
+            Some(_) if level > 0 => {}
+            _ => return at.min(bytes.len()),
         }
-        match b {
-            b'(' => level += 1,
-            b')' => level = level.saturating_sub(1),
-            _ if level == 0 => return i,
-            _ => {}
-        }
+        at += 1;
     }
-    bytes.len()
 }
 
 #[cfg(test)]

@@ -1,52 +1,43 @@
 //! Matches: `tcp,nw_src=10.0.0.0/8,in_port=1`.
 
-use super::{ParseContext, Style, flags, number, put_port, value};
+use super::{ParseContext, Style, flags, number, put_color, put_port, value};
 use crate::extract::number as proto;
 use crate::field::{Field, FieldValue, Format};
 use crate::key::{FlowKey, VLAN_CFI, VLAN_PCP_MASK, VLAN_VID_MASK};
 use crate::matching::Match;
+use crate::mini::{MiniMatch, WordMap};
 use crate::tunnel::{TUN_MD_WORD, TunAlloc};
 
-/// A keyword that stands for an Ethernet type and perhaps an IP protocol.
-struct Keyword {
-    name: &'static str,
-    eth_type: u16,
-    nw_proto: u8,
+/// The Ethernet type and IP protocol (0 for none) that a keyword stands for.
+fn keyword(word: &str) -> Option<(u16, u8)> {
+    Some(match word {
+        "eth" => (0, 0),
+        "ip" | "ipv4" | "ip4" => (proto::ETH_IPV4, 0),
+        "arp" => (proto::ETH_ARP, 0),
+        "icmp" => (proto::ETH_IPV4, proto::IP_ICMP),
+        "tcp" => (proto::ETH_IPV4, proto::IP_TCP),
+        "udp" => (proto::ETH_IPV4, proto::IP_UDP),
+        "sctp" => (proto::ETH_IPV4, proto::IP_SCTP),
+        "ipv6" | "ip6" => (proto::ETH_IPV6, 0),
+        "icmp6" => (proto::ETH_IPV6, proto::IP_ICMPV6),
+        "tcp6" => (proto::ETH_IPV6, proto::IP_TCP),
+        "udp6" => (proto::ETH_IPV6, proto::IP_UDP),
+        "sctp6" => (proto::ETH_IPV6, proto::IP_SCTP),
+        "rarp" => (proto::ETH_RARP, 0),
+        "mpls" => (proto::ETH_MPLS, 0),
+        "mplsm" => (proto::ETH_MPLS_MCAST, 0),
+        _ => return None,
+    })
 }
-
-const fn kw(name: &'static str, eth_type: u16, nw_proto: u8) -> Keyword {
-    Keyword { name, eth_type, nw_proto }
-}
-
-const KEYWORDS: [Keyword; 18] = [
-    kw("eth", 0, 0),
-    kw("ip", proto::ETH_IPV4, 0),
-    kw("ipv4", proto::ETH_IPV4, 0),
-    kw("ip4", proto::ETH_IPV4, 0),
-    kw("arp", proto::ETH_ARP, 0),
-    kw("icmp", proto::ETH_IPV4, proto::IP_ICMP),
-    kw("tcp", proto::ETH_IPV4, proto::IP_TCP),
-    kw("udp", proto::ETH_IPV4, proto::IP_UDP),
-    kw("sctp", proto::ETH_IPV4, proto::IP_SCTP),
-    kw("ipv6", proto::ETH_IPV6, 0),
-    kw("ip6", proto::ETH_IPV6, 0),
-    kw("icmp6", proto::ETH_IPV6, proto::IP_ICMPV6),
-    kw("tcp6", proto::ETH_IPV6, proto::IP_TCP),
-    kw("udp6", proto::ETH_IPV6, proto::IP_UDP),
-    kw("sctp6", proto::ETH_IPV6, proto::IP_SCTP),
-    kw("rarp", proto::ETH_RARP, 0),
-    kw("mpls", proto::ETH_MPLS, 0),
-    kw("mplsm", proto::ETH_MPLS_MCAST, 0),
-];
 
 /// Applies a protocol keyword such as `tcp6`; false if `word` is none.
 pub fn set_protocol_keyword(m: &mut Match, word: &str) -> bool {
-    let Some(k) = KEYWORDS.iter().find(|k| k.name == word) else { return false };
-    if k.eth_type != 0 {
-        m.set(Field::ETH_TYPE, u128::from(k.eth_type));
+    let Some((eth_type, nw_proto)) = keyword(word) else { return false };
+    if eth_type != 0 {
+        m.set(Field::ETH_TYPE, u128::from(eth_type));
     }
-    if k.nw_proto != 0 {
-        m.set(Field::NW_PROTO, u128::from(k.nw_proto));
+    if nw_proto != 0 {
+        m.set(Field::NW_PROTO, u128::from(nw_proto));
     }
     if m.mask.packet_type_raw() == 0 {
         m.mask.set_packet_type_raw(u32::MAX);
@@ -62,8 +53,13 @@ impl Match {
         if let Some(n) = field.tun_metadata_index() {
             return self.set_tun_metadata(n, value, mask);
         }
-        let mask = mask.low() & field.exact_mask();
-        let value = value.low();
+        self.set_bits(field, value.low(), mask.low());
+        Ok(())
+    }
+
+    /// Like [`Match::set_value`], for a field that is not tunnel metadata; nothing happens for one that is.
+    pub fn set_bits(&mut self, field: Field, value: u128, mask: u128) {
+        let mask = mask & field.exact_mask();
         match field {
             Field::DL_VLAN if value & 0xffff == 0xffff => {
                 self.key.set_vlan_tci(0, 0);
@@ -82,7 +78,6 @@ impl Match {
             Field::IN_PORT | Field::IN_PORT_OXM if mask != 0 => self.set_in_port(crate::OfPort(value as u32)),
             _ => self.set_masked(field, value, mask),
         }
-        Ok(())
     }
 
     fn set_tun_metadata(&mut self, n: u8, value: &FieldValue, mask: &FieldValue) -> Result<(), String> {
@@ -157,13 +152,35 @@ struct Printer<'a, 's> {
     style: &'a Style<'s>,
     key: &'a FlowKey,
     mask: &'a FlowKey,
+    /// Words that the mask has.
+    words: WordMap,
 }
+
+// Words that groups of fields lie in: a group of which a match says nothing is passed over as a whole.
+const TUNNEL: WordMap = WordMap::range(1, 9);
+const REGISTERS: WordMap = WordMap::range(10, 25);
+const MARKS: WordMap = WordMap::range(27, 28);
+const CONNECTION: WordMap = WordMap::range(29, 37);
+const LINK: WordMap = WordMap::range(39, 41);
+const MPLS: WordMap = WordMap::range(42, 43);
+const NETWORK: WordMap = WordMap::range(44, 53);
+const NSH: WordMap = WordMap::range(54, 56);
+const TUNNEL_METADATA: WordMap = WordMap::range(TUN_MD_WORD - 1, crate::key::WORDS - 1);
 
 /// Appends a match. `priority` is printed unless it is the default, 0x8000. Nothing is appended for a match of
 /// everything.
 pub fn format_match(out: &mut String, style: &Style<'_>, m: &Match, priority: u16) {
+    format_words(out, style, m, WordMap::of(&m.mask), priority);
+}
+
+/// Like [`format_match`], of a sparse match.
+pub fn format_mini_match(out: &mut String, style: &Style<'_>, m: &MiniMatch, priority: u16) {
+    format_words(out, style, &m.expand(), m.map(), priority);
+}
+
+fn format_words(out: &mut String, style: &Style<'_>, m: &Match, words: WordMap, priority: u16) {
     let start = out.len();
-    let mut p = Printer { out, style, key: &m.key, mask: &m.mask };
+    let mut p = Printer { out, style, key: &m.key, mask: &m.mask, words };
     if priority != 0x8000 {
         p.name("priority");
         number::put_dec(p.out, u64::from(priority));
@@ -171,16 +188,24 @@ pub fn format_match(out: &mut String, style: &Style<'_>, m: &Match, priority: u1
     }
     p.metadata_before();
     let eth_type = p.protocol();
-    p.registers();
-    p.tunnel();
-    p.tun_metadata(m.tun.as_deref());
+    if words.meets(REGISTERS) {
+        p.registers();
+    }
+    if words.meets(TUNNEL) {
+        p.tunnel();
+    }
+    if words.meets(TUNNEL_METADATA) {
+        p.tun_metadata(m.tun.as_deref());
+    }
     p.hex("metadata", Field::METADATA);
     if p.mask.in_port_raw() != 0 {
         p.name("in_port");
         put_port(p.out, p.style, p.key.in_port());
         p.comma();
     }
-    p.ethernet();
+    if words.meets(LINK) {
+        p.ethernet();
+    }
     p.network(eth_type);
     p.transport(eth_type);
     if out.len() > start && out.ends_with(',') {
@@ -190,10 +215,10 @@ pub fn format_match(out: &mut String, style: &Style<'_>, m: &Match, priority: u1
 
 impl Printer<'_, '_> {
     fn name(&mut self, name: &str) {
-        self.out.push_str(&self.style.colors.param);
+        put_color(self.out, &self.style.colors.param);
         self.out.push_str(name);
         self.out.push('=');
-        self.out.push_str(&self.style.colors.end);
+        put_color(self.out, &self.style.colors.end);
     }
 
     fn comma(&mut self) {
@@ -285,16 +310,28 @@ impl Printer<'_, '_> {
     }
 
     fn metadata_before(&mut self) {
-        self.hex("pkt_mark", Field::PKT_MARK);
-        self.hex("recirc_id", Field::RECIRC_ID);
-        self.hex("dp_hash", Field::DP_HASH);
-        self.dec("conj_id", Field::CONJ_ID);
-        self.hex("skb_priority", Field::SKB_PRIORITY);
+        if self.words.meets(MARKS) {
+            self.hex("pkt_mark", Field::PKT_MARK);
+        }
+        if self.mask.recirc_id() != 0 {
+            self.hex("recirc_id", Field::RECIRC_ID);
+        }
+        if self.words.meets(MARKS) {
+            self.hex("dp_hash", Field::DP_HASH);
+            self.dec("conj_id", Field::CONJ_ID);
+            self.hex("skb_priority", Field::SKB_PRIORITY);
+        }
         if self.mask.actset_output_raw() != 0 {
             self.name("actset_output");
             put_port(self.out, self.style, self.key.actset_output());
             self.comma();
         }
+        if self.words.meets(CONNECTION) {
+            self.connection();
+        }
+    }
+
+    fn connection(&mut self) {
         if self.mask.ct_state() != 0 {
             self.name("ct_state");
             let (v, m) = (u32::from(self.key.ct_state()), u32::from(self.mask.ct_state()));
@@ -325,10 +362,13 @@ impl Printer<'_, '_> {
             self.name("packet_type");
             self.out.push_str(&packet_type.to_string());
             self.comma();
-            if packet_type.ns() == 1 {
+            if packet_type.ns() != 1 {
+                return 0;
+            }
+            if self.mask.eth_type() == 0 || self.mask.recirc_id() == 0 {
                 return packet_type.ns_type();
             }
-            return 0;
+            return self.keyword();
         }
         // A flow of the datapath (they alone match on the recirculation id) says that it is Ethernet.
         if self.mask.packet_type_raw() != 0 && self.mask.recirc_id() != 0 {
@@ -337,6 +377,11 @@ impl Printer<'_, '_> {
         if self.mask.eth_type() == 0 {
             return 0;
         }
+        self.keyword()
+    }
+
+    /// The keyword for the Ethernet type, with the IP protocol where one is matched; gives the type.
+    fn keyword(&mut self) -> u16 {
         let eth_type = self.key.eth_type();
         let known_proto = self.mask.nw_proto() == 0xff;
         let word = match (eth_type, if known_proto { self.key.nw_proto() } else { 0 }) {
@@ -361,26 +406,23 @@ impl Printer<'_, '_> {
     }
 
     fn word(&mut self, word: &str) {
-        self.out.push_str(&self.style.colors.value);
+        put_color(self.out, &self.style.colors.value);
         self.out.push_str(word);
-        self.out.push_str(&self.style.colors.end);
+        put_color(self.out, &self.style.colors.end);
         self.comma();
     }
 
     fn registers(&mut self) {
-        for n in 0..32u8 {
-            if self.mask.reg(usize::from(n)) != 0
-                && let Some(f) = Field::reg(n)
-            {
-                self.hex(f.name(), f);
+        for word in self.words.intersection(REGISTERS) {
+            for n in [2 * (word - 10), 2 * (word - 10) + 1] {
+                if let Some(f) = Field::reg(n as u8) {
+                    self.hex(f.name(), f);
+                }
             }
         }
     }
 
     fn tunnel(&mut self) {
-        if (1..10).all(|w| self.mask.word(w) == 0) {
-            return;
-        }
         self.hex("tun_id", Field::TUN_ID);
         self.ipv4("tun_src", Field::TUN_SRC);
         self.ipv4("tun_dst", Field::TUN_DST);
@@ -396,10 +438,15 @@ impl Printer<'_, '_> {
         self.plain_hex("tun_erspan_hwid", Field::TUN_ERSPAN_HWID);
         self.plain_hex("gtpu_flags", Field::TUN_GTPU_FLAGS);
         self.plain_dec("gtpu_msgtype", Field::TUN_GTPU_MSGTYPE);
-        let m = u32::from(self.mask.tun_flags()) & 1;
+        let m = u32::from(self.mask.tun_flags()) & 0xf;
         if m != 0 {
             self.name("tun_flags");
-            flags::put_signed(self.out, u32::from(self.key.tun_flags()), m, flags::TUNNEL);
+            let value = u32::from(self.key.tun_flags());
+            if self.mask.tun_flags() == u16::MAX {
+                flags::put_joined(self.out, value, flags::TUNNEL_ALL);
+            } else {
+                flags::put_signed(self.out, value, m, flags::TUNNEL_ALL);
+            }
             self.comma();
         }
     }
@@ -487,6 +534,24 @@ impl Printer<'_, '_> {
             number::put_hex(self.out, u128::from(self.key.eth_type()), 4);
             self.comma();
         }
+        if self.words.meets(NSH) {
+            self.nsh();
+        }
+        if self.words.meets(NETWORK) {
+            self.addresses(eth_type);
+        }
+        if self.words.meets(MPLS) {
+            self.mpls();
+        }
+        if self.mask.nw_frag() & 3 != 0 {
+            self.name("nw_frag");
+            value::put_frag(self.out, self.key.nw_frag(), self.mask.nw_frag());
+            self.comma();
+        }
+    }
+
+    /// Addresses, and what headers of IP and ARP say besides.
+    fn addresses(&mut self, eth_type: u16) {
         match eth_type {
             proto::ETH_IPV6 => {
                 self.ipv6("ipv6_src", Field::IPV6_SRC);
@@ -522,23 +587,26 @@ impl Printer<'_, '_> {
         }
         self.dec("nw_ecn", Field::NW_ECN);
         self.dec("nw_ttl", Field::NW_TTL);
+    }
+
+    fn mpls(&mut self) {
         self.dec("mpls_label", Field::MPLS_LABEL);
         self.dec("mpls_tc", Field::MPLS_TC);
         self.dec("mpls_ttl", Field::MPLS_TTL);
         self.dec("mpls_bos", Field::MPLS_BOS);
         for n in 1..3 {
-            if self.mask.mpls_lse(n) != 0 {
-                self.name(&format!("mpls_lse{n}"));
-                number::put_alt_hex(self.out, u128::from(self.key.mpls_lse(n)));
-                self.comma();
+            let (value, mask) = (self.key.mpls_lse(n), self.mask.mpls_lse(n));
+            if mask == 0 {
+                continue;
             }
-        }
-        if self.mask.nw_frag() & 3 != 0 {
-            self.name("nw_frag");
-            value::put_frag(self.out, self.key.nw_frag(), self.mask.nw_frag());
+            self.name(&format!("mpls_lse{n}"));
+            if mask == u32::MAX {
+                number::put_dec(self.out, value.into());
+            } else {
+                self.out.push_str(&format!("0x{value:08x}/0x{mask:08x}"));
+            }
             self.comma();
         }
-        self.nsh();
     }
 
     /// The IP protocol where no keyword says it, or the operation of ARP.
@@ -568,9 +636,6 @@ impl Printer<'_, '_> {
     }
 
     fn nsh(&mut self) {
-        if (54..57).all(|w| self.mask.word(w) == 0) {
-            return;
-        }
         self.nsh_flags();
         self.dec("nsh_ttl", Field::NSH_TTL);
         self.dec("nsh_mdtype", Field::NSH_MDTYPE);
@@ -625,8 +690,11 @@ impl Printer<'_, '_> {
                 self.eth("nd_sll", Field::ND_SLL);
                 self.eth("nd_tll", Field::ND_TLL);
                 self.dec("nd_reserved", Field::ND_RESERVED);
-                if self.mask.get(Field::ND_OPTIONS_TYPE) != 0 {
-                    self.dec("nd_options_type", Field::ND_OPTIONS_TYPE);
+                let (value, mask) = self.value_of(Field::ND_OPTIONS_TYPE);
+                if mask != 0 {
+                    self.name("nd_options_type");
+                    self.out.push_str(&format!("{value:#x}/{mask:#x}"));
+                    self.comma();
                 }
                 return;
             }

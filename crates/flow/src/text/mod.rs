@@ -7,7 +7,7 @@ pub mod number;
 pub mod value;
 
 pub use keys::{KeyValues, split_key_values};
-pub use matching::{format_match, parse_field, set_protocol_keyword};
+pub use matching::{format_match, format_mini_match, parse_field, set_protocol_keyword};
 pub use value::{format_value, parse_value};
 
 use std::collections::HashMap;
@@ -139,6 +139,14 @@ impl Colors {
 }
 
 static PLAIN: Colors = Colors::plain();
+
+/// Appends an escape sequence, which most often is none.
+#[inline]
+pub fn put_color(out: &mut String, color: &str) {
+    if !color.is_empty() {
+        out.push_str(color);
+    }
+}
 
 /// How to print: with names, with colours.
 #[derive(Clone, Copy, Debug)]

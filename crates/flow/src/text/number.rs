@@ -10,16 +10,34 @@ pub fn take_u64(s: &str) -> Option<(u64, &str)> {
     };
     let bytes = t.as_bytes();
     let is_hex = bytes.len() > 2 && bytes[0] == b'0' && (bytes[1] | 0x20) == b'x' && bytes[2].is_ascii_hexdigit();
-    let (radix, digits) = if is_hex {
-        (16, t.get(2..)?)
+    let (radix, from) = if is_hex {
+        (16, 2)
     } else if bytes.first() == Some(&b'0') {
-        (8, t)
+        (8, 0)
     } else {
-        (10, t)
+        (10, 0)
     };
-    let end = digits.bytes().position(|b| !(b as char).is_digit(radix)).unwrap_or(digits.len());
-    let value = u64::from_str_radix(digits.get(..end)?, radix).ok()?;
-    Some((if negative { value.wrapping_neg() } else { value }, digits.get(end..)?))
+    let mut value = 0u64;
+    let mut at = from;
+    while let Some(digit) = bytes.get(at).map(|b| digit(*b)).filter(|d| u64::from(*d) < radix) {
+        value = value.checked_mul(radix)?.checked_add(u64::from(digit))?;
+        at += 1;
+    }
+    if at == from {
+        return None;
+    }
+    Some((if negative { value.wrapping_neg() } else { value }, t.get(at..)?))
+}
+
+/// The value of a hexadecimal digit; 255 for anything else.
+#[inline]
+fn digit(b: u8) -> u8 {
+    match b {
+        b'0'..=b'9' => b - b'0',
+        b'a'..=b'f' => b - b'a' + 10,
+        b'A'..=b'F' => b - b'A' + 10,
+        _ => 255,
+    }
 }
 
 /// A whole string as a number.
@@ -37,32 +55,96 @@ pub fn parse_decimal(s: &str) -> Option<u32> {
     if s.bytes().all(|b| b.is_ascii_digit()) { s.parse().ok() } else { None }
 }
 
-/// Appends decimal digits.
-pub fn put_dec(out: &mut String, mut n: u64) {
-    let mut buf = [0u8; 20];
-    let mut at = buf.len();
-    loop {
-        at -= 1;
-        buf[at] = b'0' + (n % 10) as u8;
-        n /= 10;
-        if n == 0 {
-            break;
-        }
+/// The numbers 000 to 999, one after the other.
+static DECIMAL: &str = match std::str::from_utf8(&DECIMAL_DIGITS) {
+    Ok(s) => s,
+    Err(_) => "",
+};
+
+static DECIMAL_DIGITS: [u8; 3000] = {
+    let mut t = [0; 3000];
+    let mut n = 0;
+    while n < 1000 {
+        t[3 * n] = b'0' + (n / 100) as u8;
+        t[3 * n + 1] = b'0' + (n / 10 % 10) as u8;
+        t[3 * n + 2] = b'0' + (n % 10) as u8;
+        n += 1;
     }
-    out.push_str(std::str::from_utf8(&buf[at..]).unwrap_or(""));
+    t
+};
+
+/// The numbers 00 to ff, one after the other.
+static HEX: &str = match std::str::from_utf8(&HEX_DIGITS) {
+    Ok(s) => s,
+    Err(_) => "",
+};
+
+static HEX_DIGITS: [u8; 512] = {
+    let digits = b"0123456789abcdef";
+    let mut t = [0; 512];
+    let mut n = 0;
+    while n < 256 {
+        t[2 * n] = digits[n >> 4];
+        t[2 * n + 1] = digits[n & 15];
+        n += 1;
+    }
+    t
+};
+
+/// Appends the last `digits` (1 to 3) of the three decimal digits of `n`, which is below 1000.
+#[inline]
+fn put_thousandth(out: &mut String, n: usize, digits: usize) {
+    out.push_str(&DECIMAL[3 * n + 3 - digits..3 * n + 3]);
+}
+
+/// Appends decimal digits.
+pub fn put_dec(out: &mut String, n: u64) {
+    if n < 10 {
+        out.push((b'0' + n as u8) as char);
+        return;
+    }
+    let (mut rest, mut groups, mut count) = (n, [0u16; 7], 0);
+    while rest >= 1000 {
+        groups[count] = (rest % 1000) as u16;
+        rest /= 1000;
+        count += 1;
+    }
+    put_thousandth(out, rest as usize, if rest >= 100 { 3 } else { 1 + usize::from(rest >= 10) });
+    for group in groups[..count].iter().rev() {
+        put_thousandth(out, usize::from(*group), 3);
+    }
+}
+
+/// Appends decimal digits, at least `width` of them.
+pub fn put_dec_padded(out: &mut String, n: u64, width: u32) {
+    let mut least = 10u64.saturating_pow(width.saturating_sub(1));
+    while n < least && least > 1 {
+        out.push('0');
+        least /= 10;
+    }
+    put_dec(out, n);
+}
+
+/// Appends the two hexadecimal digits of a byte.
+#[inline]
+pub fn put_hex_byte(out: &mut String, b: u8) {
+    let at = 2 * usize::from(b);
+    out.push_str(&HEX[at..at + 2]);
 }
 
 /// Appends hexadecimal digits, at least `width` of them (at most 32).
-pub fn put_hex_digits(out: &mut String, mut n: u128, width: usize) {
-    let mut buf = [b'0'; 32];
-    let mut at = buf.len();
-    while n != 0 {
-        at -= 1;
-        buf[at] = b"0123456789abcdef"[(n & 15) as usize];
-        n >>= 4;
+pub fn put_hex_digits(out: &mut String, n: u128, width: usize) {
+    let digits = (32 - n.leading_zeros() as usize / 4).max(width.min(32)).max(1);
+    let bytes = n.to_be_bytes();
+    let mut from = 16 - digits / 2;
+    if digits % 2 == 1 {
+        let at = 2 * usize::from(bytes[from - 1] & 15) + 1;
+        out.push_str(&HEX[at..at + 1]);
     }
-    let start = at.min(32 - width.min(32)).min(if width == 0 { 31 } else { 32 });
-    out.push_str(std::str::from_utf8(&buf[start..]).unwrap_or(""));
+    while from < 16 {
+        put_hex_byte(out, bytes[from]);
+        from += 1;
+    }
 }
 
 /// Appends `0x` and hexadecimal digits; `0` alone for zero (C's `%#x`).

@@ -360,14 +360,23 @@ fn put_bytes(out: &mut String, bytes: &[u8]) {
 
 /// Appends an Ethernet address under a mask; `*` where the mask is zero.
 pub fn put_ethernet(out: &mut String, v: u64, m: u64) {
-    use std::fmt::Write;
     if m == 0 {
         out.push('*');
         return;
     }
-    let _ = write!(out, "{}", EthAddr::from_u64(v));
+    put_colons(out, v);
     if m & 0xffff_ffff_ffff != 0xffff_ffff_ffff {
-        let _ = write!(out, "/{}", EthAddr::from_u64(m));
+        out.push('/');
+        put_colons(out, m);
+    }
+}
+
+fn put_colons(out: &mut String, v: u64) {
+    for (i, b) in v.to_be_bytes()[2..].iter().enumerate() {
+        if i > 0 {
+            out.push(':');
+        }
+        number::put_hex_byte(out, *b);
     }
 }
 
@@ -398,8 +407,7 @@ fn put_dotted(out: &mut String, v: u32) {
 
 /// Appends an IPv6 address under a mask: as prefix length where the mask is one.
 pub fn put_ipv6(out: &mut String, v: u128, m: u128) {
-    use std::fmt::Write;
-    let _ = write!(out, "{}", Ipv6Addr::from_bits(v));
+    put_ipv6_address(out, v);
     if m == u128::MAX {
         return;
     }
@@ -407,7 +415,39 @@ pub fn put_ipv6(out: &mut String, v: u128, m: u128) {
     if m.leading_ones() + m.trailing_zeros() >= 128 {
         number::put_dec(out, u64::from(m.leading_ones()));
     } else {
-        let _ = write!(out, "{}", Ipv6Addr::from_bits(m));
+        put_ipv6_address(out, m);
+    }
+}
+
+/// RFC 5952 §4: the longest run of zeros, of at least two groups, becomes `::`; the first of equals.
+fn put_ipv6_address(out: &mut String, v: u128) {
+    let address = Ipv6Addr::from_bits(v);
+    if v >> 32 == 0xffff {
+        // An IPv4 address inside is written as one.
+        out.push_str(&address.to_string());
+        return;
+    }
+    let groups = address.segments();
+    let (mut from, mut len, mut at) = (8, 1, 0);
+    while at < 8 {
+        let run = groups[at..].iter().take_while(|g| **g == 0).count();
+        if run > len {
+            (from, len) = (at, run);
+        }
+        at += run.max(1);
+    }
+    let mut i = 0;
+    while i < 8 {
+        if i == from {
+            out.push_str("::");
+            i += len;
+            continue;
+        }
+        if i > 0 && i != from + len {
+            out.push(':');
+        }
+        number::put_hex_digits(out, u128::from(groups[i]), 0);
+        i += 1;
     }
 }
 

@@ -1,5 +1,7 @@
 //! Whether actions may stand together, and whether they fit the match of their flow.
 
+use std::borrow::Cow;
+
 use flow::extract::number as proto;
 use flow::{Field, Match, OfPort, PacketType, Prereq};
 
@@ -185,7 +187,8 @@ fn verify_conjunction(actions: &[Action]) -> Result<(), (Error, String)> {
 
 /// State of checking actions against the match of their flow: what is known of the packet at each action.
 struct Checker<'w> {
-    m: Match,
+    /// Copied when an action changes what is known.
+    m: Cow<'w, Match>,
     table: TableId,
     n_tables: u8,
     inconsistent: bool,
@@ -197,14 +200,14 @@ struct Checker<'w> {
 /// lenient than later versions.
 ///
 /// `table` is the flow's table, [`TableId::ALL`] if not known; `n_tables` the number of tables.
-pub fn check_match(
+pub fn check_match<'a>(
     actions: &mut [Action],
-    m: &Match,
+    m: &'a Match,
     table: TableId,
     n_tables: u8,
-    warnings: &mut Vec<String>,
+    warnings: &'a mut Vec<String>,
 ) -> Result<Protocols, Error> {
-    let mut c = Checker { m: m.clone(), table, n_tables, inconsistent: false, warnings };
+    let mut c = Checker { m: Cow::Borrowed(m), table, n_tables, inconsistent: false, warnings };
     // A flow that does not say its packet type is about Ethernet packets.
     for a in actions.iter_mut() {
         c.one(a)?;
@@ -251,13 +254,13 @@ impl Checker<'_> {
     }
 
     fn set_vlan(&mut self, on: bool) {
-        self.m.key.set_vlan_tci(0, if on { 0x1000 } else { 0 });
-        self.m.mask.set_vlan_tci(0, if on { 0x1000 } else { 0xffff });
+        self.m.to_mut().key.set_vlan_tci(0, if on { 0x1000 } else { 0 });
+        self.m.to_mut().mask.set_vlan_tci(0, if on { 0x1000 } else { 0xffff });
     }
 
     fn set_eth_type(&mut self, ty: u16) {
-        self.m.key.set_eth_type(ty);
-        self.m.mask.set_eth_type(0xffff);
+        self.m.to_mut().key.set_eth_type(ty);
+        self.m.to_mut().mask.set_eth_type(0xffff);
     }
 
     fn need(&mut self, ok: bool) {
@@ -354,7 +357,7 @@ impl Checker<'_> {
                 let ok = self.has_vlan();
                 self.need(ok);
                 let inner = self.m.key.vlan_tci(1);
-                self.m.key.set_vlan_tci(1, 0);
+                self.m.to_mut().key.set_vlan_tci(1, 0);
                 self.set_vlan(inner & 0x1000 != 0);
             }
             Action::PushVlan(_) => {
@@ -362,7 +365,7 @@ impl Checker<'_> {
                     return Err(Error::BadActionBadTag);
                 }
                 let outer = self.m.key.vlan_tci(0);
-                self.m.key.set_vlan_tci(1, outer);
+                self.m.to_mut().key.set_vlan_tci(1, outer);
                 self.set_vlan(true);
             }
             Action::SetIpv4Src(_) | Action::SetIpv4Dst(_) => {
@@ -395,8 +398,8 @@ impl Checker<'_> {
                 self.set_eth_type(ty);
             }
             Action::Encap(e) => {
-                self.m.key.set_packet_type(e.packet_type);
-                self.m.mask.set_packet_type_raw(u32::MAX);
+                self.m.to_mut().key.set_packet_type(e.packet_type);
+                self.m.to_mut().mask.set_packet_type_raw(u32::MAX);
                 if e.packet_type.ns() == 1 {
                     self.set_eth_type(e.packet_type.ns_type());
                 }
@@ -405,12 +408,12 @@ impl Checker<'_> {
                 // Whatever type the action says: the next header is known of an Ethernet packet only.
                 if self.m.key.packet_type() == PacketType::ETHERNET {
                     let next = if self.m.mask.eth_type() == 0xffff { self.m.key.eth_type() } else { 0 };
-                    self.m.key.set_packet_type(PacketType::new(1, next));
+                    self.m.to_mut().key.set_packet_type(PacketType::new(1, next));
                 } else {
-                    self.m.key.set_packet_type(PacketType(u32::MAX));
+                    self.m.to_mut().key.set_packet_type(PacketType(u32::MAX));
                     self.set_eth_type(0);
                 }
-                self.m.mask.set_packet_type_raw(u32::MAX);
+                self.m.to_mut().mask.set_packet_type_raw(u32::MAX);
             }
             Action::FinTimeout { .. } => {
                 let ok = self.is_ip() && self.m.key.nw_proto() == proto::IP_TCP;

@@ -280,9 +280,9 @@ pub fn format(out: &mut String, style: &Style<'_>, a: &Action) -> bool {
         Action::Clone(inner) => {
             put_open(out, style, "clone");
             text::format(out, style, inner);
-            out.push_str(&style.colors.paren);
+            flow::text::put_color(out, &style.colors.paren);
             out.push(')');
-            out.push_str(&style.colors.end);
+            flow::text::put_color(out, &style.colors.end);
         }
         Action::CheckPktLarger { dst, len } => {
             put_value(out, style, "check_pkt_larger");
@@ -315,9 +315,9 @@ fn format_resubmit(out: &mut String, style: &Style<'_>, r: &Resubmit) {
     if r.with_ct {
         out.push_str(",ct");
     }
-    out.push_str(&style.colors.paren);
+    flow::text::put_color(out, &style.colors.paren);
     out.push(')');
-    out.push_str(&style.colors.end);
+    flow::text::put_color(out, &style.colors.end);
 }
 
 fn format_multipath(out: &mut String, style: &Style<'_>, m: &Multipath) {
@@ -333,9 +333,9 @@ fn format_multipath(out: &mut String, style: &Style<'_>, m: &Multipath) {
     put_dec(out, u64::from(m.arg));
     out.push(',');
     subfield::put(out, m.dst);
-    out.push_str(&style.colors.paren);
+    flow::text::put_color(out, &style.colors.paren);
     out.push(')');
-    out.push_str(&style.colors.end);
+    flow::text::put_color(out, &style.colors.end);
 }
 
 fn format_sample(out: &mut String, style: &Style<'_>, x: &Sample) {
@@ -363,9 +363,9 @@ fn format_sample(out: &mut String, style: &Style<'_>, x: &Sample) {
         SampleDirection::Ingress => out.push_str(",ingress"),
         SampleDirection::Egress => out.push_str(",egress"),
     }
-    out.push_str(&style.colors.paren);
+    flow::text::put_color(out, &style.colors.paren);
     out.push(')');
-    out.push_str(&style.colors.end);
+    flow::text::put_color(out, &style.colors.end);
 }
 
 /// Reads the action if it is of this family.

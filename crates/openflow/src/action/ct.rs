@@ -218,9 +218,9 @@ fn format_ct(out: &mut String, style: &Style<'_>, c: &Ct) {
             }
             text::format_one(out, style, a);
         }
-        out.push_str(&style.colors.paren);
+        flow::text::put_color(out, &style.colors.paren);
         out.push_str("),");
-        out.push_str(&style.colors.end);
+        flow::text::put_color(out, &style.colors.end);
     }
     if c.alg != 0 {
         put_param(out, style, "alg=");
@@ -253,9 +253,9 @@ fn format_nat(out: &mut String, style: &Style<'_>, n: &Nat) {
     if !n.src && !n.dst {
         return;
     }
-    out.push_str(&style.colors.paren);
+    flow::text::put_color(out, &style.colors.paren);
     out.push('(');
-    out.push_str(&style.colors.end);
+    flow::text::put_color(out, &style.colors.end);
     out.push_str(if n.src { "src" } else { "dst" });
     match n.range {
         NatRange::None => {}
@@ -290,9 +290,9 @@ fn format_nat(out: &mut String, style: &Style<'_>, n: &Nat) {
             out.push_str(name);
         }
     }
-    out.push_str(&style.colors.paren);
+    flow::text::put_color(out, &style.colors.paren);
     out.push(')');
-    out.push_str(&style.colors.end);
+    flow::text::put_color(out, &style.colors.end);
 }
 
 fn put_ipv6(out: &mut String, a: Ipv6Addr, brackets: bool) {

@@ -1,6 +1,7 @@
 //! Headers: VLAN, Ethernet, IP, transport, MPLS, tunnel, queue.
 
 use flow::text::number::{put_alt_hex, put_dec, put_hex};
+use flow::text::value::{put_ethernet, put_ipv4};
 use flow::text::{Style, value};
 use flow::{Field, FieldValue};
 use wire::EthAddr;
@@ -254,7 +255,14 @@ pub fn parse_dec_nsh_ttl(p: &mut Parser<'_, '_>, _: &str) -> Parsed {
 
 /// Appends the action if it is of this family.
 pub fn format(out: &mut String, style: &Style<'_>, a: &Action) -> bool {
-    use std::fmt::Write;
+    let eth = |out: &mut String, name: &str, a: wire::EthAddr| {
+        put_param(out, style, name);
+        put_ethernet(out, a.to_u64(), u64::MAX);
+    };
+    let ipv4 = |out: &mut String, name: &str, a: std::net::Ipv4Addr| {
+        put_param(out, style, name);
+        put_ipv4(out, a.to_bits(), u32::MAX);
+    };
     let mut dec = |name: &str, n: u64| {
         put_param(out, style, name);
         put_dec(out, n);
@@ -271,22 +279,10 @@ pub fn format(out: &mut String, style: &Style<'_>, a: &Action) -> bool {
             put_param(out, style, "push_vlan:");
             put_hex(out, u128::from(*ty), 4);
         }
-        Action::SetEthSrc(a) => {
-            put_param(out, style, "mod_dl_src:");
-            let _ = write!(out, "{a}");
-        }
-        Action::SetEthDst(a) => {
-            put_param(out, style, "mod_dl_dst:");
-            let _ = write!(out, "{a}");
-        }
-        Action::SetIpv4Src(a) => {
-            put_param(out, style, "mod_nw_src:");
-            let _ = write!(out, "{a}");
-        }
-        Action::SetIpv4Dst(a) => {
-            put_param(out, style, "mod_nw_dst:");
-            let _ = write!(out, "{a}");
-        }
+        Action::SetEthSrc(a) => eth(out, "mod_dl_src:", *a),
+        Action::SetEthDst(a) => eth(out, "mod_dl_dst:", *a),
+        Action::SetIpv4Src(a) => ipv4(out, "mod_nw_src:", *a),
+        Action::SetIpv4Dst(a) => ipv4(out, "mod_nw_dst:", *a),
         Action::SetIpDscp(n) => dec("mod_nw_tos:", u64::from(*n)),
         Action::SetIpEcn(n) => dec("mod_nw_ecn:", u64::from(*n)),
         Action::SetIpTtl(n) => dec("mod_nw_ttl:", u64::from(*n)),
@@ -325,22 +321,22 @@ fn in_parens(out: &mut String, style: &Style<'_>, name: &str, n: u64) {
 }
 
 fn format_dec_ttl(out: &mut String, style: &Style<'_>, ids: &[u16], with_ids: bool) {
-    out.push_str(&style.colors.paren);
+    flow::text::put_color(out, &style.colors.paren);
     out.push_str("dec_ttl");
-    out.push_str(&style.colors.end);
+    flow::text::put_color(out, &style.colors.end);
     if with_ids {
-        out.push_str(&style.colors.paren);
+        flow::text::put_color(out, &style.colors.paren);
         out.push('(');
-        out.push_str(&style.colors.end);
+        flow::text::put_color(out, &style.colors.end);
         for (i, id) in ids.iter().enumerate() {
             if i > 0 {
                 out.push(',');
             }
             put_dec(out, u64::from(*id));
         }
-        out.push_str(&style.colors.paren);
+        flow::text::put_color(out, &style.colors.paren);
         out.push(')');
-        out.push_str(&style.colors.end);
+        flow::text::put_color(out, &style.colors.end);
     }
 }
 

@@ -82,9 +82,9 @@ pub fn format(out: &mut String, style: &Style<'_>, a: &Action) -> bool {
         Action::WriteActions(inner) => {
             text::put_open(out, style, "write_actions");
             text::format(out, style, inner);
-            out.push_str(&style.colors.paren);
+            flow::text::put_color(out, &style.colors.paren);
             out.push(')');
-            out.push_str(&style.colors.end);
+            flow::text::put_color(out, &style.colors.end);
         }
         Action::WriteMetadata(w) => {
             put_param(out, style, "write_metadata:");

@@ -181,9 +181,9 @@ fn load_spec(value: &str) -> Result<LearnSpec, String> {
 /// Appends the action if it is of this family.
 pub fn format(out: &mut String, style: &Style<'_>, a: &Action) -> bool {
     let Action::Learn(l) = a else { return false };
-    out.push_str(&style.colors.learn);
+    flow::text::put_color(out, &style.colors.learn);
     out.push_str("learn(");
-    out.push_str(&style.colors.end);
+    flow::text::put_color(out, &style.colors.end);
     put_param(out, style, "table=");
     put_table(out, style, l.table.0);
     for (name, n) in [
@@ -223,9 +223,9 @@ pub fn format(out: &mut String, style: &Style<'_>, a: &Action) -> bool {
         out.push(',');
         format_spec(out, style, spec);
     }
-    out.push_str(&style.colors.learn);
+    flow::text::put_color(out, &style.colors.learn);
     out.push(')');
-    out.push_str(&style.colors.end);
+    flow::text::put_color(out, &style.colors.end);
     true
 }
 
@@ -237,17 +237,17 @@ fn format_spec(out: &mut String, style: &Style<'_>, spec: &LearnSpec) {
                 put_param(out, style, "=");
                 format_value(out, style, d.field, v, None);
             } else {
-                out.push_str(&style.colors.param);
+                flow::text::put_color(out, &style.colors.param);
                 subfield::put(out, d);
                 out.push('=');
-                out.push_str(&style.colors.end);
+                flow::text::put_color(out, &style.colors.end);
                 put_immediate(out, v);
             }
         }
         (LearnSrc::Field(s), LearnDst::Match(d)) => {
-            out.push_str(&style.colors.param);
+            flow::text::put_color(out, &style.colors.param);
             subfield::put(out, d);
-            out.push_str(&style.colors.end);
+            flow::text::put_color(out, &style.colors.end);
             if *s != d {
                 out.push('=');
                 subfield::put(out, *s);

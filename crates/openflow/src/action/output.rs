@@ -21,7 +21,7 @@ pub fn push_port(p: &mut Parser<'_, '_>, port: OfPort) {
 
 /// `output:PORT`, `output:FIELD`, `output(port=P,max_len=N)`.
 pub fn parse_output(p: &mut Parser<'_, '_>, arg: &str) -> Parsed {
-    if arg.contains("port=") && arg.contains("max_len=") {
+    if arg.bytes().any(|b| b == b'=') && arg.contains("port=") && arg.contains("max_len=") {
         return parse_trunc(p, arg);
     }
     if let Some(port) = p.cx.port(arg) {
@@ -271,9 +271,9 @@ pub fn format(out: &mut String, style: &Style<'_>, a: &Action) -> bool {
                 put_special(out, style, "output:");
                 put_port(out, style, *port);
             } else {
-                out.push_str(&style.colors.special);
+                flow::text::put_color(out, &style.colors.special);
                 put_port(out, style, *port);
-                out.push_str(&style.colors.end);
+                flow::text::put_color(out, &style.colors.end);
                 if *port == OfPort::CONTROLLER {
                     out.push(':');
                     put_dec(out, u64::from(*max_len));
@@ -372,9 +372,9 @@ fn format_bundle(out: &mut String, style: &Style<'_>, b: &Bundle) {
         }
         put_port(out, style, *m);
     }
-    out.push_str(&style.colors.paren);
+    flow::text::put_color(out, &style.colors.paren);
     out.push(')');
-    out.push_str(&style.colors.end);
+    flow::text::put_color(out, &style.colors.end);
 }
 
 /// Packs a place in a field: offset in the high 10 bits, width - 1 in the low 6.
@@ -390,10 +390,9 @@ pub fn split_ofs_nbits(x: u16) -> (u16, u16) {
 
 /// The 32-bit header of `field` as packed action slots hold it.
 pub fn packed_header(field: flow::Field) -> u32 {
-    let mut b = Vec::new();
-    oxm::put_header(&mut b, field, Numbering::Nxm, false, usize::from(field.def().bytes));
-    let mut r = Reader::new(&b);
-    r.u32().unwrap_or(0)
+    let Some(n) = oxm::number_of(field, Numbering::Nxm) else { return 0 };
+    let experimenter = if n.class == 0xffff { 4 } else { 0 };
+    u32::from(n.class) << 16 | u32::from(n.field) << 9 | u32::from((field.def().bytes + experimenter) as u8)
 }
 
 /// Reads a 32-bit header slot.

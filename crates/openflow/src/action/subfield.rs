@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use flow::text::number::put_dec;
 use flow::{Field, Subfield};
 use foldhash::HashMap;
 
@@ -20,21 +21,24 @@ pub fn wire_name(field: Field) -> &'static str {
 
 /// Appends the text form.
 pub fn put(out: &mut String, s: Subfield) {
-    use std::fmt::Write;
     out.push_str(wire_name(s.field));
     let (first, n) = (s.ofs, s.n_bits);
     if first == 0 && n == s.field.def().bits {
         out.push_str("[]");
-    } else if n == 1 {
-        let _ = write!(out, "[{first}]");
     } else {
-        let _ = write!(out, "[{first}..{}]", first + n - 1);
+        out.push('[');
+        put_dec(out, u64::from(first));
+        if n > 1 {
+            out.push_str("..");
+            put_dec(out, u64::from(first + n - 1));
+        }
+        out.push(']');
     }
 }
 
 /// Parses a subfield and returns what follows it.
 pub fn take(s: &str) -> Result<(Subfield, &str), String> {
-    let end = s.find(['[', '-', ',', '=', ' ', ')', '(']).unwrap_or(s.len());
+    let end = s.bytes().position(|b| matches!(b, b'[' | b'-' | b',' | b'=' | b' ' | b')' | b'(')).unwrap_or(s.len());
     let name = &s[..end];
     let field = field_from_any_name(name).ok_or_else(|| format!("{s}: unknown field `{name}'"))?;
     let rest = &s[end..];

@@ -1,6 +1,6 @@
 //! Lists of actions as text: splitting, keywords, and the rules for what may stand where.
 
-use flow::text::{ParseContext, Style, split_key_values};
+use flow::text::{ParseContext, Style, put_color, split_key_values};
 
 use super::{Action, check, control, ct, encap, fields, header, instruction, learn, output};
 use crate::protocol::Protocols;
@@ -173,9 +173,9 @@ pub fn parse(cx: &mut ParseContext<'_>, s: &str, place: Place) -> Result<(Vec<Ac
 /// Appends a list of actions; `drop` for none.
 pub fn format(out: &mut String, style: &Style<'_>, actions: &[Action]) {
     if actions.is_empty() {
-        out.push_str(&style.colors.drop);
+        put_color(out, &style.colors.drop);
         out.push_str("drop");
-        out.push_str(&style.colors.end);
+        put_color(out, &style.colors.end);
         return;
     }
     for (i, a) in actions.iter().enumerate() {
@@ -200,31 +200,31 @@ pub fn format_one(out: &mut String, style: &Style<'_>, a: &Action) {
 
 /// Appends `name:` in the colour of parameters.
 pub fn put_param(out: &mut String, style: &Style<'_>, name: &str) {
-    out.push_str(&style.colors.param);
+    put_color(out, &style.colors.param);
     out.push_str(name);
-    out.push_str(&style.colors.end);
+    put_color(out, &style.colors.end);
 }
 
 /// Appends `name:` in the colour of values.
 pub fn put_value(out: &mut String, style: &Style<'_>, name: &str) {
-    out.push_str(&style.colors.value);
+    put_color(out, &style.colors.value);
     out.push_str(name);
-    out.push_str(&style.colors.end);
+    put_color(out, &style.colors.end);
 }
 
 /// Appends `name` in the colour of special words.
 pub fn put_special(out: &mut String, style: &Style<'_>, name: &str) {
-    out.push_str(&style.colors.special);
+    put_color(out, &style.colors.special);
     out.push_str(name);
-    out.push_str(&style.colors.end);
+    put_color(out, &style.colors.end);
 }
 
 /// Appends `name(` in the colour of parentheses.
 pub fn put_open(out: &mut String, style: &Style<'_>, name: &str) {
-    out.push_str(&style.colors.paren);
+    put_color(out, &style.colors.paren);
     out.push_str(name);
     out.push('(');
-    out.push_str(&style.colors.end);
+    put_color(out, &style.colors.end);
 }
 
 /// Appends `)` in the colour of parentheses, in place of a trailing comma.
@@ -232,9 +232,9 @@ pub fn put_close(out: &mut String, style: &Style<'_>) {
     if out.ends_with(',') {
         out.pop();
     }
-    out.push_str(&style.colors.paren);
+    put_color(out, &style.colors.paren);
     out.push(')');
-    out.push_str(&style.colors.end);
+    put_color(out, &style.colors.end);
 }
 
 /// A number of 8 bits, named in the error.

@@ -55,11 +55,19 @@ impl FlowRemovedReason {
 
 /// Reads a match block of 1.1 or later.
 pub fn take_match(r: &mut Reader<'_>, strictness: Strictness) -> Result<Match> {
+    let mut m = Match::any();
+    take_match_into(&mut m, r, strictness)?;
+    Ok(m)
+}
+
+/// Like [`take_match`], into a match of everything (a match is big).
+fn take_match_into(m: &mut Match, r: &mut Reader<'_>, strictness: Strictness) -> Result<()> {
     if r.rest().get(..2) == Some(&[0, 0]) {
-        return fixed_match::take_of11(r);
+        *m = fixed_match::take_of11(r)?;
+        return Ok(());
     }
     // OXM matches may come in OpenFlow 1.1 too.
-    oxm_match::take_block(r, strictness)
+    oxm_match::take_block_into(m, r, strictness)
 }
 
 /// Appends a match block of 1.1 or later.
@@ -164,7 +172,8 @@ pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowM
     let out_port = r.u32()?;
     fm.out_group = GroupId(r.u32()?);
     let (flags, importance) = (r.u16()?, r.u16()?);
-    let m = take_match(r, Strictness::Strict)?;
+    let mut m = Match::any();
+    take_match_into(&mut m, r, Strictness::Strict)?;
     let known = FlowModCommand::from_wire(command);
     let deletes = matches!(known, Some(FlowModCommand::Delete | FlowModCommand::DeleteStrict));
     if fm.table == TableId::ALL && (v == Version::V11 || !deletes) {
@@ -561,7 +570,9 @@ fn take_flow(r: &mut Reader<'_>, v: Version, nicira: bool, o: Options) -> Result
         fs.importance = if v >= Version::V14 { importance } else { 0 };
         e.skip(2)?;
         (fs.cookie, fs.packets, fs.bytes) = (e.u64()?, e.u64()?, e.u64()?);
-        fs.matching = MiniMatch::new(&take_match(e, Strictness::Strict)?);
+        let mut m = Match::any();
+        take_match_into(&mut m, e, Strictness::Strict)?;
+        fs.matching = MiniMatch::new(&m);
     }
     fs.actions = take_flow_actions(e, start, len, v, o)?;
     if v != Version::V10 {

@@ -20,7 +20,12 @@ pub struct Frame {
 impl Frame {
     /// A frame for `version` and `xid`.
     pub fn new(version: Version, xid: Xid) -> Frame {
-        Frame { out: Vec::with_capacity(64), start: 0, version, xid }
+        Frame::after(Vec::with_capacity(256), version, xid)
+    }
+
+    /// A frame that is appended to `out`.
+    pub fn after(out: Vec<u8>, version: Version, xid: Xid) -> Frame {
+        Frame { start: out.len(), out, version, xid }
     }
 
     /// The version.

@@ -64,6 +64,11 @@ impl Message {
     pub fn encode_with(&self, version: Version, xid: Xid, o: Options) -> Vec<u8> {
         encode(self, Frame::new(version, xid), o)
     }
+
+    /// Like [`Message::encode_with`], appending to `out`.
+    pub fn encode_after(&self, out: &mut Vec<u8>, version: Version, xid: Xid, o: Options) {
+        *out = encode(self, Frame::after(std::mem::take(out), version, xid), o);
+    }
 }
 
 /// The error for a message of a version to come: what is not known of it.

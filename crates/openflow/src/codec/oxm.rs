@@ -108,14 +108,19 @@ impl Header {
 
 /// The number with which `field` is written. `None` for fields that no message carries.
 pub fn number_of(field: Field, numbering: Numbering) -> Option<&'static Number> {
-    let max = numbering.version_byte();
+    type ByVersion = [Option<&'static Number>; 7];
+    static TABLE: OnceLock<Vec<ByVersion>> = OnceLock::new();
+    let table = TABLE.get_or_init(|| {
+        Field::all().map(|f| std::array::from_fn(|version| best_number(f.def().numbers, version as u8))).collect()
+    });
+    table[field.index()][usize::from(numbering.version_byte())]
+}
+
+/// The newest number that a version allows, the oldest of all if it allows none.
+fn best_number(numbers: &'static [Number], version: u8) -> Option<&'static Number> {
     let mut best: Option<&'static Number> = None;
-    for n in field.def().numbers {
-        let better = match best {
-            None => true,
-            Some(b) => n.min_version <= max && n.min_version > b.min_version,
-        };
-        if better {
+    for n in numbers {
+        if best.is_none_or(|b| n.min_version <= version && n.min_version > b.min_version) {
             best = Some(n);
         }
     }
@@ -158,9 +163,10 @@ pub fn put_header(out: &mut Vec<u8>, field: Field, numbering: Numbering, has_mas
 pub fn put_value(out: &mut Vec<u8>, value: &FieldValue, len: usize) {
     match value {
         FieldValue::Int(x) => {
-            let b = x.to_be_bytes();
-            out.zeros(len.saturating_sub(16));
-            out.put(&b[16 - len.min(16)..]);
+            if len > 16 {
+                out.zeros(len - 16);
+            }
+            put_int(out, *x, len.min(16));
         }
         FieldValue::Wide(b) => {
             out.zeros(len.saturating_sub(b.len()));
@@ -169,13 +175,37 @@ pub fn put_value(out: &mut Vec<u8>, value: &FieldValue, len: usize) {
     }
 }
 
+/// Appends the low `len` bytes (at most 16) of a number.
+#[inline]
+pub fn put_int(out: &mut Vec<u8>, n: u128, len: usize) {
+    match len {
+        1 => out.put8(n as u8),
+        2 => out.put16(n as u16),
+        4 => out.put32(n as u32),
+        8 => out.put64(n as u64),
+        _ => out.put(&n.to_be_bytes()[16 - len..]),
+    }
+}
+
+/// A number from its big-endian bytes (at most 16).
+#[inline]
+pub fn int_from(bytes: &[u8]) -> u128 {
+    match bytes {
+        [a] => u128::from(*a),
+        [a, b] => u128::from(u16::from_be_bytes([*a, *b])),
+        [a, b, c, d] => u128::from(u32::from_be_bytes([*a, *b, *c, *d])),
+        _ => {
+            let mut all = [0; 16];
+            let len = bytes.len().min(16);
+            all[16 - len..].copy_from_slice(&bytes[..len]);
+            u128::from_be_bytes(all)
+        }
+    }
+}
+
 /// A value from its bytes.
 pub fn value_from(bytes: &[u8]) -> FieldValue {
-    if bytes.len() <= 16 {
-        FieldValue::Int(bytes.iter().fold(0, |a, b| a << 8 | u128::from(*b)))
-    } else {
-        FieldValue::Wide(bytes.into())
-    }
+    if bytes.len() <= 16 { FieldValue::Int(int_from(bytes)) } else { FieldValue::Wide(bytes.into()) }
 }
 
 /// Appends an entry; `mask` `None` for an exact one.
@@ -192,6 +222,19 @@ pub fn put_entry(
         put_value(out, value, len);
         if let Some(m) = mask {
             put_value(out, m, len);
+        }
+    }
+}
+
+/// Appends an entry of a field that is not tunnel metadata; `mask` `None` for an exact one.
+#[inline]
+pub fn put_int_entry(out: &mut Vec<u8>, field: Field, numbering: Numbering, value: u128, mask: Option<u128>) {
+    let len = usize::from(field.def().bytes);
+    let total = if mask.is_some() { 2 * len } else { len };
+    if put_header(out, field, numbering, mask.is_some(), total) {
+        put_int(out, value, len);
+        if let Some(m) = mask {
+            put_int(out, m, len);
         }
     }
 }
@@ -216,20 +259,23 @@ pub fn take_entry(r: &mut Reader<'_>) -> Result<Entry, Error> {
     let len = if h.has_mask { total / 2 } else { total };
     let payload = r.take(total).map_err(|_| Error::BadMatchBadLen)?;
     let (value, mask) = payload.split_at(len);
-    let (value, mask) = (value_from(value), h.has_mask.then(|| value_from(mask.get(..len).unwrap_or(mask))));
-    if let Some(m) = &mask
-        && has_bits_outside(&value, m)
-    {
-        return Err(Error::BadMatchBadWildcards);
+    let value = value_from(value);
+    let mut masked = None;
+    if h.has_mask {
+        let mask = value_from(mask.get(..len).unwrap_or(mask));
+        if has_bits_outside(&value, &mask) {
+            return Err(Error::BadMatchBadWildcards);
+        }
+        masked = Some(mask);
     }
     // A header whose length is not that of its field names no field.
-    let field = h.field().filter(|f| {
-        let width = usize::from(f.def().bytes);
-        let fits = if f.tun_metadata_index().is_some() { len <= width } else { len == width };
-        fits && (!h.has_mask || total % 2 == 0)
-    });
-    let field = field.ok_or(Error::BadMatchBadField)?;
-    Ok(Entry { field, value, mask, len: len as u8 })
+    let field = h.field().ok_or(Error::BadMatchBadField)?;
+    let width = usize::from(field.def().bytes);
+    let fits = if field.tun_metadata_index().is_some() { len <= width } else { len == width };
+    if !fits || (h.has_mask && total % 2 != 0) {
+        return Err(Error::BadMatchBadField);
+    }
+    Ok(Entry { field, value, mask: masked, len: len as u8 })
 }
 
 fn has_bits_outside(value: &FieldValue, mask: &FieldValue) -> bool {

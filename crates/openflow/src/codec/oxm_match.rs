@@ -1,10 +1,10 @@
 //! NXM and OXM matches (OpenFlow 1.3 §7.2.3): a list of entries.
 
 use flow::extract::number as proto;
-use flow::{Field, FieldValue, MaskRule, Match, Prereq};
+use flow::{Field, FieldValue, MaskRule, Match, Prereq, WordMap};
 
 use super::bytes::{Put, Reader, round8};
-use super::oxm::{self, Numbering, put_entry};
+use super::oxm::{self, Numbering, put_entry, put_int_entry};
 use crate::error::Error;
 use crate::version::Version;
 
@@ -14,24 +14,42 @@ pub type Cookie = (u64, u64);
 struct Writer<'a> {
     out: &'a mut Vec<u8>,
     m: &'a Match,
+    /// Words that the mask has.
+    words: WordMap,
     numbering: Numbering,
     implied_ethernet: bool,
 }
 
+// Words that groups of fields lie in: a group of which a match says nothing is passed over as a whole.
+const TUNNEL: WordMap = WordMap::range(1, 9);
+const REGISTERS: WordMap = WordMap::range(10, 25);
+const MARKS: WordMap = WordMap::range(27, 28);
+const CONNECTION: WordMap = WordMap::range(29, 37);
+const NSH: WordMap = WordMap::range(54, 56);
+
 /// Appends the entries of a match.
 pub fn put_entries(out: &mut Vec<u8>, m: &Match, numbering: Numbering, cookie: Option<Cookie>) {
-    let mut w = Writer { out, m, numbering, implied_ethernet: false };
+    let words = WordMap::of(&m.mask);
+    let mut w = Writer { out, m, words, numbering, implied_ethernet: false };
     w.before_link();
     w.link();
     w.network();
-    if (54..57).any(|i| m.mask.word(i) != 0) {
+    if words.meets(NSH) {
         w.nsh();
     }
-    if (1..10).any(|i| m.mask.word(i) != 0) || m.mask.tun_md_present() != 0 {
+    if words.meets(TUNNEL) || m.mask.tun_md_present() != 0 {
         w.tunnel();
     }
-    w.registers();
-    w.after();
+    if words.meets(REGISTERS) {
+        w.registers();
+    }
+    if words.meets(MARKS) {
+        w.masked(Field::PKT_MARK);
+    }
+    if words.meets(CONNECTION) {
+        w.connection();
+    }
+    w.masked(Field::METADATA);
     if m.mask.packet_type_raw() != 0 && m.key.packet_type_raw() == 0 && !w.implied_ethernet {
         w.exact(Field::PACKET_TYPE);
     }
@@ -61,8 +79,8 @@ impl Writer<'_> {
         if d.prereq == Prereq::Ethernet {
             self.implied_ethernet = true;
         }
-        let mask = if mask & all == all { None } else { Some(FieldValue::Int(mask & all)) };
-        put_entry(self.out, f, self.numbering, &FieldValue::Int(value), mask.as_ref(), usize::from(d.bytes));
+        let mask = if mask & all == all { None } else { Some(mask & all) };
+        put_int_entry(self.out, f, self.numbering, value, mask);
     }
 
     /// An entry with the mask that the match has; without one where all bits of the bytes are set.
@@ -91,9 +109,13 @@ impl Writer<'_> {
         if self.m.mask.packet_type_raw() != 0 && self.m.key.packet_type_raw() != 0 {
             self.exact(Field::PACKET_TYPE);
         }
-        self.masked(Field::DP_HASH);
+        if self.words.meets(MARKS) {
+            self.masked(Field::DP_HASH);
+        }
         self.exact(Field::RECIRC_ID);
-        self.exact(Field::CONJ_ID);
+        if self.words.meets(MARKS) {
+            self.exact(Field::CONJ_ID);
+        }
         if self.m.mask.in_port_raw() != 0 {
             let port = self.m.key.in_port();
             match self.numbering {
@@ -292,27 +314,17 @@ impl Writer<'_> {
     }
 
     fn registers(&mut self) {
-        let mask = &self.m.mask;
-        if (10..26).all(|i| mask.word(i) == 0) {
-            return;
-        }
-        if self.numbering == Numbering::Oxm(Version::V15) {
-            for n in 0..16u8 {
-                if let Some(f) = Field::xreg(n) {
-                    self.masked(f);
-                }
-            }
-        } else {
-            for n in 0..32u8 {
-                if let Some(f) = Field::reg(n) {
-                    self.masked(f);
-                }
+        let wide = self.numbering == Numbering::Oxm(Version::V15);
+        for word in self.words.intersection(REGISTERS) {
+            let n = (word - 10) as u8;
+            let fields = if wide { [Field::xreg(n), None] } else { [Field::reg(2 * n), Field::reg(2 * n + 1)] };
+            for f in fields.into_iter().flatten() {
+                self.masked(f);
             }
         }
     }
 
-    fn after(&mut self) {
-        self.masked(Field::PKT_MARK);
+    fn connection(&mut self) {
         self.masked(Field::CT_STATE);
         self.exact(Field::CT_ZONE);
         self.masked(Field::CT_MARK);
@@ -326,7 +338,6 @@ impl Writer<'_> {
             self.masked(Field::CT_TP_SRC);
             self.masked(Field::CT_TP_DST);
         }
-        self.masked(Field::METADATA);
     }
 }
 
@@ -344,6 +355,17 @@ pub enum Strictness {
 /// Reads entries to the end of `data`.
 pub fn take_entries(data: &[u8], strictness: Strictness, cookie: Option<&mut Cookie>) -> Result<Match, Error> {
     let mut m = Match::any();
+    take_entries_into(&mut m, data, strictness, cookie)?;
+    Ok(m)
+}
+
+/// Like [`take_entries`], adding to a match (which is big).
+pub fn take_entries_into(
+    m: &mut Match,
+    data: &[u8],
+    strictness: Strictness,
+    cookie: Option<&mut Cookie>,
+) -> Result<(), Error> {
     let mut cookie = cookie;
     let mut seen = [0u64; 4];
     let mut r = Reader::with_error(data, Error::BadMatchBadLen);
@@ -363,7 +385,7 @@ pub fn take_entries(data: &[u8], strictness: Strictness, cookie: Option<&mut Coo
             Err(e) => return Err(e),
         };
         let index = entry.field.index();
-        match add_entry(&mut m, &entry) {
+        match add_entry(m, &entry) {
             Ok(()) => {}
             Err(Error::BadMatchBadPrereq) if strictness == Strictness::Loose => continue,
             Err(e) => return Err(e),
@@ -373,7 +395,7 @@ pub fn take_entries(data: &[u8], strictness: Strictness, cookie: Option<&mut Coo
         }
         seen[index / 64] |= 1 << (index % 64);
     }
-    Ok(m)
+    Ok(())
 }
 
 fn take_cookie(r: &mut Reader<'_>) -> Result<Option<Cookie>, Error> {
@@ -426,7 +448,8 @@ pub fn add_entry(m: &mut Match, entry: &oxm::Entry) -> Result<(), Error> {
         m.mask.set_packet_type_raw(u32::MAX);
     }
     let mask = if f == Field::IN_PORT || f == Field::IN_PORT_OXM { u128::MAX } else { mask };
-    m.set_value(f, &FieldValue::Int(value), &FieldValue::Int(mask)).map_err(|_| Error::BadMatchDupField)
+    m.set_bits(f, value, mask);
+    Ok(())
 }
 
 fn add_tun_metadata(m: &mut Match, entry: &oxm::Entry) -> Result<(), Error> {
@@ -474,6 +497,9 @@ pub fn value_valid(f: Field, value: u128) -> bool {
 
 /// Whether the match meets a field's prerequisite.
 pub fn prereq_met(m: &Match, f: Field) -> bool {
+    if f.def().prereq == Prereq::None {
+        return true;
+    }
     let (key, mask) = (&m.key, &m.mask);
     let ethernet = mask.packet_type_raw() == 0 || key.packet_type_raw() == 0;
     let by_packet_type = if mask.packet_type_raw() != 0 { key.packet_type().ethertype() } else { 0 };
@@ -537,6 +563,13 @@ pub fn put_block(out: &mut Vec<u8>, m: &Match, version: Version) {
 
 /// Reads an OXM match block with its padding.
 pub fn take_block(r: &mut Reader<'_>, strictness: Strictness) -> Result<Match, Error> {
+    let mut m = Match::any();
+    take_block_into(&mut m, r, strictness)?;
+    Ok(m)
+}
+
+/// Like [`take_block`], adding to a match.
+pub fn take_block_into(m: &mut Match, r: &mut Reader<'_>, strictness: Strictness) -> Result<(), Error> {
     let mut head = Reader::with_error(r.rest(), Error::BadMatchBadLen);
     let (ty, len) = (head.u16()?, usize::from(head.u16()?));
     // What a packet-in says of a packet: the length is looked at first.
@@ -551,5 +584,5 @@ pub fn take_block(r: &mut Reader<'_>, strictness: Strictness) -> Result<Match, E
         return Err(Error::BadMatchBadLen);
     }
     let block = r.take(round8(len))?;
-    take_entries(block.get(4..len).unwrap_or(&[]), strictness, None)
+    take_entries_into(m, block.get(4..len).unwrap_or(&[]), strictness, None)
 }

@@ -240,9 +240,35 @@ pub struct Identity {
 
 /// The row for a number.
 pub fn find(version: Version, family: Family, number: u32, reply: bool) -> Option<&'static TypeRow> {
-    TYPES
-        .iter()
-        .find(|t| t.family == family && t.number == number && t.reply == reply && (t.min..=t.max).contains(&version))
+    use std::sync::OnceLock;
+    type Rows = [[Option<&'static TypeRow>; SHORT]; 6];
+    // Most messages have a small number: of these, by family and direction, and version.
+    static SMALL: OnceLock<Box<[Rows; 4]>> = OnceLock::new();
+    let fits = |t: &TypeRow, v: Version| (t.min..=t.max).contains(&v);
+    if matches!(family, Family::Standard | Family::Stat) && (number as usize) < SHORT {
+        let small = SMALL.get_or_init(|| {
+            let mut rows = Box::new([[[None; SHORT]; 6]; 4]);
+            for t in TYPES.iter().rev().filter(|t| (t.number as usize) < SHORT) {
+                let Some(kind) = small_kind(t.family, t.reply) else { continue };
+                for (i, _) in Version::ALL.into_iter().enumerate().filter(|(_, v)| fits(t, *v)) {
+                    rows[kind][i][t.number as usize] = Some(t);
+                }
+            }
+            rows
+        });
+        return small[small_kind(family, reply)?][version as usize - Version::V10 as usize][number as usize];
+    }
+    TYPES.iter().find(|t| t.family == family && t.number == number && t.reply == reply && fits(t, version))
+}
+
+const SHORT: usize = 64;
+
+fn small_kind(family: Family, reply: bool) -> Option<usize> {
+    match family {
+        Family::Standard => Some(usize::from(reply)),
+        Family::Stat => Some(2 + usize::from(reply)),
+        _ => None,
+    }
 }
 
 /// Reads the numbers of a message and checks the length of its body. The error is that of OpenFlow 1.0 §4.1: unknown

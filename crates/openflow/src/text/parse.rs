@@ -46,9 +46,17 @@ const FLAGS: [(&str, u16, Protocols); 5] = [
 /// Splits `…,actions=…`: what stands before, and the actions.
 fn split_actions(s: &str) -> Option<(&str, &str)> {
     // Whatever stands between the word and the next equals sign.
-    let at = s.find("action")?;
-    let (_, list) = s[at..].split_once('=')?;
-    Some((&s[..at], list))
+    let bytes = s.as_bytes();
+    let mut at = 0;
+    loop {
+        at += bytes.get(at..)?.iter().position(|b| *b == b'a')?;
+        if bytes[at..].starts_with(b"action") {
+            break;
+        }
+        at += 1;
+    }
+    let equals = at + bytes[at..].iter().position(|b| *b == b'=')?;
+    Some((&s[..at], &s[equals + 1..]))
 }
 
 /// Parses a flow for `how`, with the match normalized for a warning only, as the original does.

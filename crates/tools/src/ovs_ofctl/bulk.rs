@@ -8,7 +8,8 @@ use super::client::Result;
 /// Bytes that are read at once.
 const BLOCK: usize = 1 << 20;
 
-fn processors() -> usize {
+/// How many threads are worth having.
+pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, |n| n.get().min(8))
 }
 

@@ -3,6 +3,7 @@
 mod admin;
 mod bulk;
 mod client;
+mod flow_text;
 mod flows;
 mod groups;
 mod json;

@@ -7,16 +7,15 @@ use flow::{Metadata, PacketType};
 use openflow::action;
 use openflow::action::frame::DecodeContext;
 use openflow::action::text::Place;
-use openflow::codec::Options;
 use openflow::codec::bytes::Reader;
 use openflow::codec::{fixed_match, oxm, oxm_match};
-use openflow::message::{FlowModCommand, GroupCommand, Hello};
-use openflow::text::{format_message, hex_dump, parse_flow_line, parse_group_line};
-use openflow::{Error, Message, Protocols, Version};
+use openflow::message::{GroupCommand, Hello};
+use openflow::text::{format_message, hex_dump, parse_group_line};
+use openflow::{Error, Message, Version};
 
-use super::bulk;
 use super::client::Result;
 use super::{Settings, list_commands, log_warnings};
+use super::{bulk, flow_text};
 
 /// Runs an offline command; `None` for others.
 pub fn run(s: &Settings, name: &str, args: &[String]) -> Option<Result<u8>> {
@@ -29,8 +28,8 @@ pub fn run(s: &Settings, name: &str, args: &[String]) -> Option<Result<u8>> {
             list_commands();
             Ok(0)
         }
-        "parse-flow" => parse_flow(s, &args[0]),
-        "parse-flows" => parse_flows(s, &args[0]),
+        "parse-flow" => flow_text::parse_flow(s, &args[0]),
+        "parse-flows" => flow_text::parse_flows(s, &args[0]),
         "parse-group" => parse_group(s, &args[0]),
         "parse-nx-match" | "parse-nxm" => parse_nxm(s, oxm::Numbering::Nxm),
         "parse-oxm" => match Version::from_name(&args[0]) {
@@ -84,55 +83,8 @@ fn hex_bytes(s: &str) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// Prints flow_mods as the messages that would be sent.
-struct FlowPrinter<'a> {
-    s: &'a Settings,
-    usable: Protocols,
-    /// In blocks, which are let go as they are printed.
-    flows: Vec<Vec<openflow::message::FlowMod>>,
-}
-
-impl FlowPrinter<'_> {
-    fn finish(self) -> Result<u8> {
-        println!("usable protocols: {}", self.usable);
-        let both = self.usable.and(self.s.protocols());
-        if both.is_empty() {
-            let _ = std::io::stdout().flush();
-            return Err("no usable protocol".to_string());
-        }
-        let protocol = both.first();
-        println!("chosen protocol: {protocol}");
-        let o = Options {
-            table_id: protocol == Protocols::OF10_TID || protocol == Protocols::NXM_TID,
-            debug_actions: false,
-        };
-        let verbosity = self.s.verbosity;
-        let (nicira, version) = (protocol.is_nxm(), protocol.version());
-        let mut done = 0;
-        for block in self.flows {
-            let n = block.len();
-            let style = self.s.style(None);
-            let texts = bulk::in_order(256, block, |at, flows| {
-                let mut out = String::new();
-                for (i, mut fm) in flows.into_iter().enumerate() {
-                    fm.nicira = nicira;
-                    let xid = (done + at + i + 1) as u32;
-                    let data = Message::FlowMod(fm).encode_with(version, xid, o);
-                    openflow::text::print::put_message(&mut out, &data, verbosity, &style);
-                }
-                out
-            });
-            for text in texts {
-                write_out(&text)?;
-            }
-            done += n;
-        }
-        Ok(0)
-    }
-}
-
-/// Messages that are printed at once.
-const BLOCK: usize = 8192;
+/// Bytes of messages that are read at once.
+const BLOCK: usize = 1 << 20;
 
 /// Writes to standard output.
 pub fn write_out(s: &str) -> Result<()> {
@@ -142,45 +94,6 @@ pub fn write_out(s: &str) -> Result<()> {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
         Err(e) => Err(format!("cannot write: {}", io::program::strerror(&e))),
     }
-}
-
-fn parse_flow(s: &Settings, text: &str) -> Result<u8> {
-    let mut cx = ParseContext::new(None);
-    let parsed = openflow::text::parse_flow(&mut cx, text, openflow::text::Use::Mod(FlowModCommand::Add));
-    log_warnings(&mut cx);
-    let (fm, usable) = parsed?;
-    FlowPrinter { s, usable, flows: vec![vec![fm]] }.finish()
-}
-
-fn parse_flows(s: &Settings, file: &str) -> Result<u8> {
-    let mut usable = Protocols::ANY;
-    let mut flows = Vec::new();
-    bulk::for_line_blocks(file, |lines| {
-        let parts = bulk::in_order(256, lines, |_, lines| {
-            let mut cx = ParseContext::new(None);
-            let (mut flows, mut usable) = (Vec::with_capacity(lines.len()), Protocols::ANY);
-            for (number, line) in lines {
-                match parse_flow_line(&mut cx, line, FlowModCommand::Add, false) {
-                    Ok((fm, u)) => {
-                        usable = usable.and(u);
-                        flows.push(fm);
-                    }
-                    Err(e) => return (flows, usable, cx.warnings, Some((number, e))),
-                }
-            }
-            (flows, usable, cx.warnings, None)
-        });
-        for (part, u, warnings, error) in parts {
-            log_warnings(&mut ParseContext { names: None, warnings });
-            if let Some((number, e)) = error {
-                return Err(format!("{}:{number}: {e}", if file == "-" { "<stdin>" } else { file }));
-            }
-            usable = usable.and(u);
-            flows.push(part);
-        }
-        Ok(())
-    })?;
-    FlowPrinter { s, usable, flows }.finish()
 }
 
 /// Calls `f` for each line of a file (`-` for standard input), without comments and blank lines. Errors name file and
@@ -512,54 +425,53 @@ fn ofp_print(s: &Settings, args: &[String]) -> Result<u8> {
 }
 
 fn ofp_parse(s: &Settings, file: &str) -> Result<u8> {
-    let data = if file == "-" {
-        let mut v = Vec::new();
-        std::io::stdin().lock().read_to_end(&mut v).map(|_| v)
-    } else {
-        std::fs::read(file)
+    let failed = |e: std::io::Error| format!("{file}: open ({})", io::program::strerror(&e));
+    let mut source: Box<dyn Read> =
+        if file == "-" { Box::new(std::io::stdin()) } else { Box::new(std::fs::File::open(file).map_err(failed)?) };
+    let mut data = Vec::with_capacity(BLOCK + 65536);
+    loop {
+        let n = source.by_ref().take(BLOCK as u64).read_to_end(&mut data).map_err(failed)?;
+        let (messages, rest) = whole_messages(&data);
+        print_messages(s, messages)?;
+        let start = rest.first_chunk::<8>().map(|b| u16::from_be_bytes([b[2], b[3]]));
+        if let Some(len) = start.filter(|len| *len < 8) {
+            return Err(format!("{file}: {len}-byte message is too short for OpenFlow"));
+        }
+        if n == 0 {
+            return if rest.is_empty() { Ok(0) } else { Err(format!("{file}: unexpected end of file mid-message")) };
+        }
+        let done = data.len() - rest.len();
+        data.drain(..done);
     }
-    .map_err(|e| format!("{file}: open failed ({})", io::program::strerror(&e)))?;
-    print_stream(s, &data)?;
-    Ok(0)
 }
 
-fn print_stream(s: &Settings, data: &[u8]) -> Result<()> {
-    let mut rest = data;
-    let mut messages = Vec::new();
-    let mut size = 0;
-    let (style, verbosity) = (s.style(None), s.verbosity + 1);
-    let print = |messages: Vec<&[u8]>| {
-        let texts = bulk::in_order(16, messages, |_, messages| {
-            let mut out = String::new();
-            for m in messages {
-                openflow::text::print::put_message(&mut out, m, verbosity, &style);
+/// The whole messages at the beginning of `data`, and what follows them.
+fn whole_messages(data: &[u8]) -> (Vec<&[u8]>, &[u8]) {
+    let (mut messages, mut rest) = (Vec::new(), data);
+    while let Some([_, _, a, b, ..]) = rest.first_chunk::<8>() {
+        let len = usize::from(u16::from_be_bytes([*a, *b]));
+        match rest.split_at_checked(len) {
+            Some((message, tail)) if len >= 8 => {
+                messages.push(message);
+                rest = tail;
             }
-            out
-        });
-        texts.iter().try_for_each(|t| write_out(t))
-    };
-    let mut wrong = None;
-    while rest.len() >= 8 {
-        let len = usize::from(u16::from_be_bytes([rest[2], rest[3]]));
-        if len < 8 {
-            wrong = Some(format!("message length {len} is less than a header"));
-            break;
-        }
-        if len > rest.len() {
-            wrong = Some("unexpected end of file mid-message".to_string());
-            break;
-        }
-        let (message, tail) = rest.split_at(len);
-        messages.push(message);
-        size += len;
-        rest = tail;
-        if messages.len() >= BLOCK || size > 1 << 22 {
-            print(std::mem::take(&mut messages))?;
-            size = 0;
+            _ => break,
         }
     }
-    print(messages)?;
-    wrong.map_or(Ok(()), Err)
+    (messages, rest)
+}
+
+fn print_messages(s: &Settings, messages: Vec<&[u8]>) -> Result<()> {
+    let (style, verbosity) = (s.style(None), s.verbosity + 1);
+    let texts = bulk::in_order(8, messages, |_, messages| {
+        let size = messages.iter().map(|m| m.len()).sum::<usize>();
+        let mut out = String::with_capacity(2 * size);
+        for m in messages {
+            openflow::text::print::put_message(&mut out, m, verbosity, &style);
+        }
+        out
+    });
+    texts.iter().try_for_each(|t| write_out(t))
 }
 
 /// OpenFlow messages in the TCP payloads of a capture, port 6633 or 6653, in the order of the packets.

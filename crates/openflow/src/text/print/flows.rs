@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use flow::text::number::{put_alt_hex, put_dec};
-use flow::text::{Style, format_match, put_port, put_table};
+use flow::text::number::{put_alt_hex, put_dec, put_hex};
+use flow::text::{Style, format_match, format_mini_match, put_color, put_port, put_table};
 use flow::{Match, OfPort};
 
 use super::put_duration;
@@ -75,19 +75,23 @@ pub fn format_flow_mod(out: &mut String, style: &Style<'_>, fm: &FlowMod) {
     }
     out.push(' ');
     let at = out.len();
-    format_match(out, style, &fm.matching.expand(), fm.priority);
+    format_mini_match(out, style, &fm.matching, fm.priority);
     if out.len() > at {
         out.push(' ');
     }
     if fm.new_cookie != 0 && fm.new_cookie != u64::MAX {
-        let _ = write!(out, "cookie:{:#x} ", fm.new_cookie);
+        out.push_str("cookie:");
+        put_hex(out, u128::from(fm.new_cookie), 0);
+        out.push(' ');
     }
     if fm.cookie_mask != 0 {
         let _ = write!(out, "cookie:{:#x}/{:#x} ", fm.cookie, fm.cookie_mask);
     }
     for (name, n) in [("idle:", fm.idle_timeout), ("hard:", fm.hard_timeout), ("importance:", fm.importance)] {
         if n != 0 {
-            let _ = write!(out, "{name}{n} ");
+            out.push_str(name);
+            put_dec(out, u64::from(n));
+            out.push(' ');
         }
     }
     if fm.buffer_id != NO_BUFFER {
@@ -107,7 +111,7 @@ const REASONS: [&str; 6] = ["idle", "hard", "delete", "group_delete", "meter_del
 
 fn put_removed(out: &mut String, style: &Style<'_>, x: &FlowRemoved, _v: Version) {
     out.push(' ');
-    format_match(out, style, &x.matching.expand(), x.priority);
+    format_mini_match(out, style, &x.matching, x.priority);
     let _ = write!(out, " reason={}", REASONS[x.reason as usize]);
     if x.table != TableId::ALL {
         out.push_str(" table_id=");
@@ -136,7 +140,7 @@ fn put_request(out: &mut String, style: &Style<'_>, q: &FlowStatsRequest) {
     }
     let at = out.len();
     out.push(' ');
-    format_match(out, style, &q.matching.expand(), 0x8000);
+    format_mini_match(out, style, &q.matching, 0x8000);
     if out.len() == at + 1 {
         out.truncate(at);
     }
@@ -144,17 +148,15 @@ fn put_request(out: &mut String, style: &Style<'_>, q: &FlowStatsRequest) {
 
 /// Appends `name=`.
 fn put_name(out: &mut String, style: &Style<'_>, name: &str) {
-    out.push_str(&style.colors.param);
+    put_color(out, &style.colors.param);
     out.push_str(name);
-    out.push_str(&style.colors.end);
+    put_color(out, &style.colors.end);
 }
 
 /// Appends a flow of a dump. `with_stats` false leaves out counters, ages, and what is zero.
 pub fn format_flow_stats(out: &mut String, style: &Style<'_>, fs: &FlowStats, with_stats: bool) {
     if with_stats || fs.cookie != 0 {
-        out.push_str(&style.colors.param);
-        out.push_str("cookie=");
-        out.push_str(&style.colors.end);
+        put_name(out, style, "cookie=");
         out.push_str("0x");
         flow::text::number::put_hex_digits(out, u128::from(fs.cookie), 0);
         out.push_str(", ");
@@ -205,13 +207,13 @@ pub fn format_flow_stats(out: &mut String, style: &Style<'_>, fs: &FlowStats, wi
         }
     }
     let at = out.len();
-    format_match(out, style, &fs.matching.expand(), fs.priority);
+    format_mini_match(out, style, &fs.matching, fs.priority);
     if out.len() > at {
         out.push(' ');
     }
-    out.push_str(&style.colors.actions);
+    put_color(out, &style.colors.actions);
     out.push_str("actions=");
-    out.push_str(&style.colors.end);
+    put_color(out, &style.colors.end);
     action::text::format(out, style, &fs.actions);
 }
 
@@ -246,7 +248,7 @@ fn put_monitor(out: &mut String, style: &Style<'_>, q: &FlowMonitorRequest) {
     }
     let at = out.len();
     out.push(' ');
-    format_match(out, style, &q.matching.expand(), 0x8000);
+    format_mini_match(out, style, &q.matching, 0x8000);
     if out.len() == at + 1 {
         out.truncate(at);
     }
@@ -282,7 +284,7 @@ fn put_update(out: &mut String, style: &Style<'_>, u: &FlowUpdate) {
             put_alt_hex(out, u128::from(u.cookie));
             let at = out.len();
             out.push(' ');
-            format_match(out, style, &u.matching.expand(), u.priority);
+            format_mini_match(out, style, &u.matching, u.priority);
             if out.len() == at + 1 {
                 out.truncate(at);
             }

@@ -15,6 +15,7 @@ pub use tables::format_features_list;
 use std::fmt::Write;
 
 use flow::text::Style;
+use flow::text::number::{put_dec, put_dec_padded, put_hex};
 
 use crate::codec::Options;
 use crate::codec::types::{Family, identify, identify_start};
@@ -98,7 +99,7 @@ fn put_name(out: &mut String, data: &[u8], cut: bool) {
         // Types that have the same number in all versions.
         out.push_str(["OFPT_HELLO", "OFPT_ERROR", "OFPT_ECHO_REQUEST", "OFPT_ECHO_REPLY"][usize::from(ty)]);
         put_version(out, byte);
-        let _ = write!(out, " (xid={xid:#x}):");
+        put_xid(out, xid);
         return;
     }
     let found = version.and_then(|v| if cut { identify_start(v, data) } else { identify(v, data) }.ok());
@@ -106,7 +107,7 @@ fn put_name(out: &mut String, data: &[u8], cut: bool) {
     let Some(row) = id.row else { return };
     out.push_str(row.name);
     put_version(out, byte);
-    let _ = write!(out, " (xid={xid:#x}):");
+    put_xid(out, xid);
     let stat = matches!(id.family, Family::Stat | Family::NiciraStat | Family::OnfStat);
     if stat && id.flags != 0 && !cut {
         out.push_str(" flags=");
@@ -121,11 +122,19 @@ fn put_name(out: &mut String, data: &[u8], cut: bool) {
     }
 }
 
+fn put_xid(out: &mut String, xid: u32) {
+    out.push_str(" (xid=");
+    put_hex(out, u128::from(xid), 0);
+    out.push_str("):");
+}
+
 fn put_version(out: &mut String, byte: u8) {
     match byte {
         1 => {}
         2..=6 => {
-            let _ = write!(out, " (OF1.{})", byte - 1);
+            out.push_str(" (OF1.");
+            put_dec(out, u64::from(byte - 1));
+            out.push(')');
         }
         n => {
             let _ = write!(out, " (OF {n:#04x})");
@@ -260,15 +269,20 @@ fn put_ascii(out: &mut String, data: &[u8]) {
 
 /// Appends seconds with as many decimals as needed, at least three: `5.250`.
 pub fn put_duration(out: &mut String, sec: u32, nsec: u32) {
-    let _ = write!(out, "{sec}");
+    put_dec(out, u64::from(sec));
     // Three decimals where that is exact, else as many as it takes.
     if nsec == 0 {
         return;
     }
+    out.push('.');
     if nsec.is_multiple_of(1_000_000) {
-        let _ = write!(out, ".{:03}", nsec / 1_000_000);
-    } else {
-        let _ = write!(out, ".{nsec:09}");
-        out.truncate(out.trim_end_matches('0').len());
+        put_dec_padded(out, u64::from(nsec / 1_000_000), 3);
+        return;
     }
+    let (mut digits, mut rest) = (9, nsec);
+    while rest.is_multiple_of(10) {
+        rest /= 10;
+        digits -= 1;
+    }
+    put_dec_padded(out, u64::from(rest), digits);
 }
