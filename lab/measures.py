@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shlex
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -153,6 +154,37 @@ def restart(lab):
     got["lost"] = (got["sent"] or 0) - got.get("received", 0)
     lab.check("kill -9 and restart lose little", got.get("received", 0) > 0.9 * (got["sent"] or 1), got)
     measured(lab, "kill -9 and restart under traffic", got)
+
+
+def flood(lab):
+    """A port that floods misses does not starve the new flows of others."""
+    rules(lab, EACH_FLOW)
+    begin(lab, "echo6", "h2", "echo 11")
+    lab.must(inside("h1", "probe 10.0.0.2 11 20 43000"))
+    sender = begin(lab, "flood", "h3", "send 10.0.0.2 9 40000 1 20000", ready=False)
+    lab.wait(lambda: False, 1)
+    figures = json.loads(lab.must(inside("h1", "probe 10.0.0.2 11 100 44000")).splitlines()[-1])
+    figures["flood went on"] = sender.poll() is None
+    sender.terminate()
+    sender.wait(30)
+    lab.check("new flows beside a port that floods misses", figures["lost"] <= 20, figures)
+    measured(lab, "first packet's round trip in ms, beside a flood of misses", figures)
+    lab.must("ovs-appctl revalidator/purge")
+
+
+def other_tool(lab, command):
+    """The other side's ovs-dpctl on this side's datapath, and what it says: the same."""
+    rules(lab, EACH_FLOW)
+    lab.sh("ip netns exec h1 ping -n -q -c 3 -i 0.2 -W 1 10.0.0.2")
+    lab.must(inside("h1", "send 10.0.0.2 9 3 3 45000"))
+    with open(f"{lab.root}/bin/other-dpctl", "w", encoding="utf-8") as f:
+        f.write("#!/bin/sh\nexec " + " ".join(shlex.quote(word) for word in command) + ' "$@"\n')
+    os.chmod(f.name, 0o755)
+    for words in ("show", "dump-flows", "-m dump-flows", "dump-flows type=all filter='udp'", "dump-dps", "dump-conntrack zone=10", "ct-get-limits"):
+        def texts():
+            out = [lab.sh(f"{tool} {words}") for tool in ("ovs-dpctl", "other-dpctl")]
+            return [sorted(re.sub(r"used:[^,]*|packets:\d+|bytes:\d+|:\d+|flags:[^,]*, ", "", o + e).splitlines()) + [c] for o, e, c in out]
+        lab.check(f"the other's ovs-dpctl says the same: {words}", lab.wait(lambda: len({str(t) for t in texts()}) == 1, 3), texts())
 
 
 def sockets(lab):
