@@ -50,7 +50,7 @@ def datapath_flows(lab, pattern):
 def tests(lab, side):
     lab.must("modprobe openvswitch")
     start(lab)
-    lab.succeeds("a bridge on the kernel datapath", "ovs-vsctl --timeout=20 add-br br0 -- set bridge br0 fail_mode=secure && ovs-ofctl add-flow br0 actions=NORMAL")
+    lab.succeeds("a bridge on the kernel datapath", "ovs-vsctl --timeout=20 add-br br0 -- set bridge br0 fail_mode=secure && ovs-ofctl add-flow br0 priority=0,actions=NORMAL")
     lab.check("the datapath is the kernel's", "system@ovs-system" in lab.sh("ovs-dpctl show")[0], lab.sh("ovs-dpctl show"))
     for n in (1, 2, 3):
         port(lab, f"h{n}", n)
@@ -129,13 +129,13 @@ def tests(lab, side):
         part(lab)
     if side["others"]:
         measures.other_tool(lab, side["others"])
-    lab.must("ovs-ofctl del-flows br0 && ovs-ofctl add-flow br0 actions=NORMAL")
+    lab.must("ovs-ofctl del-flows br0 && ovs-ofctl add-flow br0 priority=0,actions=NORMAL")
     reaches(lab, "before the daemon ends", "h1", "10.0.0.2")
     lab.must("kill -9 $(cat $OVS_RUNDIR/ovs-vswitchd.pid)")
     lost = lab.sh("ip netns exec h1 ping -n -q -c 20 -i 0.1 -W 1 10.0.0.2 | grep -o '[0-9]* received'")[0]
     lab.check("flows in the kernel go on forwarding without the daemon", lost.startswith(("20", "19")), lost)
     lab.must("rm -f $OVS_RUNDIR/ovs-vswitchd.pid; ovs-vswitchd --detach --no-chdir --pidfile --log-file -vconsole:off unix:$OVS_RUNDIR/db.sock")
-    lab.must("ovs-ofctl add-flow br0 actions=NORMAL")
+    lab.must("ovs-ofctl add-flow br0 priority=0,actions=NORMAL")
     reaches(lab, "after the daemon is back", "h1", "10.0.0.2")
     lab.succeeds("bridges go away", "ovs-vsctl --timeout=20 del-br br1 -- del-br br0")
 

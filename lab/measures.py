@@ -39,7 +39,7 @@ def answer(lab, name, limit=120):
 
 def rules(lab, *flows):
     """These flows beside NORMAL, and nothing in the datapath that knows better."""
-    lab.must("ovs-ofctl del-flows br0 && ovs-ofctl add-flow br0 actions=NORMAL")
+    lab.must("ovs-ofctl del-flows br0 && ovs-ofctl add-flow br0 priority=0,actions=NORMAL")
     for flow in flows:
         lab.must(f"ovs-ofctl -O OpenFlow13 add-flow br0 '{flow}'")
     lab.wait(lambda: False, 0.7)
@@ -148,7 +148,7 @@ def restart(lab):
     lab.wait(lambda: False, 2)
     lab.must("rm -f $OVS_RUNDIR/ovs-vswitchd.pid; ovs-vsctl --no-wait set open_vswitch . other_config:flow-restore-wait=true; "
              "ovs-vswitchd --detach --no-chdir --pidfile --log-file -vconsole:off unix:$OVS_RUNDIR/db.sock")
-    lab.must("ovs-ofctl add-flow br0 actions=NORMAL && ovs-vsctl --timeout=20 remove open_vswitch . other_config flow-restore-wait")
+    lab.must("ovs-ofctl add-flow br0 priority=0,actions=NORMAL && ovs-vsctl --timeout=20 remove open_vswitch . other_config flow-restore-wait")
     got = answer(lab, "through-restart", 60)
     got["sent"] = answer(lab, "steady", 2).get("sent")
     got["lost"] = (got["sent"] or 0) - got.get("received", 0)
