@@ -14,6 +14,7 @@ mod openflow;
 mod port_order;
 mod probe;
 mod reconcile;
+mod settings;
 mod status;
 mod upcall_control;
 
@@ -112,6 +113,11 @@ pub async fn run(options: &Options, shutdown: impl Future<Output = ()>, ready: i
                     tokio::task::spawn_blocking(work);
                 }
                 daemon.report(&mut client, true, None).await;
+                let wanted = daemon.statistics_interval();
+                if statistics.period() != wanted {
+                    statistics = tokio::time::interval_at(tokio::time::Instant::now() + wanted, wanted);
+                    statistics.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                }
             }
             () = app.exit_asked.notified() => break,
             () = &mut shutdown => break,
@@ -193,6 +199,10 @@ impl<F: FnOnce()> Runner<F> {
         }
         self.report(client, false, only).await;
         self.be_ready();
+    }
+
+    fn statistics_interval(&self) -> Duration {
+        self.config.as_ref().map_or(STATS_INTERVAL, |c| settings::Settings::read(&c.other_config).stats_interval)
     }
 
     fn be_ready(&mut self) {

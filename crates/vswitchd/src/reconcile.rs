@@ -7,6 +7,7 @@ use crate::app::{App, BridgeEntry, Dummy, Interface, State};
 use crate::backer::{self, Backer};
 use crate::config::{self, Config, ControllerConfig, InterfaceConfig};
 use crate::openflow::{self, Keep, Kind};
+use crate::settings::Settings;
 use flow::OfPort;
 use io::coverage::Counter;
 use io::program::strerror;
@@ -42,6 +43,7 @@ pub async fn apply(app: &Rc<App>, config: &Config) {
         remove_interfaces(app, name, wanted).await;
     }
     settle(app, config).await;
+    Settings::read(&config.other_config).apply(app);
     for (name, wanted) in &config.bridges {
         if app.state.borrow().bridges.contains_key(name) {
             add_interfaces(app, name, wanted).await;
@@ -169,7 +171,7 @@ async fn drop_unused_backers(app: &Rc<App>) {
     }
 }
 
-async fn add_bridge(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig) -> Result<(), String> {
+async fn add_bridge(app: &Rc<App>, name: &str, wanted: &Rc<config::BridgeConfig>) -> Result<(), String> {
     let (wanted_type, dummy) = (wanted.datapath_type.clone(), app.dummy);
     let kind = elsewhere(move || backer::effective_type(&wanted_type, dummy)).await??;
     if !app.state.borrow().backers.contains_key(kind) {
