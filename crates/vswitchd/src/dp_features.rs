@@ -92,6 +92,17 @@ impl Row {
     }
 }
 
+/// `Datapath:capabilities`, in pairs of names and values.
+pub fn capabilities(features: &Features) -> Vec<(&'static str, String)> {
+    let text = |row: &Row| match (row.key, row.json(features)) {
+        // There the database says only whether there is such a thing.
+        ("sample_nesting", depth) => (depth.as_u64() > Some(0)).to_string(),
+        (_, value) => value.to_string(),
+    };
+    let known = ROWS.iter().map(|row| (row.key, text(row)));
+    known.chain([("ct_flush", "true".to_string())]).collect()
+}
+
 /// `dpif/show-dp-features`
 pub fn show(app: &Rc<App>, call: &Call) -> Answer {
     let state = app.state.borrow();

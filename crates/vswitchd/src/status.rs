@@ -87,10 +87,17 @@ pub fn outcome(app: &App, replica: &Replica, config: &Config, only: Option<&BTre
         }
     }
     if let Some(root) = replica.only::<OpenVSwitch>() {
+        for (kind, datapath) in root.datapaths() {
+            let Some(backer) = state.backers.get(kind) else { continue };
+            let mut row = Columns::of(replica, "Datapath", datapath.uuid());
+            row.set("capabilities", Datum::string_map(crate::dp_features::capabilities(&backer.features())));
+            row.finish(txn);
+        }
         let mut row = Columns::of(replica, "Open_vSwitch", root.uuid());
         row.set("datapath_types", strings(&backer::datapath_types(app.dummy)));
         row.set("iface_types", strings(&backer::interface_types(app.dummy)));
         row.set("dpdk_initialized", false.into());
+        row.optional("dpdk_version", Some("none"));
         row.set("cur_cfg", config.next_cfg.into());
         row.finish(txn);
     }
