@@ -24,8 +24,8 @@ ROWS = {
     "vswitchd": 7, "ovsdb-server": 7, "tools": 7,
     "ferrovs": 8,
 }
-# Concrete datapaths are named by nobody but the daemon that puts them together.
-ONLY_VSWITCHD = {"dp-user", "dp-kernel"}
+# Concrete datapaths are named by nobody but the daemon that puts them together, and the kernel's by the tool that needs no daemon.
+NAMED_BY = {"dp-user": {"vswitchd"}, "dp-kernel": {"vswitchd", "tools"}}
 MAY_BE_UNSAFE = {"snapshot", "netdev", "dp-user", "io"}
 BANNED_NAMES = {"util", "utils", "common", "misc", "lib", "helpers"}
 # Pure crates: no sockets, no clock, no runtime.
@@ -66,8 +66,8 @@ def layers():
             if other in all_packages and dependency.get("path"):
                 if ROWS.get(other, 99) >= ROWS[name]:
                     bad.append(f"{name} (row {ROWS[name]}) depends on {other} (row {ROWS.get(other)})")
-                if other in ONLY_VSWITCHD and name != "vswitchd":
-                    bad.append(f"{name} depends on {other}: only vswitchd names concrete datapaths")
+                if other in NAMED_BY and name not in NAMED_BY[other]:
+                    bad.append(f"{name} depends on {other}: only {', '.join(sorted(NAMED_BY[other]))} may name it")
             elif other in IMPURE_CRATES and (name, other) not in EXCUSED and (ROWS[name] < PURE_ROWS or name in PURE_TOO):
                 bad.append(f"{name} (row {ROWS[name]}) depends on {other}: its row does no input or output")
     return bad

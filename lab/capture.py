@@ -5,6 +5,7 @@
 
 Writes FOLDER/FAMILY.hex when it is terminated: a line of comment for each message, then the message in hex, from its
 netlink header on. Of messages of one form (direction, command, attributes) it keeps the first few."""
+import json
 import os
 import signal
 import socket
@@ -69,6 +70,7 @@ def form(family, command, outgoing, body):
 class Recorder:
     def __init__(self, folder):
         self.folder, self.ids, self.seen, self.kept = folder, {}, {}, {}
+        self.sockets = {"with socket": 0, "after a miss without": 0, "values": {}}
 
     def datagram(self, data):
         while len(data) >= 16:
@@ -100,13 +102,26 @@ class Recorder:
             elif to_kernel:
                 words += [w for bit, w in ((0x100, "replace"), (0x200, "excl"), (0x400, "create")) if flags & bit]
             top = attributes(message[24:]) or ()
+            if family == "ovs_packet" and command == 3:
+                self.executed(dict(top))
             text = f"{'to' if to_kernel else 'from'} the kernel: {name} flags={'|'.join(words) or '0'} attributes={','.join(str(k) for k, _ in top) or 'none'}"
         self.seen[key] = self.seen.get(key, 0) + 1
         if self.seen[key] <= KEPT:
             self.kept.setdefault(family, []).append(f"# {family} {text}\n{message.hex()}\n")
 
+    def executed(self, found):
+        """Counts which sockets (attribute 12) executed packets carry. Packets of upcalls also carry their hash (11)."""
+        if 12 in found:
+            value = struct.unpack("=I", found[12][:4])[0]
+            self.sockets["with socket"] += 1
+            self.sockets["values"][value] = self.sockets["values"].get(value, 0) + 1
+        elif 11 in found:
+            self.sockets["after a miss without"] += 1
+
     def write(self):
         os.makedirs(self.folder, exist_ok=True)
+        with open(f"{self.folder}/sockets.json", "w", encoding="utf-8") as f:
+            json.dump(self.sockets, f)
         for family, lines in self.kept.items():
             with open(f"{self.folder}/{family}.hex", "w", encoding="utf-8") as f:
                 f.write(f"# Messages of the generic-netlink family {family}, kernel {os.uname().release}, as nlmon saw them.\n")

@@ -4,6 +4,7 @@
 Records named checks, as the scenarios of conformance/interop do; test.py compares the sides."""
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -12,6 +13,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "conformance"))
 from kit import inside as sandbox  # noqa: E402
 from kit.lab import Lab, Stop  # noqa: E402
+import measures  # noqa: E402
 
 
 def start(lab):
@@ -38,10 +40,17 @@ def reaches(lab, title, source, target, wanted=True, options=""):
     return lab.check(title, holds, lab.sh("ovs-ofctl dump-flows br0; ovs-dpctl dump-flows")[0])
 
 
-def tests(lab):
+def datapath_flows(lab, pattern):
+    """Flows of the datapath, without what counts up, in order."""
+    lines = [l for l in lab.sh("ovs-dpctl dump-flows")[0].splitlines() if pattern in l]
+    lines = [re.sub(r"recirc(_id)?\(0x[1-9a-f][0-9a-f]*\)|packets:\d+|bytes:\d+|used:[^,]*|flags:[^,]*, |recirc_id=\d+", "", l) for l in lines]
+    return "\n".join(sorted(set(lines)))
+
+
+def tests(lab, side):
     lab.must("modprobe openvswitch")
     start(lab)
-    lab.succeeds("a bridge on the kernel datapath", "ovs-vsctl --timeout=20 add-br br0 -- set bridge br0 fail_mode=secure && ovs-ofctl add-flow br0 actions=NORMAL")
+    lab.succeeds("a bridge on the kernel datapath", "ovs-vsctl --timeout=20 add-br br0 -- set bridge br0 fail_mode=secure && ovs-ofctl add-flow br0 priority=0,actions=NORMAL")
     lab.check("the datapath is the kernel's", "system@ovs-system" in lab.sh("ovs-dpctl show")[0], lab.sh("ovs-dpctl show"))
     for n in (1, 2, 3):
         port(lab, f"h{n}", n)
@@ -94,6 +103,8 @@ def tests(lab):
         done = lab.succeeds(f"flow with {title}", f"ovs-ofctl -O OpenFlow13 add-flow br0 '{flow}'")
         if done:
             reaches(lab, f"{title}: h1 reaches h2", "h1", "10.0.0.2", options="-s 1200")
+            lab.sh("ovs-appctl revalidator/purge; ip netns exec h1 ping -n -q -c 2 -i 0.2 -W 1 -s 1200 10.0.0.2")
+            lab.same(f"{title}: the datapath's flows", datapath_flows(lab, "eth_type(0x0800)"))
     lab.sh("ovs-dpctl dump-conntrack; ovs-dpctl flush-conntrack zone=5; ovs-dpctl ct-set-limits default=100 zone=5,limit=10; "
            "ovs-dpctl ct-get-limits; ovs-dpctl ct-del-limits zone=5; ovs-ofctl -O OpenFlow13 meter-stats br0; ovs-ofctl -O OpenFlow13 del-meters br0")
     lab.same("limits of conntrack zones", lab.sh("ovs-dpctl ct-set-limits default=200 zone=7,limit=10; ovs-dpctl ct-get-limits; ovs-dpctl ct-del-limits zone=7; ovs-dpctl ct-get-limits zone=7")[0])
@@ -114,13 +125,17 @@ def tests(lab):
         text = "\n".join(sorted(f"{out}{err}".splitlines())) if "dump" in command else f"{out}{err}"
         lab.same(f"ovs-dpctl {command[:40]}", f"{text}[exit {code}]".replace("veth9a", "veth"))
 
-    lab.must("ovs-ofctl del-flows br0 && ovs-ofctl add-flow br0 actions=NORMAL")
+    for part in (measures.counted, measures.sizes, measures.sockets, measures.latency, measures.flood, measures.order, measures.restart):
+        part(lab)
+    if side["others"]:
+        measures.other_tool(lab, side["others"])
+    lab.must("ovs-ofctl del-flows br0 && ovs-ofctl add-flow br0 priority=0,actions=NORMAL")
     reaches(lab, "before the daemon ends", "h1", "10.0.0.2")
     lab.must("kill -9 $(cat $OVS_RUNDIR/ovs-vswitchd.pid)")
     lost = lab.sh("ip netns exec h1 ping -n -q -c 20 -i 0.1 -W 1 10.0.0.2 | grep -o '[0-9]* received'")[0]
     lab.check("flows in the kernel go on forwarding without the daemon", lost.startswith(("20", "19")), lost)
     lab.must("rm -f $OVS_RUNDIR/ovs-vswitchd.pid; ovs-vswitchd --detach --no-chdir --pidfile --log-file -vconsole:off unix:$OVS_RUNDIR/db.sock")
-    lab.must("ovs-ofctl add-flow br0 actions=NORMAL")
+    lab.must("ovs-ofctl add-flow br0 priority=0,actions=NORMAL")
     reaches(lab, "after the daemon is back", "h1", "10.0.0.2")
     lab.succeeds("bridges go away", "ovs-vsctl --timeout=20 del-br br1 -- del-br br0")
 
@@ -136,7 +151,7 @@ def main():
             lab.must("modprobe openvswitch; modprobe nlmon; ip link add nlmon0 type nlmon && ip link set nlmon0 up")
             recorder = lab.start("capture", [sys.executable, f"{HERE}/capture.py", "nlmon0", sys.argv[3]])
             lab.wait(lambda: "recording" in lab.log("capture"), 20)
-        tests(lab)
+        tests(lab, side)
     except Stop as stop:
         lab.check("the tests came to their end", False, stop)
     finally:

@@ -18,7 +18,12 @@ import interop  # noqa: E402
 import run as kit_run  # noqa: E402
 
 KERNELS = ("6.12", "7.3")
-LIMIT = 900
+LIMIT = 1800
+
+
+def others(kit, side):
+    """How to run the other side's ovs-dpctl, if it is there."""
+    return (kit.programs["ours" if side == "ref" else "ref"] or {}).get("ovs-dpctl")
 
 
 def boot(args, kernel, sides, kit):
@@ -27,18 +32,21 @@ def boot(args, kernel, sides, kit):
         script = "mkdir -p /tmp/fvs\n"
         for side in sides:
             with open(f"{out}/{side}.json", "w", encoding="utf-8") as f:
-                json.dump(dict(kit.side(side), namespaces=False, packages="", reference=interop.reference_folder()), f)
+                json.dump(dict(kit.side(side), others=others(kit, side), namespaces=False, packages="", reference=interop.reference_folder()), f)
             capture = " $LAB_OUT/capture" if args.capture and side == "ref" else ""
-            script += f"{sys.executable} {HERE}/inside.py $LAB_OUT/{side}.json $LAB_OUT/{side}.result{capture}\n"
+            script += f"{sys.executable} {HERE}/inside.py $LAB_OUT/{side}.json $LAB_OUT/{side}.result{capture} && echo {side}: done\n"
         done = subprocess.run([f"{HERE}/run.sh", "--kernel", kernel, "--timeout", str(LIMIT), "--out", out, "sh", "-c", script],
                               capture_output=True, text=True)
         found = {}
         for side in sides:
+            ended = f"{side}: done" in done.stdout
             try:
                 with open(f"{out}/{side}.result", encoding="utf-8") as f:
                     found[side] = {n: (ok, detail) for n, ok, detail in json.load(f)}
             except (OSError, ValueError):
                 found[side] = {"the machine ran the tests": (False, (done.stdout + done.stderr)[-1500:])}
+            if not ended:
+                found[side]["the tests ran to their end"] = (False, (done.stdout + done.stderr)[-1500:])
             logs = f"{kit.results}/lab-{kernel}.{side}.log"
             subprocess.run(["rm", "-rf", logs])
             subprocess.run(["cp", "-r", f"{out}/{side}.result.log", logs], stderr=subprocess.DEVNULL)
@@ -74,6 +82,9 @@ def main():
         base, got = found.get("ref", {}), found[sides[-1]]
         for check in [*got, *(c for c in base if c not in got)]:
             holds, detail = got.get(check, (False, "not reached"))
+            if check.startswith("measured: "):
+                print(f"  kernel {kernel}: {check[10:]}" + "".join(f"\n      {s}: {found[s][check][1]}" for s in sides if check in found[s]))
+                continue
             if holds is None:
                 theirs = base.get(check, (None, detail))[1]
                 holds, detail = detail == theirs, interop.difference(theirs, detail)

@@ -14,6 +14,7 @@ DEFAULT = {
     ],
     "pid": [(r"\.\d+\.ctl\b", ".<pid>.ctl"), (r"\bpid[ =]\d+", "pid <pid>"), (r"\(pid=\d+\)", "(pid=<pid>)")],
     "duration": [(r"\bduration=[\d.]+s", "duration=<s>"), (r"\b(idle|hard)_age=\d+", r"\1_age=<s>")],
+    "recirculation": [(r"\brecirc_id=(?!0[,)])(0x)?[0-9a-f]+", "recirc_id=<id>"), (r"\brecirc(_id)?\(0x[0-9a-f]*[1-9a-f][0-9a-f]*\)", r"recirc\1(<id>)")],
     "xid": [(r"\bxid=0x[0-9a-f]+", "xid=<xid>")],
     "dpid": [(r"\bdpid:[0-9a-f]{16}", "dpid:<dpid>")],
 }

@@ -47,6 +47,9 @@ impl Prefixes<'_> {
                 continue;
             }
             let field = PREFIX_FIELDS[i];
+            if !field_of_type(i, key.eth_type()) {
+                continue;
+            }
             let bits = u32::from(field.def().bits);
             let walk = *self.walks[i].get_or_insert_with(|| self.tries[i].walk(key.get(field) << (128 - bits)));
             if walk.has(len) {
@@ -115,15 +118,18 @@ impl<T: Payload> Classifier<T> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn rank(&self, writer: &Writer<T>) {
-        let mut ranked: Vec<Ranked<T>> = writer
-            .subtables
-            .values()
-            .filter_map(|owned| {
-                let (&max_priority, _) = owned.priorities.last_key_value()?;
-                Some(Ranked { max_priority, subtable: owned.subtable.clone() })
-            })
-            .collect();
+    /// Publishes that `subtable` has this greatest priority now, or (`None`) that it is gone. Subtables of one priority
+    /// keep the order in which they came to it, so that a table is searched and dumped in an order that can be told
+    /// from its history alone: masks of megaflows and what scripts read depend on it.
+    fn rank(&self, subtable: &Arc<Subtable<T>>, max_priority: Option<u32>) {
+        let mut ranked: Vec<Ranked<T>> = self.ranked.load().to_vec();
+        let at = ranked.iter().position(|r| Arc::ptr_eq(&r.subtable, subtable));
+        match (at, max_priority) {
+            (Some(at), Some(max_priority)) => ranked[at].max_priority = max_priority,
+            (Some(at), None) => drop(ranked.remove(at)),
+            (None, Some(max_priority)) => ranked.push(Ranked { max_priority, subtable: subtable.clone() }),
+            (None, None) => {}
+        }
         ranked.sort_by_key(|r| std::cmp::Reverse(r.max_priority));
         self.ranked.publish(Arc::new(ranked));
     }
@@ -144,10 +150,10 @@ impl<T: Payload> Classifier<T> {
         }
         owned.subtable.insert(rule);
         *owned.priorities.entry(priority).or_insert(0) += 1;
-        writer.rules += 1;
         if greatest {
-            self.rank(&writer);
+            self.rank(&owned.subtable, Some(priority));
         }
+        writer.rules += 1;
     }
 
     /// Takes a rule out; whether it was in the table.
@@ -165,18 +171,17 @@ impl<T: Payload> Classifier<T> {
             *n -= 1;
             *n
         });
-        let mut changed = false;
         if left == 0 {
             owned.priorities.remove(&rule.priority);
-            changed = owned.priorities.last_key_value().is_none_or(|(&p, _)| p < rule.priority);
-            if owned.priorities.is_empty() {
+            let greatest = owned.priorities.last_key_value().map(|(&p, _)| p);
+            if greatest.is_none_or(|p| p < rule.priority) {
+                self.rank(&owned.subtable, greatest);
+            }
+            if greatest.is_none() {
                 writer.subtables.remove(&mask);
             }
         }
         writer.rules -= 1;
-        if changed {
-            self.rank(&writer);
-        }
         true
     }
 
@@ -307,7 +312,7 @@ impl<T: Payload> Classifier<T> {
         found
     }
 
-    /// Calls `each` with every rule visible in `version`, in no order.
+    /// Calls `each` with every rule visible in `version`, subtables of greatest priority first.
     pub fn for_each(&self, version: u64, mut each: impl FnMut(&Arc<Rule<T>>)) {
         for ranked in self.ranked.load().iter() {
             ranked.subtable.for_each(|rule| {
@@ -332,6 +337,13 @@ impl<T: Payload> Classifier<T> {
             }
         }
     }
+}
+
+/// Whether prefix field `i` is an address in packets of this Ethernet type: ARP keeps other things in the same place.
+fn field_of_type(i: usize, eth_type: u16) -> bool {
+    const IPV4: u16 = 0x0800;
+    const IPV6: u16 = 0x86dd;
+    eth_type == if PREFIX_FIELDS[i].def().bits == 128 { IPV6 } else { IPV4 }
 }
 
 /// The address of prefix field `i` in a match, left-aligned.

@@ -13,7 +13,7 @@ use crate::{PREFIX_FIELDS, Prefixes, prefix_len};
 
 /// Words where the stages of a lookup end: metadata and registers, link layer, network layer. Tunnel metadata comes
 /// with the first stage though it lies behind.
-const STAGE_ENDS: [usize; 3] = [39, 44, 57];
+const STAGE_ENDS: [usize; 3] = [39, 44, 50];
 const TUNNEL_FROM: usize = 58;
 /// The stage of the network layer, before which prefixes are looked up.
 const PREFIX_STAGE: usize = 2;

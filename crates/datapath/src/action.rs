@@ -81,6 +81,8 @@ pub enum UserCookie {
         /// Reason, as in OpenFlow.
         reason: u8,
     },
+    /// Bytes of somebody else.
+    Other(Box<[u8]>),
 }
 
 /// Particulars of [`UserCookie::FlowSample`].
@@ -256,6 +258,29 @@ pub enum DropReason {
     ForwardingDisabled = 11,
 }
 
+impl DropReason {
+    /// The reason of a number.
+    #[must_use]
+    pub fn from_number(n: u32) -> Option<DropReason> {
+        use DropReason as R;
+        let all = [
+            R::Ok,
+            R::BridgeNotFound,
+            R::RecursionTooDeep,
+            R::TooManyResubmits,
+            R::StackTooDeep,
+            R::NoRecirculationContext,
+            R::RecirculationConflict,
+            R::TooManyMplsLabels,
+            R::InvalidTunnelMetadata,
+            R::UnsupportedPacketType,
+            R::CongestionDrop,
+            R::ForwardingDisabled,
+        ];
+        all.get(usize::try_from(n).ok()?).copied()
+    }
+}
+
 /// One action.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum DpAction {
@@ -281,6 +306,13 @@ pub enum DpAction {
     PopVlan,
     /// Insert a label.
     PushMpls {
+        /// 0x8847 or 0x8848.
+        ethertype: u16,
+        /// Label stack entry.
+        lse: u32,
+    },
+    /// Put a label in front of the whole packet, which is no Ethernet frame from then on.
+    AddMpls {
         /// 0x8847 or 0x8848.
         ethertype: u16,
         /// Label stack entry.
@@ -339,6 +371,13 @@ pub enum DpAction {
     TunnelPop(DpPort),
     /// Drop.
     Drop(DropReason),
+    /// An action that a kernel has and this language has no word for, kept as it came.
+    Raw {
+        /// `OVS_ACTION_ATTR_*`.
+        kind: u16,
+        /// Its value.
+        bytes: Box<[u8]>,
+    },
 }
 
 #[cfg(test)]

@@ -57,14 +57,8 @@ fn one(out: &mut String, action: &DpAction, names: &dyn PortNames) {
             write!(out, "vid={},pcp={}{cfi})", tci & 0xfff, tci >> 13)
         }
         DpAction::PopVlan => write!(out, "pop_vlan"),
-        DpAction::PushMpls { ethertype, lse } => write!(
-            out,
-            "push_mpls(label={},tc={},ttl={},bos={},eth_type={ethertype:#x})",
-            lse >> 12,
-            lse >> 9 & 7,
-            lse & 0xff,
-            lse >> 8 & 1
-        ),
+        DpAction::PushMpls { ethertype, lse } => label(out, "push_mpls", *ethertype, *lse),
+        DpAction::AddMpls { ethertype, lse } => label(out, "add_mpls", *ethertype, *lse),
         DpAction::PopMpls(ty) => write!(out, "pop_mpls(eth_type={ty:#x})"),
         DpAction::PushEth(h) => write!(out, "push_eth(src={},dst={})", h.src, h.dst),
         DpAction::PopEth => write!(out, "pop_eth"),
@@ -110,7 +104,33 @@ fn one(out: &mut String, action: &DpAction, names: &dyn PortNames) {
         }
         DpAction::Drop(DropReason::Ok) => write!(out, "drop"),
         DpAction::Drop(_) => write!(out, "drop"),
+        DpAction::Raw { kind, bytes } => raw(out, *kind, bytes),
     };
+}
+
+/// Actions that only some kernels have, and those that nobody knows.
+fn raw(out: &mut String, kind: u16, bytes: &[u8]) -> std::fmt::Result {
+    use netlink::attr::Attrs;
+    use netlink::ovs::action;
+    let word = |b: Option<&[u8]>, n: usize| b.and_then(|b| b.get(n..n + 4)).and_then(|b| b.try_into().ok());
+    if let (action::ADD_MPLS, Some(lse)) = (kind, word(Some(bytes), 0).map(u32::from_be_bytes)) {
+        let ty = u16::from_be_bytes([bytes.get(4).copied().unwrap_or(0), bytes.get(5).copied().unwrap_or(0)]);
+        return label(out, "add_mpls", ty, lse);
+    }
+    if kind == action::PSAMPLE {
+        let find = |k| Attrs(bytes).find(k).ok().flatten();
+        write!(out, "psample(group={}", word(find(action::PSAMPLE_GROUP), 0).map_or(0, u32::from_ne_bytes))?;
+        if let Some(cookie) = find(action::PSAMPLE_COOKIE) {
+            let hex: String = cookie.iter().map(|b| format!("{b:02x}")).collect();
+            write!(out, ",cookie=0x{}", hex.trim_start_matches('0'))?;
+        }
+        return out.write_str(")");
+    }
+    write!(out, "action{kind}(")?;
+    for (i, b) in bytes.iter().enumerate() {
+        write!(out, "{}{b:02x}", if i == 0 { "" } else { " " })?;
+    }
+    out.write_str(")")
 }
 
 fn set_text(out: &mut String, set: &Set) {
@@ -189,6 +209,11 @@ fn push_nsh(out: &mut String, h: &NshHeader) {
     out.push(')');
 }
 
+fn label(out: &mut String, name: &str, ethertype: u16, lse: u32) -> std::fmt::Result {
+    let (label, tc, ttl, bos) = (lse >> 12, lse >> 9 & 7, lse & 0xff, lse >> 8 & 1);
+    write!(out, "{name}(label={label},tc={tc},ttl={ttl},bos={bos},eth_type={ethertype:#x})")
+}
+
 /// The text of slow-path reasons: names joined with commas.
 #[must_use]
 pub fn slow_reasons(reason: SlowReason) -> String {
@@ -230,6 +255,11 @@ fn userspace(out: &mut String, cookie: &UserCookie, pid: u32, names: &dyn PortNa
             let _ = write!(out, ",recirc_id={recirc_id},rule_cookie={cookie}");
             write!(out, ",controller_id={controller_id},max_len={max_len})")
         }
+        UserCookie::Other(bytes) if bytes.is_empty() => Ok(()),
+        UserCookie::Other(bytes) => {
+            let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+            write!(out, ",userdata({hex})")
+        }
     };
     out.push(')');
 }
@@ -247,7 +277,8 @@ fn ct_text(out: &mut String, ct: &Ct) {
         parts.push(format!("mark={value:#x}/{mask:#x}"));
     }
     if let Some((value, mask)) = ct.label {
-        parts.push(format!("label={value:#x}/{mask:#x}"));
+        let mask = if mask == u128::MAX { String::new() } else { format!("/{mask:#x}") };
+        parts.push(format!("label={value:#x}{mask}"));
     }
     if let Some(helper) = ct.helper {
         parts.push(format!("helper={helper}"));
@@ -330,12 +361,14 @@ fn parse_one(part: &str, names: &dyn PortNames) -> Result<DpAction, BadText> {
     match name {
         "set" => parse_set(body),
         "push_vlan" => parse_push_vlan(body),
-        "push_mpls" => parse_push_mpls(body),
+        "push_mpls" => parse_label(body).map(|(ethertype, lse)| DpAction::PushMpls { ethertype, lse }),
+        "add_mpls" => parse_label(body).map(|(ethertype, lse)| DpAction::AddMpls { ethertype, lse }),
         "pop_mpls" => Ok(DpAction::PopMpls(Args::new(body)?.number("eth_type")? as u16)),
         "push_eth" => {
             let args = Args::new(body)?;
             Ok(DpAction::PushEth(EthHeader { src: args.mac("src")?, dst: args.mac("dst")? }))
         }
+        "psample" => parse_psample(body),
         "push_nsh" => parse_push_nsh(body),
         "pop_nsh" => Ok(DpAction::PopNsh),
         "trunc" => Ok(DpAction::Trunc(narrow(number(body)?)?)),
@@ -405,14 +438,30 @@ fn parse_push_vlan(body: &str) -> Result<DpAction, BadText> {
     Ok(DpAction::PushVlan { tpid, tci: vid as u16 | (pcp as u16) << 13 | cfi })
 }
 
-fn parse_push_mpls(body: &str) -> Result<DpAction, BadText> {
+/// Type and label stack entry.
+fn parse_label(body: &str) -> Result<(u16, u32), BadText> {
     let args = Args::new(body)?;
     let (label, tc, ttl, bos) = (args.number("label")?, args.number("tc")?, args.number("ttl")?, args.number("bos")?);
     if label > 0xf_ffff || tc > 7 || ttl > 255 || bos > 1 {
         return bad(format!("{body}: out of range"));
     }
     let lse = (label << 12 | tc << 9 | bos << 8 | ttl) as u32;
-    Ok(DpAction::PushMpls { ethertype: args.number("eth_type")? as u16, lse })
+    Ok((args.number("eth_type")? as u16, lse))
+}
+
+fn parse_psample(body: &str) -> Result<DpAction, BadText> {
+    use netlink::ovs::action;
+    let args = Args::new(body)?;
+    let mut w = netlink::Writer::new();
+    w.u32(action::PSAMPLE_GROUP, args.number("group")? as u32);
+    if let Some(hex) = args.get("cookie") {
+        let hex = hex.trim_start_matches("0x");
+        let even = format!("{}{hex}", if hex.len().is_multiple_of(2) { "" } else { "0" });
+        let byte = |i: usize| even.get(i..i + 2).and_then(|d| u8::from_str_radix(d, 16).ok());
+        let cookie: Option<Vec<u8>> = (0..even.len()).step_by(2).map(byte).collect();
+        w.put(action::PSAMPLE_COOKIE, &cookie.ok_or_else(|| BadText(format!("{hex}: bad hexadecimal")))?);
+    }
+    Ok(DpAction::Raw { kind: action::PSAMPLE, bytes: w.into_bytes().into() })
 }
 
 fn parse_push_nsh(body: &str) -> Result<DpAction, BadText> {
@@ -548,7 +597,7 @@ fn parse_cookie(name: &str, body: &str, names: &dyn PortNames) -> Result<UserCoo
     let args = Args::new(body)?;
     Ok(match name {
         "sFlow" => UserCookie::Sflow {
-            vlan_tci: args.number("vid")? as u16 & 0xfff | (args.number("pcp")? as u16) << 13,
+            vlan_tci: args.number("vid")? as u16 & 0xfff | (args.number("pcp")? as u16) << 13 | flow::key::VLAN_CFI,
             output: args.number("output")? as u32,
         },
         "slow_path" => UserCookie::SlowPath(SlowReason(
@@ -578,6 +627,11 @@ fn parse_cookie(name: &str, body: &str, names: &dyn PortNames) -> Result<UserCoo
             max_len: args.number("max_len")? as u16,
             reason: args.number("reason")? as u8,
         },
+        "userdata" => {
+            let digit = |i: usize| body.get(i..i + 2).and_then(|d| u8::from_str_radix(d, 16).ok());
+            let bytes: Option<Box<[u8]>> = (0..body.len()).step_by(2).map(digit).collect();
+            UserCookie::Other(bytes.ok_or_else(|| BadText(format!("{body}: bad hexadecimal")))?)
+        }
         _ => return bad(format!("{name}: unknown userspace action")),
     })
 }
@@ -609,6 +663,7 @@ mod tests {
             "meter(3)",
             "check_pkt_len(size=100,gt(2),le(drop))",
             "push_mpls(label=5,tc=0,ttl=64,bos=1,eth_type=0x8847)",
+            "add_mpls(label=5,tc=0,ttl=64,bos=1,eth_type=0x8847)",
             "pop_mpls(eth_type=0x800)",
             "userspace(pid=0,controller(reason=1,dont_send=0,continuation=0,recirc_id=1,rule_cookie=0x5,controller_id=0,max_len=65535))",
             "userspace(pid=0,slow_path(controller))",
@@ -618,6 +673,8 @@ mod tests {
             "userspace(pid=0,sFlow(vid=5,pcp=1,output=5))",
             "userspace(pid=0,ipfix(output_port=3))",
             "lb_output(5)",
+            "psample(group=1,cookie=0x102)",
+            "userspace(pid=3,userdata(0102))",
             "tnl_pop(5)",
         ] {
             let actions = parse_actions(text, &NoNames).unwrap_or_else(|e| panic!("{text}: {e}"));

@@ -1,5 +1,6 @@
 //! What the switch asks of a datapath.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -86,6 +87,8 @@ pub struct Features {
     pub add_mpls: bool,
     pub psample: bool,
     pub ct_zero_snat: bool,
+    /// Queues are chosen by the class of a Linux queueing discipline, not by their number.
+    pub queue_classes: bool,
 }
 
 impl Features {
@@ -120,6 +123,7 @@ impl Features {
             add_mpls: true,
             psample: false,
             ct_zero_snat: true,
+            queue_classes: false,
         }
     }
 }
@@ -148,7 +152,10 @@ pub enum DpError {
 impl fmt::Display for DpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            DpError::Io(e) => write!(f, "{e}"),
+            DpError::Io(e) => {
+                let text = e.to_string();
+                f.write_str(text.split_once(" (os error").map_or(text.as_str(), |(what, _)| what))
+            }
             DpError::NoSuchFlow | DpError::NoSuchMeter => f.write_str("No such file or directory"),
             DpError::NoSuchPort | DpError::Gone => f.write_str("No such device"),
             DpError::Exists => f.write_str("File exists"),
@@ -214,11 +221,25 @@ pub struct InstallFlow {
     pub actions: Option<Vec<DpAction>>,
 }
 
+/// What a handler remembers of an upcall whose flow is installed later.
+pub type Held = Option<Box<dyn Any + Send>>;
+
 /// Answers upcalls. A datapath calls it on its polling threads, possibly several at once; it must not wait for the
 /// control thread.
 pub trait UpcallHandler: Send + Sync {
     /// Handles one packet. `ufid` of an installed flow is reported through [`UpcallHandler::installed`].
     fn upcall(&self, upcall: &Upcall<'_>) -> UpcallAnswer;
+
+    /// Sets aside what the handler remembers of the last upcall of this thread, for a datapath that installs flows later than it
+    /// asks for them. It is given back with [`UpcallHandler::resume`] before [`UpcallHandler::installed`] is called.
+    fn hold(&self) -> Held {
+        None
+    }
+
+    /// Takes back what was set aside.
+    fn resume(&self, held: Held) {
+        let _ = held;
+    }
 
     /// A flow that an answer asked for is (or, `ok` false, could not be) in the table.
     fn installed(&self, ufid: Ufid, key: &FlowKey, mask: &FlowMask, actions: &Arc<[DpAction]>, ok: bool) {
@@ -276,6 +297,14 @@ pub trait Datapath: Send + Sync {
     fn flow_put(&self, put: FlowPut) -> Result<FlowStats, DpError>;
     /// Removes a flow; gives its last counters.
     fn flow_del(&self, ufid: Ufid) -> Result<FlowStats, DpError>;
+    /// Removes several flows; gives what became of each, in their order.
+    fn flow_del_all(&self, ufids: &[Ufid]) -> Vec<Result<FlowStats, DpError>> {
+        ufids.iter().map(|u| self.flow_del(*u)).collect()
+    }
+    /// Whether its flows may be older than this process, so that those that the switch does not know are to be checked as its own.
+    fn adopts(&self) -> bool {
+        false
+    }
     /// Looks a flow up by name.
     fn flow_get(&self, ufid: Ufid) -> Result<FlowDump, DpError>;
     /// All flows, as of one moment.

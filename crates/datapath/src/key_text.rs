@@ -157,9 +157,7 @@ impl Printer<'_> {
     }
 
     fn metadata(&mut self) {
-        self.open("recirc_id");
-        hex(&mut self.out, self.key.recirc_id().into());
-        self.out.push(')');
+        self.attr("recirc_id", false);
         self.attr("dp_hash", false);
         self.attr("skb_priority", false);
         self.tunnel();

@@ -4,15 +4,17 @@ pub mod action;
 pub mod action_text;
 pub mod api;
 mod attrs;
+pub mod edit;
 pub mod flow;
 pub mod flow_text;
 pub mod key_text;
 pub mod meter;
+pub mod netlink;
 
 pub use action::{DpAction, DropReason, Set, SetAttr, SlowReason, UserCookie};
 pub use api::{
-    Datapath, DpError, DpStats, Execute, Features, FlowPut, InstallFlow, PortInfo, PortStats, Upcall, UpcallAnswer,
-    UpcallHandler, UpcallKind,
+    Datapath, DpError, DpStats, Execute, Features, FlowPut, Held, InstallFlow, PortInfo, PortStats, Upcall,
+    UpcallAnswer, UpcallHandler, UpcallKind,
 };
 pub use flow::{FlowCounters, FlowDump, FlowStats, Ufid};
 pub use meter::{MeterBand, MeterConfig, MeterFeatures, MeterStats};

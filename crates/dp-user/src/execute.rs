@@ -1,10 +1,10 @@
 //! Runs a list of actions on a packet.
 
-use crate::header;
 use crate::lookup::Lookup;
 use crate::member::add;
 use crate::poller::Poller;
 use datapath::action::{HashAlg, NshHeader};
+use datapath::edit as header;
 use datapath::{DpAction, DropReason, Upcall, UpcallKind};
 use flow::packet_type::PacketType;
 use flow::{FlowKey, Metadata};
@@ -22,6 +22,9 @@ fn metadata_of(key: &FlowKey) -> Metadata {
     }
     m
 }
+
+/// Transparent Ethernet bridging: what follows is an Ethernet frame (IEEE 802 numbers).
+const ETH_TYPE_TEB: u16 = 0x6558;
 
 impl Poller {
     /// Runs actions; the packet is gone afterwards.
@@ -57,8 +60,22 @@ impl Poller {
                     edit::push_mpls(&mut packet, *ethertype, *lse);
                     self.refresh(&packet, key);
                 }
-                DpAction::PopMpls(ty) => {
+                DpAction::AddMpls { ethertype, lse } => {
+                    packet.insert_gap(0, 4);
+                    packet.bytes_mut()[..4].copy_from_slice(&lse.to_be_bytes());
+                    key.set_packet_type(PacketType::new(1, *ethertype));
+                    self.refresh(&packet, key);
+                }
+                DpAction::PopMpls(ty) if key.packet_type() == PacketType::ETHERNET => {
                     edit::pop_mpls(&mut packet, *ty);
+                    self.refresh(&packet, key);
+                }
+                DpAction::PopMpls(ty) => {
+                    if wire::layers::is_mpls(key.eth_type()) && packet.len() >= 4 {
+                        packet.remove(0, 4);
+                        let inner = PacketType::new(1, *ty);
+                        key.set_packet_type(if *ty == ETH_TYPE_TEB { PacketType::ETHERNET } else { inner });
+                    }
                     self.refresh(&packet, key);
                 }
                 DpAction::PushEth(h) => {
@@ -138,7 +155,11 @@ impl Poller {
                     break;
                 }
                 // What this datapath cannot do must not pass as if it had been done.
-                DpAction::Ct(_) | DpAction::TunnelPush(_) | DpAction::TunnelPop(_) | DpAction::LbOutput(_) => break,
+                DpAction::Ct(_)
+                | DpAction::TunnelPush(_)
+                | DpAction::TunnelPop(_)
+                | DpAction::LbOutput(_)
+                | DpAction::Raw { .. } => break,
             }
         }
         self.pool.give(packet);

@@ -14,7 +14,6 @@ mod compact;
 mod core;
 pub mod cycles;
 mod execute;
-mod header;
 mod lookup;
 mod member;
 mod meters;

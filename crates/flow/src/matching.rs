@@ -113,9 +113,11 @@ pub fn match_of_packet(key: &FlowKey) -> Match {
             }
         }
         proto::ETH_NSH => {
-            for w in 54..57 {
+            // The context headers are those of metadata type 1 (RFC 8300 §2.4).
+            for w in if key.nsh_mdtype() == 1 { 54..57 } else { 54..55 } {
                 mask.set_word(w, u64::MAX);
             }
+            exact(&mut mask, ip);
         }
         _ => {}
     }

@@ -72,6 +72,8 @@ counters! {
     DpifPortDel = "dpif_port_del",
     /// A packet was executed through a datapath.
     DpifExecute = "dpif_execute",
+    /// A packet could not be executed through a datapath.
+    DpifExecuteError = "dpif_execute_error",
     /// Datapath flows were checked against the tables.
     RevalidatorRun = "revalidator_run",
     /// Revalidation after a change of OpenFlow tables.
@@ -203,7 +205,6 @@ const ORIGINAL_NAMES: &[&str] = &[
     "drop_action_inconsistency",
     "drop_action_tag_mismatch",
     "dpif_destroy",
-    "dpif_execute_error",
     "dpif_execute_with_help",
     "dpif_flow_get",
     "dpif_flow_get_error",

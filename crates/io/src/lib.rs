@@ -8,6 +8,7 @@ pub mod daemon;
 pub mod dirs;
 pub mod getopt;
 pub mod program;
+mod socket;
 pub mod stream;
 pub mod tls;
 pub mod unixctl;

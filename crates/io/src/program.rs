@@ -95,3 +95,23 @@ pub fn lock_memory() -> Result<(), String> {
         _ => Err(format!("mlockall failed: {}", strerror(&std::io::Error::last_os_error()))),
     }
 }
+
+/// Makes large pieces of memory go back to the kernel when they are freed, whatever the program did before: by default the
+/// allocator learns to keep pieces of the sizes that it has seen.
+pub fn keep_no_large_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: numbers; the call changes nothing but the allocator's settings.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 20);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 4 << 20);
+    }
+}
+
+/// Gives memory that is free back to the kernel.
+pub fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: the call takes a number and concerns memory that nobody uses.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}

@@ -1,5 +1,6 @@
 //! Byte streams by name: `unix:FILE`, `tcp:HOST:PORT` to connect, `punix:FILE`, `ptcp:PORT[:IP]` to listen (ovsdb(7)).
 
+use crate::socket::Watched;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -150,11 +151,14 @@ impl Stream {
     /// The operating system's, or `Unsupported` for passive remotes and for TLS, which needs keys.
     pub async fn connect(remote: &Remote) -> io::Result<Stream> {
         match remote {
-            Remote::Unix(path) => Ok(Stream::new(UnixStream::connect(path).await?, remote.to_string())),
+            Remote::Unix(path) => {
+                let s = UnixStream::connect(path).await?.into_std()?;
+                Ok(Stream::new(Watched::new(s)?, remote.to_string()))
+            }
             Remote::Tcp { host, port } => {
-                let s = TcpStream::connect((host.as_str(), *port)).await?;
+                let s = TcpStream::connect((host.as_str(), *port)).await?.into_std()?;
                 s.set_nodelay(true)?;
-                Ok(Stream::new(s, remote.to_string()))
+                Ok(Stream::new(Watched::new(s)?, remote.to_string()))
             }
             Remote::Ssl { host, port } => Ok(Stream::new(crate::tls::connect(host, *port).await?, remote.to_string())),
             _ => Err(io::Error::new(io::ErrorKind::Unsupported, "cannot connect to a passive remote")),
@@ -244,12 +248,12 @@ impl Listener {
         let stream = match &self.inner {
             ListenerKind::Unix(l, _) => {
                 let (s, _) = l.accept().await?;
-                Stream::new(s, format!("unix#{}", self.accepted))
+                Stream::new(Watched::new(s.into_std()?)?, format!("unix#{}", self.accepted))
             }
             ListenerKind::Tcp(l) => {
                 let (s, from) = l.accept().await?;
                 s.set_nodelay(true)?;
-                Stream::new(s, format!("tcp:{from}"))
+                Stream::new(Watched::new(s.into_std()?)?, format!("tcp:{from}"))
             }
             ListenerKind::Ssl(l) => {
                 let (s, from) = l.accept().await?;

@@ -7,6 +7,7 @@ use crate::{coverage, dirs, program, vlog_dbg, vlog_warn};
 use coverage::Counter;
 use serde_json::{Value, json};
 use session::{Message, Splitter};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::{Read, Write};
@@ -15,6 +16,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::oneshot;
 
 /// Whether a client wants text or JSON (`set-options --format`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -70,6 +72,30 @@ pub type Answer = Result<Output, String>;
 
 /// An answer that may take time.
 pub type Later = Pin<Box<dyn Future<Output = Answer>>>;
+
+thread_local! {
+    /// Those who asked the programs of this thread to exit.
+    static ASKED_TO_EXIT: RefCell<Vec<oneshot::Sender<()>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The answer of `exit`, which comes when the program says that it is [`gone`].
+pub fn when_gone() -> Later {
+    let (sender, receiver) = oneshot::channel();
+    ASKED_TO_EXIT.with_borrow_mut(|all| all.push(sender));
+    Box::pin(async move {
+        let _ = receiver.await;
+        Ok("".into())
+    })
+}
+
+/// Answers those who asked for the end: nothing is left of the program that others could take for its life.
+pub async fn gone() {
+    drop(ASKED_TO_EXIT.take());
+    // Lets the connections' tasks write.
+    for _ in 0..16 {
+        tokio::task::yield_now().await;
+    }
+}
 
 enum Handler {
     Now(Box<dyn Fn(&Call) -> Answer>),

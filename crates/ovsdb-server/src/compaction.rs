@@ -128,6 +128,7 @@ pub async fn compact(shared: Shared, name: String, comment: &'static str) -> Res
     hosted.db.cancel_snapshot();
     if trim {
         hosted.db.shrink();
+        io::program::give_memory_back();
     }
     result.map_err(|error| {
         let _ = std::fs::remove_file(temporary(&path));

@@ -13,14 +13,41 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
 use tokio::time::Instant;
 
-/// Least time between two writes of updates to one client: updates of busy moments travel together. It grows with the
-/// number of clients, so that telling them takes a bounded share of the time.
+/// Least time between two rounds of updates when there are `n_sessions` clients: updates of busy moments travel together, so
+/// that telling many clients takes a bounded share of the time. A few are told at once.
 fn update_interval(n_sessions: usize) -> Duration {
-    Duration::from_micros(1000 + 100 * n_sessions.min(50) as u64)
+    match n_sessions {
+        0..4 => Duration::ZERO,
+        n => Duration::from_micros(200 * n.min(25) as u64),
+    }
+}
+
+/// Lets updates go: at once after a quiet moment, else some time after the last.
+pub async fn send_updates(shared: Shared) {
+    let wait = shared.borrow().updates_wait.clone();
+    let mut last: Option<Instant> = None;
+    loop {
+        wait.notified().await;
+        let due = last.map(|last| last + update_interval(shared.borrow().sessions.len()));
+        if let Some(due) = due.filter(|due| *due > Instant::now()) {
+            tokio::time::sleep_until(due).await;
+        }
+        shared.borrow_mut().release_updates();
+        last = Some(Instant::now());
+    }
 }
 
 /// Requests that one connection may run before others get their turn.
 const BATCH: usize = 64;
+/// Longest message from a client of this machine, in bytes: a whole database fits.
+const MAX_LOCAL_MESSAGE: usize = 1 << 30;
+/// Longest message from a client elsewhere.
+const MAX_REMOTE_MESSAGE: usize = 256 << 20;
+/// Most bytes of messages that have begun and not ended, of all clients together.
+const MAX_UNFINISHED: usize = 1 << 30;
+/// A client with less than this of an unfinished message may always go on.
+const SMALL: usize = 1 << 20;
+
 /// Bytes read at once.
 const READ: usize = 1 << 16;
 
@@ -74,9 +101,11 @@ pub async fn serve(shared: Shared, stream: Stream, id: String, terms: Terms) -> 
         shared.borrow_mut().connect(name.clone(), terms.remote.clone(), terms.role.clone(), id, terms.read_only);
     let peer = stream.peer.clone();
     let (reader, writer) = tokio::io::split(stream);
-    let splitter = Splitter::default();
-    let mut connection = Connection { shared: shared.clone(), session, reader, writer, splitter, peer };
+    let local = name.starts_with("unix");
+    let splitter = Splitter::new(if local { MAX_LOCAL_MESSAGE } else { MAX_REMOTE_MESSAGE });
+    let mut connection = Connection { shared: shared.clone(), session, reader, writer, splitter, unfinished: 0, peer };
     let end = connection.run(terms.probe).await;
+    shared.borrow_mut().unfinished -= connection.unfinished;
     if let End::Error(_) = end {
         connection.say_last().await;
     }
@@ -93,6 +122,8 @@ struct Connection {
     reader: ReadHalf<Stream>,
     writer: WriteHalf<Stream>,
     splitter: Splitter,
+    /// Bytes of the message that has begun and not ended, as counted in [`crate::Core::unfinished`].
+    unfinished: usize,
     /// Who the client is, once it has proved it.
     peer: std::sync::Arc<std::sync::OnceLock<String>>,
 }
@@ -102,39 +133,14 @@ impl Connection {
         let Some(wake) = self.shared.borrow().sessions.get(&self.session).map(|session| session.wake.clone()) else {
             return End::Asked;
         };
-        let mut interval = update_interval(0);
-        let mut last_write = Instant::now() - interval;
         let mut last_read = Instant::now();
         let mut probed = false;
         let mut more = false;
+        let silence = tokio::time::sleep_until(last_read + probe.unwrap_or_default());
+        tokio::pin!(silence);
         loop {
-            let (out, urgent, closing) = match self.shared.borrow_mut().sessions.get_mut(&self.session) {
-                Some(session) => {
-                    let due = session.urgent || last_write.elapsed() >= interval;
-                    let out = if due { std::mem::take(&mut session.out) } else { Vec::new() };
-                    let waiting = !session.out.is_empty();
-                    session.urgent &= waiting;
-                    (out, waiting, session.closing)
-                }
-                None => return End::Asked,
-            };
-            if closing {
-                return End::Asked;
-            }
-            if !out.is_empty() {
-                if let Err(end) = self.write(&out, &wake).await {
-                    return end;
-                }
-                last_write = Instant::now();
-                interval = update_interval(self.shared.borrow().sessions.len());
-                // A large buffer is given back; a small one is used again.
-                if out.capacity() <= 1 << 20
-                    && let Some(session) = self.shared.borrow_mut().sessions.get_mut(&self.session)
-                    && session.out.is_empty()
-                {
-                    session.out = out;
-                    session.out.clear();
-                }
+            if let Err(end) = self.send(&wake).await {
+                return end;
             }
             if more {
                 tokio::task::yield_now().await;
@@ -144,25 +150,15 @@ impl Connection {
                 }
                 continue;
             }
-            let held_back = async {
-                match urgent {
-                    true => tokio::time::sleep_until(last_write + interval).await,
-                    false => std::future::pending().await,
-                }
-            };
-            let silence = async {
-                match probe {
-                    Some(interval) => tokio::time::sleep_until(last_read + interval * (1 + u32::from(probed))).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 biased;
                 read = read_into(&mut self.reader, &mut self.splitter) => match read {
                     Ok(0) => return End::Peer,
                     Ok(_) => {
                         self.note_peer();
-                        last_read = Instant::now();
+                        if probe.is_some() {
+                            last_read = Instant::now();
+                        }
                         probed = false;
                         match self.process() {
                             Ok(again) => more = again,
@@ -173,17 +169,23 @@ impl Connection {
                     Err(error) if matches!(error.kind(), ConnectionReset | UnexpectedEof) => return End::Peer,
                     Err(error) => return End::Error(io::program::strerror(&error)),
                 },
-                () = wake.notified(), if !urgent => {}
-                () = held_back => {}
-                () = silence => {
+                () = wake.notified() => {}
+                () = &mut silence, if probe.is_some() => {
+                    let probe = probe.unwrap_or_default();
+                    let limit = last_read + probe * (1 + u32::from(probed));
+                    if limit > Instant::now() {
+                        // Something came since the timer was set.
+                        silence.as_mut().reset(limit);
+                        continue;
+                    }
                     if probed {
-                        let seconds = probe.unwrap_or_default().as_secs_f64();
-                        let name = self.name();
+                        let (name, seconds) = (self.name(), probe.as_secs_f64());
                         vlog_warn!(Module::Reconnect,
                             "{name}: no response to inactivity probe after {seconds} seconds, disconnecting");
                         return End::Asked;
                     }
                     probed = true;
+                    silence.as_mut().reset(last_read + probe * 2);
                     let probe = b"{\"id\":\"echo\",\"method\":\"echo\",\"params\":[]}";
                     if let Some(session) = self.shared.borrow_mut().sessions.get_mut(&self.session) {
                         session.out.extend_from_slice(probe);
@@ -192,6 +194,32 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Sends what must go now, and what waits with it.
+    async fn send(&mut self, wake: &tokio::sync::Notify) -> Result<(), End> {
+        let out = match self.shared.borrow_mut().sessions.get_mut(&self.session) {
+            Some(session) if session.closing => return Err(End::Asked),
+            Some(session) if session.urgent => {
+                session.urgent = false;
+                std::mem::take(&mut session.out)
+            }
+            Some(_) => return Ok(()),
+            None => return Err(End::Asked),
+        };
+        if out.is_empty() {
+            return Ok(());
+        }
+        self.write(&out, wake).await?;
+        // A large buffer is given back; a small one is used again.
+        if out.capacity() <= 1 << 20
+            && let Some(session) = self.shared.borrow_mut().sessions.get_mut(&self.session)
+            && session.out.is_empty()
+        {
+            session.out = out;
+            session.out.clear();
+        }
+        Ok(())
     }
 
     /// What was answered before an error came is sent, if the peer still reads.
@@ -239,6 +267,32 @@ impl Connection {
 
     /// Runs requests that have come in; true if there may be more.
     fn process(&mut self) -> Result<bool, End> {
+        let began = std::time::Instant::now();
+        let more = self.run_requests().and_then(|more| self.count_unfinished().map(|()| more));
+        self.shared.borrow_mut().rhythm.served(began, std::time::Instant::now());
+        more
+    }
+
+    /// Keeps count of messages that have not ended; all clients together may only have so much of them.
+    fn count_unfinished(&mut self) -> Result<(), End> {
+        self.splitter.release();
+        let now = self.splitter.unread();
+        let mut core = self.shared.borrow_mut();
+        core.unfinished = core.unfinished - self.unfinished + now;
+        self.unfinished = now;
+        if core.unfinished > MAX_UNFINISHED && now > SMALL {
+            drop(core);
+            vlog_warn!(
+                Module::OvsdbJsonrpcServer,
+                "{}: disconnecting client after {now} bytes of a message, for all clients' unfinished messages take too much",
+                self.name()
+            );
+            return Err(End::Asked);
+        }
+        Ok(())
+    }
+
+    fn run_requests(&mut self) -> Result<bool, End> {
         for _ in 0..BATCH {
             let text = match self.splitter.next_text() {
                 Ok(Some(text)) => text,

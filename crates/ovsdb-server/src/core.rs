@@ -1,6 +1,7 @@
 //! The server's state, and what one client's request does to the others. No I/O but the database files.
 
 use crate::hosted::{Hosted, Member};
+use crate::rhythm::Rhythm;
 use crate::server_db;
 use crate::upstream::{Forwards, RelayProbe, State};
 use io::vlog::Module;
@@ -11,6 +12,7 @@ use ovsdb::monitor::{MonitorSpec, Version};
 use ovsdb_data::{OvsdbError, Uuid, UuidSource, json};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,6 +20,26 @@ use tokio::sync::Notify;
 
 /// Identifies a connection for the life of the server.
 pub type SessionId = u64;
+
+/// Connected clients. Their numbers are ours, so that nobody can choose them to collide.
+pub type Sessions = HashMap<SessionId, Session, BuildHasherDefault<Spread>>;
+
+/// Hashes a number by spreading its bits.
+#[derive(Debug, Default)]
+pub struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+    fn write_u64(&mut self, number: u64) {
+        // 2^64 over the golden ratio.
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
 
 /// Output that a client may leave unread, in bytes, beyond the largest single message, before it is dropped.
 pub const MAX_BACKLOG: usize = 64 << 20;
@@ -40,8 +62,10 @@ pub struct Session {
     largest: usize,
     /// Wakes the connection's task.
     pub wake: Rc<Notify>,
-    /// True if output must go out now; updates of monitors may wait a millisecond for company.
+    /// True if output must go out now; updates of monitors may wait for company.
     pub urgent: bool,
+    /// True if the session is among those of [`Core::waiting_updates`].
+    waits: bool,
     /// Set when the connection must be closed.
     pub closing: bool,
     /// Monitors by the JSON text of their name.
@@ -88,7 +112,7 @@ pub struct Core {
     /// Databases by name.
     pub dbs: BTreeMap<String, Hosted>,
     /// Clients.
-    pub sessions: HashMap<SessionId, Session>,
+    pub sessions: Sessions,
     next_session: SessionId,
     /// For each lock, the owner and those who wait.
     locks: HashMap<String, VecDeque<SessionId>>,
@@ -97,6 +121,14 @@ pub struct Core {
     held: HashMap<String, Vec<HeldReply>>,
     /// Wakes the task that syncs files.
     pub sync_wanted: Rc<Notify>,
+    /// Sessions with updates that may wait for company.
+    pub waiting_updates: Vec<SessionId>,
+    /// Wakes the task that sends those.
+    pub updates_wait: Rc<Notify>,
+    /// Bytes of all clients' messages that have begun and not ended.
+    pub unfinished: usize,
+    /// When requests come.
+    pub rhythm: Rhythm,
     /// Wakes the task that gives up on triggers.
     pub triggers_changed: Rc<Notify>,
     /// Wakes the task that follows remotes and managers in tables.
@@ -128,12 +160,16 @@ impl Core {
         dbs.insert(server_db::NAME.to_string(), server_db::create());
         Core {
             dbs,
-            sessions: HashMap::new(),
+            sessions: Sessions::default(),
             next_session: 0,
             locks: HashMap::new(),
             triggers: Vec::new(),
             held: HashMap::new(),
             sync_wanted: Rc::new(Notify::new()),
+            unfinished: 0,
+            rhythm: Rhythm::default(),
+            waiting_updates: Vec::new(),
+            updates_wait: Rc::new(Notify::new()),
             triggers_changed: Rc::new(Notify::new()),
             tables_changed: Rc::new(Notify::new()),
             server_id: uuids.next_uuid(),
@@ -169,6 +205,7 @@ impl Core {
                 largest: 0,
                 wake: Rc::new(Notify::new()),
                 urgent: false,
+                waits: false,
                 closing: false,
                 monitors: HashMap::new(),
                 locks: HashSet::new(),
@@ -214,8 +251,18 @@ impl Core {
     // ---- output ----
 
     /// Queues bytes for a client, who is dropped if it leaves too many unread.
-    fn push(&mut self, id: SessionId, bytes: &[&[u8]], urgent: bool) {
-        push_to(&mut self.sessions, id, bytes, urgent);
+    fn push(&mut self, id: SessionId, bytes: &[&[u8]]) {
+        push_to(&mut self.sessions, id, bytes, None);
+    }
+
+    /// Lets all updates go that waited for company.
+    pub fn release_updates(&mut self) {
+        for id in self.waiting_updates.drain(..) {
+            let Some(session) = self.sessions.get_mut(&id) else { continue };
+            session.waits = false;
+            session.urgent |= !session.out.is_empty();
+            session.wake.notify_one();
+        }
     }
 
     /// Queues a reply.
@@ -223,20 +270,19 @@ impl Core {
         self.push(
             session,
             &[b"{\"id\":", json::to_string(id).as_bytes(), b",\"result\":", result, b",\"error\":null}"],
-            true,
         );
     }
 
     /// Queues an error reply.
     pub fn reply_error(&mut self, session: SessionId, id: &Value, error: &Value) {
         let (id, error) = (json::to_string(id), json::to_string(error));
-        self.push(session, &[b"{\"id\":", id.as_bytes(), b",\"error\":", error.as_bytes(), b"}"], true);
+        self.push(session, &[b"{\"id\":", id.as_bytes(), b",\"error\":", error.as_bytes(), b"}"]);
     }
 
     /// Queues a notification.
     pub fn notify(&mut self, session: SessionId, method: &str, params: &[u8]) {
         let method = format!("{{\"id\":null,\"method\":\"{method}\",\"params\":");
-        self.push(session, &[method.as_bytes(), params, b"}"], true);
+        self.push(session, &[method.as_bytes(), params, b"}"]);
     }
 
     // ---- transactions ----
@@ -387,12 +433,17 @@ impl Core {
     /// Tells everybody who watches what a transaction changed.
     pub fn committed(&mut self, database: &str, changes: &ChangeSet) {
         let Some(hosted) = self.dbs.get(database) else { return };
+        let nobody_waited = self.waiting_updates.is_empty();
         for (spec, members) in hosted.monitors.groups() {
             if let Some(body) = spec.update(&hosted.db, changes) {
                 for member in members {
-                    push_update(&mut self.sessions, member, spec.version, changes.id, &body, false);
+                    let waiting = Some(&mut self.waiting_updates);
+                    push_update(&mut self.sessions, member, spec.version, changes.id, &body, waiting);
                 }
             }
+        }
+        if nobody_waited && !self.waiting_updates.is_empty() {
+            self.updates_wait.notify_one();
         }
         if !self.logged_tables.is_empty() {
             self.log_changes(database, changes);
@@ -420,7 +471,7 @@ impl Core {
 
     /// Queues an update of one monitor before any reply.
     pub fn push_monitor(&mut self, member: &Member, version: Version, txn: Uuid, body: &[u8]) {
-        push_update(&mut self.sessions, member, version, txn, body, true);
+        push_update(&mut self.sessions, member, version, txn, body, None);
     }
 
     // ---- locks ----
@@ -516,7 +567,8 @@ impl Default for Core {
     }
 }
 
-fn push_to(sessions: &mut HashMap<SessionId, Session>, id: SessionId, parts: &[&[u8]], urgent: bool) {
+/// Queues output of a session. Where `waiting` is given it may wait for company, and the session is noted there.
+fn push_to(sessions: &mut Sessions, id: SessionId, parts: &[&[u8]], waiting: Option<&mut Vec<SessionId>>) {
     let Some(session) = sessions.get_mut(&id) else { return };
     if session.closing {
         return;
@@ -537,42 +589,38 @@ fn push_to(sessions: &mut HashMap<SessionId, Session>, id: SessionId, parts: &[&
     }
     session.out.reserve(length);
     parts.iter().for_each(|part| session.out.extend_from_slice(part));
-    session.urgent |= urgent;
-    session.wake.notify_one();
+    match waiting {
+        None => {
+            session.urgent = true;
+            session.wake.notify_one();
+        }
+        Some(waiting) if !session.waits => {
+            session.waits = true;
+            waiting.push(id);
+        }
+        Some(_) => {}
+    }
 }
 
 fn push_update(
-    sessions: &mut HashMap<SessionId, Session>,
+    sessions: &mut Sessions,
     (id, key): &Member,
     version: Version,
     txn: Uuid,
     body: &[u8],
-    urgent: bool,
+    waiting: Option<&mut Vec<SessionId>>,
 ) {
     let key = key.as_bytes();
+    let method: &[u8] = match version {
+        Version::V1 => b"{\"id\":null,\"method\":\"update\",\"params\":[",
+        Version::V2 => b"{\"id\":null,\"method\":\"update2\",\"params\":[",
+        Version::V3 => b"{\"id\":null,\"method\":\"update3\",\"params\":[",
+    };
     match version {
-        Version::V1 => {
-            push_to(
-                sessions,
-                *id,
-                &[b"{\"id\":null,\"method\":\"update\",\"params\":[", key, b",", body, b"]}"],
-                urgent,
-            );
+        Version::V3 => {
+            push_to(sessions, *id, &[method, key, b",\"", &txn.to_ascii(), b"\",", body, b"]}"], waiting);
         }
-        Version::V2 => {
-            push_to(
-                sessions,
-                *id,
-                &[b"{\"id\":null,\"method\":\"update2\",\"params\":[", key, b",", body, b"]}"],
-                urgent,
-            );
-        }
-        Version::V3 => push_to(
-            sessions,
-            *id,
-            &[b"{\"id\":null,\"method\":\"update3\",\"params\":[", key, b",\"", &txn.to_ascii(), b"\",", body, b"]}"],
-            urgent,
-        ),
+        Version::V1 | Version::V2 => push_to(sessions, *id, &[method, key, b",", body, b"]}"], waiting),
     }
     vlog_dbg!(Module::OvsdbJsonrpcServer, "update of {} bytes to session {id}", body.len());
 }

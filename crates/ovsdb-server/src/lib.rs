@@ -11,6 +11,7 @@ pub mod core;
 pub mod hosted;
 mod methods;
 mod remotes;
+mod rhythm;
 mod server_db;
 mod upstream;
 
@@ -121,14 +122,21 @@ impl Server {
     }
 
     /// Serves until [`Server::exit`] is notified.
-    pub async fn run(mut self) {
+    pub async fn run(self) {
+        self.run_then(|| {}).await;
+    }
+
+    /// Serves until [`Server::exit`] is notified, then does `last`, and then answers those who asked for the end.
+    pub async fn run_then(mut self, last: impl FnOnce()) {
         let tasks = tokio::task::LocalSet::new();
         let (shared, remotes) = (self.shared.clone(), self.remotes.clone());
         tasks.spawn_local(remotes::follow(shared.clone(), remotes.clone()));
         tasks.spawn_local(give_up_on_waiting(shared.clone()));
         tasks.spawn_local(compaction::watch(shared.clone()));
         tasks.spawn_local(sync_files(shared.clone()));
-        tasks.spawn_local(report_memory(shared.clone()));
+        tasks.spawn_local(connection::send_updates(shared.clone()));
+        tasks.spawn_local(rhythm::stay_awake(shared.clone()));
+        tasks.spawn_local(report_memory(shared.clone(), remotes.clone()));
         if let Some(control) = self.control.take() {
             let commands = control::commands(
                 &self.program,
@@ -148,7 +156,9 @@ impl Server {
             let names: Vec<String> = core.dbs.keys().cloned().collect();
             names.iter().for_each(|name| core.end_monitors(name));
         }
-        // That, and the answer to "exit", is still on its way.
+        last();
+        tasks.run_until(unixctl::gone()).await;
+        // Words of farewell are still on their way.
         let _ = tokio::time::timeout(Duration::from_millis(20), tasks).await;
     }
 }
@@ -195,13 +205,13 @@ async fn sync_files(shared: Shared) {
     }
 }
 
-async fn report_memory(shared: Shared) {
+async fn report_memory(shared: Shared, remotes: SharedRemotes) {
     tokio::time::sleep(Duration::from_secs(10)).await;
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     if let Some(peak) = status.lines().find_map(|line| line.strip_prefix("VmHWM:")) {
         vlog_info!(Module::Memory, "{} peak resident set size after 10.0 seconds", peak.trim());
     }
-    vlog_info!(Module::Memory, "{}", control::memory(&shared).trim_end());
+    vlog_info!(Module::Memory, "{}", control::memory(&shared, &remotes).trim_end());
 }
 
 #[derive(Clone, Copy)]
@@ -299,6 +309,7 @@ fn start(invocation: &Invocation) -> Result<ExitCode, String> {
         Started::Parent(code) => return Ok(code),
     };
     config.unixctl = Some(settings.unixctl.clone().unwrap_or_else(|| unixctl::default_path(&invocation.name)));
+    io::program::keep_no_large_memory();
     let result = io::run(async {
         let server = Server::start(&invocation.name, &config).await?;
         daemon.ready();
@@ -310,7 +321,7 @@ fn start(invocation: &Invocation) -> Result<ExitCode, String> {
             daemon::terminated().await;
             stop.notify_one();
         });
-        server.run().await;
+        server.run_then(|| daemon.cleanup()).await;
         match child.and_then(|child| child.borrow_mut().take()) {
             Some(Err(message)) => Err(message),
             _ => Ok(ExitCode::SUCCESS),

@@ -4,9 +4,12 @@ use crate::{Config, Server};
 use ovsdb::log_file::LogFile;
 use serde_json::{Value, json};
 use session::{Message, Splitter};
+use std::cell::RefCell;
 use std::path::PathBuf;
+use std::rc::Rc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
+use tokio::sync::Notify;
 
 struct Client {
     stream: UnixStream,
@@ -197,5 +200,82 @@ fn increments_of_two_writers_all_count() {
         let mut client = replica(&socket, idl::Options::default());
         until(&mut client, |replica| replica.is_live()).await;
         assert_eq!(numbers(&client.replica), [40]);
+    });
+}
+
+/// Passes bytes on until `cut`, again and again; keeps what came back.
+async fn proxy(at: PathBuf, to: PathBuf, cut: Rc<Notify>, replies: Rc<RefCell<Vec<u8>>>) {
+    let listener = tokio::net::UnixListener::bind(at).unwrap();
+    loop {
+        let (mut near, _) = listener.accept().await.unwrap();
+        let mut far = UnixStream::connect(&to).await.unwrap();
+        let (mut ask, mut answer) = ([0; 4096], [0; 4096]);
+        loop {
+            tokio::select! {
+                () = cut.notified() => break,
+                n = near.read(&mut ask) => match n.unwrap() {
+                    0 => break,
+                    n => far.write_all(&ask[..n]).await.unwrap(),
+                },
+                n = far.read(&mut answer) => match n.unwrap() {
+                    0 => break,
+                    n => {
+                        replies.borrow_mut().extend_from_slice(&answer[..n]);
+                        near.write_all(&answer[..n]).await.unwrap();
+                    }
+                },
+            }
+        }
+    }
+}
+
+#[test]
+fn a_relay_comes_back_and_asks_for_what_it_missed() {
+    check("relay", 3, async |socket| {
+        let (between, at) = (socket.with_file_name("between"), socket.with_file_name("relay"));
+        let (cut, replies) = (Rc::new(Notify::new()), Rc::default());
+        let proxy = tokio::task::spawn_local(proxy(between.clone(), socket.clone(), cut.clone(), Rc::clone(&replies)));
+        let config = Config {
+            databases: vec![format!("relay:D:unix:{}", between.display())],
+            remotes: vec![format!("punix:{}", at.display())],
+            ..Config::default()
+        };
+        let relay = Server::start("ovsdb-server", &config).await.unwrap();
+        let exit = relay.exit();
+        let relay = tokio::task::spawn_local(async move { relay.run().await });
+
+        let mut writer = Client::connect(&socket).await;
+        let zero = "00000000-0000-0000-0000-000000000000";
+        let since = |id: &str| json!(["D", id, {"T": [{"columns": ["n"]}]}, id]);
+        writer.call("transact", json!(["D", insert(1)])).await;
+        let first = writer.call("monitor_cond_since", since(zero)).await[1].as_str().unwrap().to_string();
+        writer.call("monitor_cancel", json!([zero])).await;
+
+        // The relay's client hears of rows under the source's names for the transactions.
+        let mut watcher = Client::connect(&at).await;
+        let mut known = watcher.call("monitor_cond_since", since(zero)).await[1].as_str().unwrap().to_string();
+        while known != first {
+            let Message::Notification { method, params } = watcher.next().await else { panic!() };
+            assert_eq!(method, "update3");
+            known = params[1].as_str().unwrap().to_string();
+        }
+        cut.notify_one();
+        writer.call("transact", json!(["D", insert(2)])).await;
+        writer.call("transact", json!(["D", insert(3)])).await;
+        let last = writer.call("monitor_cond_since", since(zero)).await[1].as_str().unwrap().to_string();
+        while known != last {
+            let Message::Notification { params, .. } = watcher.next().await else { panic!() };
+            known = params[1].as_str().unwrap().to_string();
+        }
+        // It knows the source's transactions that it saw, and asked for the others only.
+        let mut other = Client::connect(&at).await;
+        let missed = other.call("monitor_cond_since", since(&first)).await;
+        assert_eq!(missed[0], true);
+        assert_eq!(missed[2]["T"].as_object().unwrap().len(), 2);
+        let replies = String::from_utf8(replies.borrow().clone()).unwrap();
+        assert!(replies.contains(&format!("[true,\"{last}\"")), "{replies}");
+        exit.notify_one();
+        relay.await.unwrap();
+        proxy.abort();
     });
 }

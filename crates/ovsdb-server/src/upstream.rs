@@ -5,10 +5,11 @@ use crate::core::{Core, SessionId};
 use crate::server_db;
 use io::stream::OVSDB_PORT;
 use io::vlog::Module;
-use io::{Remote, Stream, vlog_err, vlog_info};
+use io::{Remote, Stream, vlog_dbg, vlog_err, vlog_info};
 use ovsdb::commit::CommitOptions;
+use ovsdb::monitor::Version;
 use ovsdb::{Database, replicate};
-use ovsdb_data::{DatabaseSchema, json};
+use ovsdb_data::{DatabaseSchema, Uuid, json};
 use serde_json::{Map, Value, json};
 use session::{Message, Splitter};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -254,16 +255,37 @@ impl Link {
         let schema = DatabaseSchema::from_json(&schema).map_err(|error| error.to_string())?;
         self.accept_schema(schema)?;
         // A database that changes its schema ends the connection: this client does not say that it can be told.
-        let requests = self.requests();
-        let reply = self.call("monitor", json!([name, "follower", requests])).await?;
-        if self.source.kind == Kind::Backup {
-            vlog_info!(Module::Replication, "{name}: Monitor reply received. Resetting the database.");
+        match self.source.kind {
+            Kind::Backup => {
+                let reply = self.call("monitor", json!([name, "follower", self.requests(Version::V1)])).await?;
+                vlog_info!(Module::Replication, "{name}: Monitor reply received. Resetting the database.");
+                self.apply(&reply, Version::V1, true, None)?;
+            }
+            Kind::Relay => self.catch_up(&name).await?,
         }
-        self.apply(&reply, true)?;
         let remote = self.stream.name.clone();
         set_state(&self.shared, &self.source, State::Replicating(remote));
         set_connected(&self.shared, &self.source, true);
         self.stay().await
+    }
+
+    /// Asks for what this relay has missed, or for everything. Transactions keep the names that the source gave them, so that a
+    /// client finds its place here as there. Sources that cannot tell by name are asked the simple way.
+    async fn catch_up(&mut self, name: &str) -> Result<(), String> {
+        let last = self.shared.borrow().dbs.get(name).map(|hosted| hosted.db.last_id()).unwrap_or_default();
+        let params = json!([name, "follower", self.requests(Version::V3), last.to_string()]);
+        let reply = match self.call("monitor_cond_since", params).await {
+            Ok(reply) => reply,
+            Err(error) if error.contains("unknown method") => {
+                let reply = self.call("monitor", json!([name, "follower", self.requests(Version::V1)])).await?;
+                return self.apply(&reply, Version::V1, true, None);
+            }
+            Err(error) => return Err(error),
+        };
+        let id = reply[1].as_str().and_then(Uuid::parse).ok_or("reply of monitor_cond_since without transaction")?;
+        let found = reply[0] == true;
+        vlog_dbg!(Module::OvsdbRelay, "{name}: {} of the source", if found { "what was missed" } else { "everything" });
+        self.apply(&reply[2], Version::V3, !found, Some(id))
     }
 
     /// A backup must have the source's schema; a relay takes it.
@@ -287,18 +309,22 @@ impl Link {
         Ok(())
     }
 
-    fn requests(&self) -> Value {
+    fn requests(&self, version: Version) -> Value {
         let core = self.shared.borrow();
         let Some(hosted) = core.dbs.get(&self.source.database) else { return json!({}) };
         let mut requests = Map::new();
         for table in hosted.db.tables().iter().filter(|t| !self.source.exclude.contains(&t.schema.name)) {
             let columns: Vec<&str> = table.schema.own_columns().map(|(_, column)| column.name.as_str()).collect();
-            requests.insert(table.schema.name.clone(), json!({"columns": columns}));
+            let request = json!({"columns": columns});
+            requests.insert(
+                table.schema.name.clone(),
+                if version == Version::V1 { request } else { Value::from(vec![request]) },
+            );
         }
         Value::Object(requests)
     }
 
-    fn apply(&mut self, updates: &Value, reset: bool) -> Result<(), String> {
+    fn apply(&mut self, updates: &Value, version: Version, reset: bool, id: Option<Uuid>) -> Result<(), String> {
         let mut core = self.shared.borrow_mut();
         let whole_columns = core.whole_columns;
         let Some(hosted) = core.dbs.get_mut(&self.source.database) else { return Err("database was removed".into()) };
@@ -307,9 +333,10 @@ impl Link {
             comment: if reset { "replicating from source".into() } else { String::new() },
             durable: false,
             whole_columns,
+            id,
         };
         let excluded = |table: &str| self.source.exclude.contains(table);
-        let changes = replicate::apply(&mut hosted.db, updates, reset, &excluded, &mut hosted.disk, &options)
+        let changes = replicate::apply(&mut hosted.db, updates, version, reset, &excluded, &mut hosted.disk, &options)
             .map_err(|error| format!("cannot apply an update: {error}"))?;
         if let Some(changes) = changes {
             core.committed(&self.source.database, &changes);
@@ -336,7 +363,13 @@ impl Link {
                 () = wake.notified() => continue,
             };
             match message {
-                Message::Notification { method, params } if method == "update" => self.apply(&params[1], false)?,
+                Message::Notification { method, params } if method == "update" => {
+                    self.apply(&params[1], Version::V1, false, None)?;
+                }
+                Message::Notification { method, params } if method == "update3" => {
+                    let id = params[1].as_str().and_then(Uuid::parse).ok_or("update without transaction")?;
+                    self.apply(&params[2], Version::V3, false, Some(id))?;
+                }
                 Message::Reply { id, result } => {
                     if let Some((session, id)) = id.as_u64().and_then(|id| self.pending.remove(&id)) {
                         let result = json::to_string(&result);

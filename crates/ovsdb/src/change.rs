@@ -29,6 +29,12 @@ impl ChangeSet {
         self.tables.is_empty()
     }
 
+    /// Bytes of the rows before and after.
+    pub fn n_bytes(&self) -> usize {
+        let bytes = |row: &Option<PackedRow>| row.as_ref().map_or(0, |row| row.len());
+        self.tables.iter().flat_map(|(_, rows)| rows).map(|row| bytes(&row.old) + bytes(&row.new)).sum()
+    }
+
     /// Number of changed rows.
     pub fn n_rows(&self) -> usize {
         self.tables.iter().map(|(_, rows)| rows.len()).sum()

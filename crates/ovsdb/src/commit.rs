@@ -1,7 +1,7 @@
 //! The end of a transaction: references, garbage collection, limits, indexes (RFC 7047 §3.2), and then the change.
 
 use crate::change::{ChangeSet, RowChange};
-use crate::database::{Database, HISTORY, RowId};
+use crate::database::{Database, RowId};
 use crate::packed::{self, PackedRow};
 use crate::record;
 use crate::storage::Storage;
@@ -25,6 +25,8 @@ pub struct CommitOptions {
     pub durable: bool,
     /// True to write whole columns instead of differences.
     pub whole_columns: bool,
+    /// What the transaction is called elsewhere; `None` for a name of its own.
+    pub id: Option<Uuid>,
 }
 
 /// Checks a transaction, stores its record, applies it. `None` if nothing changed. On an error the database is as it was.
@@ -37,12 +39,15 @@ pub fn commit(
     let counts = check(db, &mut txn)?;
     let txn = drop_unchanged(txn);
     if txn.rows.is_empty() {
+        if let Some(id) = options.id {
+            db.remember(Arc::new(ChangeSet { id, tables: Vec::new() }));
+        }
         return Ok(None);
     }
     if let Some(record) = record::write(db, &txn, options) {
         storage.append(&record, options.durable)?;
     }
-    Ok(Some(apply(db, txn, counts)))
+    Ok(Some(apply(db, txn, counts, options.id)))
 }
 
 /// Applies a transaction that a file or another server has already accepted; constraints are still checked.
@@ -50,8 +55,8 @@ pub fn replay(db: &mut Database, mut txn: Transaction) -> Result<()> {
     let counts = check(db, &mut txn)?;
     let txn = drop_unchanged(txn);
     if !txn.rows.is_empty() {
-        apply(db, txn, counts);
-        db.history.clear();
+        apply(db, txn, counts, None);
+        db.forget_history();
     }
     Ok(())
 }
@@ -341,7 +346,7 @@ fn duplicate(
     ))
 }
 
-fn apply(db: &mut Database, txn: Transaction, counts: Counts) -> Arc<ChangeSet> {
+fn apply(db: &mut Database, txn: Transaction, counts: Counts, id: Option<Uuid>) -> Arc<ChangeSet> {
     db.n_transactions += 1;
     let version = db.n_transactions;
     let version_uuid: Datum = db.version_uuid(version).into();
@@ -353,7 +358,8 @@ fn apply(db: &mut Database, txn: Transaction, counts: Counts) -> Arc<ChangeSet> 
             _ => references.remove(&id.1),
         };
     }
-    let mut changes = ChangeSet { id: db.uuids.next_uuid(), tables: Vec::new() };
+    let id = id.unwrap_or_else(|| db.uuids.next_uuid());
+    let mut changes = ChangeSet { id, tables: Vec::new() };
     let mut scratch = std::mem::take(&mut db.scratch);
     for mut row in txn.rows {
         let (table, uuid) = row.id;
@@ -373,12 +379,8 @@ fn apply(db: &mut Database, txn: Transaction, counts: Counts) -> Arc<ChangeSet> 
         }
     }
     db.scratch = scratch;
-    db.last_id = changes.id;
     let changes = Arc::new(changes);
-    db.history.push_back(changes.clone());
-    if db.history.len() > HISTORY {
-        db.history.pop_front();
-    }
+    db.remember(changes.clone());
     changes
 }
 

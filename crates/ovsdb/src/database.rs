@@ -14,6 +14,8 @@ pub type RowId = (usize, Uuid);
 
 /// Transactions kept for clients that come back (`monitor_cond_since`).
 pub const HISTORY: usize = 100;
+/// Bytes of rows in those transactions, at most: a few huge ones are not worth their memory.
+pub const HISTORY_BYTES: usize = 32 << 20;
 
 /// A database in memory.
 #[derive(Debug)]
@@ -28,7 +30,8 @@ pub struct Database {
     /// Number of the latest transaction; versions of rows are such numbers.
     pub(crate) n_transactions: u64,
     pub(crate) history: VecDeque<Arc<ChangeSet>>,
-    pub(crate) last_id: Uuid,
+    history_bytes: usize,
+    last_id: Uuid,
     pub(crate) scratch: Vec<u8>,
     pub(crate) snapshot: Option<Box<crate::commit::SnapshotCursor>>,
 }
@@ -54,6 +57,7 @@ impl Database {
             version_base,
             n_transactions: 0,
             history: VecDeque::new(),
+            history_bytes: 0,
             last_id: Uuid::ZERO,
             scratch: Vec::new(),
             snapshot: None,
@@ -135,8 +139,24 @@ impl Database {
 
     /// Identifies the state that was read from a file.
     pub fn set_last_id(&mut self, id: Uuid) {
-        self.history.clear();
+        self.forget_history();
         self.last_id = id;
+    }
+
+    pub(crate) fn forget_history(&mut self) {
+        self.history.clear();
+        self.history_bytes = 0;
+    }
+
+    /// Keeps a transaction for clients that come back.
+    pub(crate) fn remember(&mut self, changes: Arc<ChangeSet>) {
+        self.last_id = changes.id;
+        self.history_bytes += changes.n_bytes();
+        self.history.push_back(changes);
+        while self.history.len() > HISTORY || self.history_bytes > HISTORY_BYTES {
+            let Some(oldest) = self.history.pop_front() else { break };
+            self.history_bytes -= oldest.n_bytes();
+        }
     }
 
     /// Gives back memory that deletions left.

@@ -85,6 +85,7 @@ pub fn execute(db: &mut Database, operations: &[Value], request: &Request<'_>, s
             comment: std::mem::take(&mut run.comment),
             durable: run.durable,
             whole_columns: request.whole_columns,
+            id: None,
         };
         match commit::commit(db, std::mem::take(&mut run.txn), storage, &options) {
             Ok(committed) => changes = committed,

@@ -305,3 +305,20 @@ fn bad_records_change_nothing() {
     assert!(framed.starts_with(b"OVSDB JSON 3 "));
     assert!(w.log.append(b"{}", false).is_ok());
 }
+
+#[test]
+fn transactions_that_take_much_memory_are_not_kept_for_those_who_come_back() {
+    let mut w = World::new();
+    w.run(r#"{"op":"insert","table":"A","row":{"i":1}}"#);
+    let known = w.db.last_id();
+    w.run(r#"{"op":"update","table":"A","where":[],"row":{"i":2}}"#);
+    assert!(w.db.since(known).is_some());
+    let huge = "x".repeat(crate::database::HISTORY_BYTES / 2);
+    w.run(&format!(r#"{{"op":"update","table":"A","where":[],"row":{{"s":"{huge}"}}}}"#));
+    assert!(w.db.since(known).is_some());
+    w.run(r#"{"op":"update","table":"A","where":[],"row":{"s":"x"}}"#);
+    assert!(w.db.since(known).is_none());
+    let known = w.db.last_id();
+    w.run(r#"{"op":"update","table":"A","where":[],"row":{"i":3}}"#);
+    assert!(w.db.since(known).is_some());
+}

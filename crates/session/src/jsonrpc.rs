@@ -176,19 +176,30 @@ impl Splitter {
     /// Takes bytes from the stream.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.start == self.buf.len() {
-            self.buf.clear();
-            // One huge message must not hold its memory for the rest of the connection's life.
-            if self.buf.capacity() > 1 << 20 {
-                self.buf.shrink_to(1 << 16);
-            }
-            self.start = 0;
-            self.scan = 0;
+            self.release();
         } else if self.start > 1 << 16 && self.start * 2 > self.buf.len() {
             self.buf.drain(..self.start);
             self.scan -= self.start;
             self.start = 0;
         }
         self.buf.extend_from_slice(bytes);
+    }
+
+    /// Forgets texts that were handed out: one huge message must not hold its memory for the rest of the connection's life.
+    pub fn release(&mut self) {
+        if self.start == self.buf.len() {
+            self.buf.clear();
+            if self.buf.capacity() > 1 << 20 {
+                self.buf.shrink_to(1 << 16);
+            }
+            self.start = 0;
+            self.scan = 0;
+        }
+    }
+
+    /// Bytes taken and not yet handed out.
+    pub fn unread(&self) -> usize {
+        self.buf.len() - self.start
     }
 
     /// Whether a message has begun and not ended.

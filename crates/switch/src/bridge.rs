@@ -380,7 +380,9 @@ impl Bridge {
     pub fn packet_in(&mut self, to: &ToControllers, now: Instant) {
         let message = to.message();
         let reason = to.what.reason;
-        let wire_reason = match reason {
+        let wire_reason = |version| match reason {
+            // Before OpenFlow 1.3 a flow that all packets meet is a flow like others.
+            PacketInReason::ExplicitMiss if version < Version::V13 => PacketInReason::Action as u8,
             PacketInReason::ExplicitMiss | PacketInReason::ImplicitMiss => PacketInReason::NoMatch as u8,
             r => r as u8,
         };
@@ -389,7 +391,7 @@ impl Bridge {
             if reason == PacketInReason::ImplicitMiss && !wants_misses(c) {
                 continue;
             }
-            if c.controller_id != to.what.controller_id || !c.wants(AsyncKind::PacketIn, wire_reason) {
+            if c.controller_id != to.what.controller_id || !c.wants(AsyncKind::PacketIn, wire_reason(version)) {
                 continue;
             }
             let mut message = message.clone();

@@ -216,7 +216,7 @@ impl Bridge {
         if any_action(actions, &|a| matches!(a, Action::Meter(m) if !self.meters.contains_key(m))) {
             return Err(Error::MeterModFailedInvalidMeter);
         }
-        Ok(())
+        self.check_tunnel_actions(actions)
     }
 
     fn flow_mod(&mut self, fm: &FlowMod, origin: Origin, now: Instant) -> Result<(), Error> {

@@ -13,7 +13,7 @@ use translate::{Network, Request};
 /// Time without a packet after which a flow leaves the datapath (`other_config:max-idle`).
 pub const MAX_IDLE: Duration = Duration::from_secs(10);
 /// Time between two looks at all flows while there are any (`other_config:max-revalidator`).
-const INTERVAL: Duration = Duration::from_millis(500);
+pub const INTERVAL: Duration = Duration::from_millis(500);
 
 /// What is to be done with a flow.
 enum Verdict {
@@ -31,8 +31,8 @@ pub fn run(upcalls: &Upcalls, datapath: &dyn Datapath) {
         seen = changes;
         if upcalls.changes() == seen {
             // With nothing in the datapath there is nothing to look at.
-            let idle = upcalls.known_flows() == 0;
-            upcalls.wait((!idle).then_some(INTERVAL));
+            let idle = upcalls.known_flows() == 0 && !datapath.adopts();
+            upcalls.wait((!idle).then(|| Duration::from_millis(upcalls.max_wait_ms.load(Ordering::Relaxed))));
         }
     }
 }
@@ -52,7 +52,11 @@ pub fn sweep(upcalls: &Upcalls, datapath: &dyn Datapath, check: bool, now: Insta
     let flows = dumps.len() as u64;
     for dump in dumps {
         push(upcalls, &network, dump.ufid, &dump.stats, now);
-        match judge(upcalls, &network, &dump, check, now) {
+        let verdict = match adopt(upcalls, &network, datapath, &dump, now) {
+            Some(v) => v,
+            None => judge(upcalls, &network, &dump, check, now),
+        };
+        match verdict {
             Verdict::Keep => {}
             Verdict::Delete => delete(upcalls, &network, datapath, dump.ufid, now),
             Verdict::Modify(put) => {
@@ -64,7 +68,7 @@ pub fn sweep(upcalls: &Upcalls, datapath: &dyn Datapath, check: bool, now: Insta
     }
     upcalls.looked(flows, began.elapsed());
     upcalls.known().values().flat_map(|k| k.frozen.iter()).for_each(|id| network.frozen.touch(*id, now));
-    network.frozen.expire(Instant::from_nanos(now.as_nanos().saturating_sub(4 * MAX_IDLE.as_nanos() as u64)));
+    network.frozen.expire(Instant::from_nanos(now.as_nanos().saturating_sub(4 * upcalls.max_idle().as_nanos() as u64)));
 }
 
 /// Pushes the counters of all flows, for a reader who wants them to the packet.
@@ -109,6 +113,50 @@ fn push(upcalls: &Upcalls, network: &Network, ufid: Ufid, stats: &FlowStats, now
     upcalls.apply_effects(network, &effects, now);
 }
 
+/// Takes over a flow that is older than this process, if it does what the tables say now; `None` for one that needs no taking over.
+fn adopt(
+    upcalls: &Upcalls,
+    network: &Arc<Network>,
+    datapath: &dyn Datapath,
+    dump: &FlowDump,
+    now: Instant,
+) -> Option<Verdict> {
+    if !datapath.adopts() || upcalls.known().contains_key(&dump.ufid) {
+        return None;
+    }
+    // What a recirculated packet has behind it was known to the process that is gone.
+    let Some((bridge, port)) = entry(network, &dump.key).filter(|_| dump.key.recirc_id() == 0) else {
+        return Some(Verdict::Delete);
+    };
+    let mut key = dump.key;
+    key.set_in_port(port);
+    let mut xlate = translate::translate(network, &Request::packet(bridge, key, None, now));
+    pin_tags(&key, &mut xlate.mask);
+    let actions = if xlate.slow.is_empty() {
+        std::mem::take(&mut xlate.actions)
+    } else {
+        crate::upcall::slow_actions(network, &dump.key, xlate.slow)
+    };
+    // The packet type is Ethernet in a datapath that knows no other.
+    let mut wanted = xlate.mask;
+    wanted.set_packet_type_raw(0);
+    if !dump.mask.contains(&wanted) {
+        return Some(Verdict::Delete);
+    }
+    let same = *dump.actions == *actions;
+    upcalls.adopt(dump, &actions, xlate.credits, xlate.effects);
+    let put = FlowPut {
+        ufid: Some(dump.ufid),
+        key: dump.key,
+        mask: dump.mask,
+        actions,
+        create: false,
+        modify: true,
+        zero_stats: false,
+    };
+    Some(if same { Verdict::Keep } else { Verdict::Modify(Box::new(put)) })
+}
+
 fn judge(upcalls: &Upcalls, network: &Arc<Network>, dump: &FlowDump, check: bool, now: Instant) -> Verdict {
     let (created, expected) = match upcalls.known().get(&dump.ufid) {
         Some(k) => (k.created, Some(k.actions.clone())),
@@ -116,7 +164,7 @@ fn judge(upcalls: &Upcalls, network: &Arc<Network>, dump: &FlowDump, check: bool
         None => return Verdict::Keep,
     };
     let used = dump.stats.used.unwrap_or(created).max(created);
-    if now.since(used) > MAX_IDLE {
+    if now.since(used) > upcalls.max_idle() {
         return Verdict::Delete;
     }
     if !check {

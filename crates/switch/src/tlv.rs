@@ -1,9 +1,10 @@
 //! The table of tunnel options: which option of a tunnel header each `tun_metadata` field is.
 
 use crate::bridge::{Bridge, Event};
-use crate::flow_mod::Selection;
-use flow::{MiniMatch, TunAlloc};
+use crate::flow_mod::{Selection, any_action};
+use flow::{Field, MiniMatch, TunAlloc};
 use openflow::Error;
+use openflow::action::Action;
 use openflow::message::{TlvMap, TlvTableMod, TlvTableReply};
 use std::collections::BTreeMap;
 
@@ -95,11 +96,27 @@ impl Bridge {
 
     /// Whether the table has all fields that a match looks at.
     pub(crate) fn check_tunnel_fields(&self, matching: &MiniMatch) -> Result<(), Error> {
-        if fields_of(matching).all(|n| self.tlv_table.contains_key(&n)) {
+        // The presence bits, of which bit N says whether `tun_metadataN` is there.
+        let present = matching.mask_word(58);
+        let here = (0..FIELDS).filter(|n| present >> n & 1 != 0);
+        if fields_of(matching).chain(here).all(|n| self.tlv_table.contains_key(&n)) {
             Ok(())
         } else {
             Err(Error::NxFlowModFailedInvalidTlvField)
         }
+    }
+
+    /// Whether the table has all fields that actions read or write.
+    pub(crate) fn check_tunnel_actions(&self, actions: &[Action]) -> Result<(), Error> {
+        let missing = |f: Field| f.tun_metadata_index().is_some_and(|n| !self.tlv_table.contains_key(&n.into()));
+        let wrong = |a: &Action| match a {
+            Action::Move(m) => missing(m.src.field) || missing(m.dst.field),
+            Action::SetField(s) => missing(s.field),
+            Action::StackPush(s) | Action::StackPop(s) | Action::OutputReg { src: s, .. } => missing(s.field),
+            Action::DeleteField(f) => missing(*f),
+            _ => false,
+        };
+        if any_action(actions, &wrong) { Err(Error::NxFlowModFailedInvalidTlvField) } else { Ok(()) }
     }
 }
 

@@ -80,6 +80,19 @@ fn shown(key: &FlowKey) -> FlowMask {
             mask.set_word(i, u64::MAX);
         }
     }
+    let tunnelled = !key.tun_dst().is_unspecified() || !key.tun_ipv6_dst().is_unspecified();
+    for i in 1..10 {
+        mask.set_word(i, if tunnelled { u64::MAX } else { 0 });
+    }
+    if key.tun_erspan_ver() != 1 {
+        mask.set_tun_erspan_idx(0);
+    }
+    if key.tun_erspan_ver() != 2 {
+        mask.set_tun_erspan_dir(0);
+        mask.set_tun_erspan_hwid(0);
+    }
+    let shows_id = if tunnelled { key.tun_flags() & flow::key::TUN_F_KEY != 0 } else { key.tun_id() != 0 };
+    mask.set_tun_id(if shows_id { u64::MAX } else { 0 });
     for half in [26, 27] {
         let word = key.word(half);
         let keep =
@@ -98,6 +111,7 @@ fn shown(key: &FlowKey) -> FlowMask {
     }
     mask.set_in_port_raw(u32::MAX);
     mask.set_packet_type_raw(u32::MAX);
+    mask.set_ct_label(if key.ct_label() == 0 { 0 } else { u128::MAX });
     headers(key, &mut mask);
     mask
 }
@@ -121,7 +135,15 @@ fn headers(key: &FlowKey, mask: &mut FlowMask) {
             mask.set_arp_tha(wire::EthAddr::BROADCAST);
             return;
         }
-        ethertype::NSH => return (54..57).for_each(|i| mask.set_word(i, u64::MAX)),
+        ethertype::NSH => {
+            // The context headers are those of metadata type 1 (RFC 8300 §2.4).
+            (54..if key.nsh_mdtype() == 1 { 57 } else { 55 }).for_each(|i| mask.set_word(i, u64::MAX));
+            mask.set_nw_proto(0xff);
+            mask.set_nw_tos(0xff);
+            mask.set_nw_ttl(0xff);
+            mask.set_nw_frag(0xff);
+            return;
+        }
         ty if is_mpls(ty) => {
             const BOTTOM: u32 = 1 << 8;
             for n in 0..3 {
@@ -168,16 +190,13 @@ fn transport(key: &FlowKey, mask: &mut FlowMask, v6: bool) {
     mask.set_tp_dst(0xffff);
 }
 
-/// A recirculation that a list of actions asks for after connection tracking.
-fn recirculations(actions: &[DpAction]) -> Vec<u32> {
-    let (mut out, mut tracked) = (Vec::new(), false);
+/// The recirculations that a list of actions asks for after connection tracking, each with what was tracked.
+fn recirculations(actions: &[DpAction]) -> Vec<(u32, &datapath::action::Ct)> {
+    let (mut out, mut tracked) = (Vec::new(), None);
     for a in actions {
         match a {
-            DpAction::Ct(_) => tracked = true,
-            DpAction::Recirc(id) if tracked => {
-                out.push(*id);
-                tracked = false;
-            }
+            DpAction::Ct(ct) => tracked = Some(&**ct),
+            DpAction::Recirc(id) => out.extend(tracked.take().map(|ct| (*id, ct))),
             DpAction::Clone(inner) => out.extend(recirculations(inner)),
             DpAction::CheckPktLen { greater, less_equal, .. } => {
                 out.extend(recirculations(greater));
@@ -187,6 +206,43 @@ fn recirculations(actions: &[DpAction]) -> Vec<u32> {
         }
     }
     out
+}
+
+/// What tracking makes of a packet: the connection's zone, mark and label, and the addresses that translation gives it.
+/// Gives the text about the translation.
+fn track(key: &mut FlowKey, ct: &datapath::action::Ct) -> Option<String> {
+    key.set_ct_zone(ct.zone);
+    if let Some((mark, bits)) = ct.mark {
+        key.set_ct_mark(key.ct_mark() & !bits | mark & bits);
+    }
+    if let Some((label, bits)) = ct.label {
+        key.set_ct_label(key.ct_label() & !bits | label & bits);
+    }
+    let nat = ct.nat.as_ref().filter(|nat| nat.src || nat.dst)?;
+    let shown = |key: &FlowKey| {
+        let ((src, dst), name) = if key.eth_type() == ethertype::IPV6 {
+            ((key.ipv6_src().to_string(), key.ipv6_dst().to_string()), "ipv6")
+        } else {
+            ((key.nw_src().to_string(), key.nw_dst().to_string()), "nw")
+        };
+        let (from, to) = (key.tp_src(), key.tp_dst());
+        format!("{name}_src={src},tp_src={from},{name}_dst={dst},tp_dst={to}")
+    };
+    let before = shown(key);
+    match nat.addresses {
+        Some((std::net::IpAddr::V4(a), _)) if nat.src => key.set_nw_src(a),
+        Some((std::net::IpAddr::V4(a), _)) => key.set_nw_dst(a),
+        Some((std::net::IpAddr::V6(a), _)) if nat.src => key.set_ipv6_src(a),
+        Some((std::net::IpAddr::V6(a), _)) => key.set_ipv6_dst(a),
+        None => {}
+    }
+    match nat.ports.0 {
+        0 => {}
+        port if nat.src => key.set_tp_src(port),
+        port => key.set_tp_dst(port),
+    }
+    let after = shown(key);
+    Some(format!("Replacing src/dst IP/ports to simulate NAT:\n Initial flow: {before}\n Modified flow: {after}"))
 }
 
 /// Names of connection states joined with `|`.
@@ -202,7 +258,7 @@ fn ct_text(state: u16) -> String {
 /// A word that is no state.
 pub fn parse_ct_state(s: &str) -> Result<u16, String> {
     const NAMES: [&str; 8] = ["new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat"];
-    s.split([',', '|', '+']).filter(|w| !w.is_empty()).try_fold(0, |all, word| {
+    s.split(',').filter(|w| !w.is_empty()).try_fold(0, |all, word| {
         let bit = NAMES
             .iter()
             .position(|n| *n == word)
@@ -259,10 +315,10 @@ fn passes(q: &Question<'_>, words: &Words<'_>) -> Vec<Pass> {
         learn(q, &answer);
         let mut next: Vec<_> = recirculations(&answer.actions)
             .into_iter()
-            .map(|id| {
+            .map(|(id, ct)| {
                 let chosen = states.next().copied();
                 let state = chosen.unwrap_or(CS_TRK | CS_NEW);
-                let title = match chosen {
+                let mut title = match chosen {
                     Some(s) => format!("recirc({id:#x}) - resume conntrack with ct_state={}", ct_text(s)),
                     None => format!(
                         "recirc({id:#x}) - resume conntrack with default ct_state=trk|new (use --ct-next to customize)"
@@ -275,6 +331,9 @@ fn passes(q: &Question<'_>, words: &Words<'_>) -> Vec<Pass> {
                 again.set_actset_output_raw(0);
                 again.set_recirc_id(id);
                 again.set_ct_state(state);
+                if let Some(translated) = track(&mut again, ct) {
+                    title = format!("{title}\n{translated}");
+                }
                 (Some(title), again)
             })
             .collect();
@@ -382,23 +441,63 @@ pub fn parse_match(s: &str) -> Result<Match, String> {
     Ok(m)
 }
 
-/// Reads the fields of one packet, as `ofproto/trace` takes them: `in_port=1,tcp,nw_src=1.2.3.4`.
+/// Reads the fields of one packet, as `ofproto/trace` takes them: `in_port=1,tcp,nw_src=1.2.3.4`. A packet has one value
+/// in each field: neither masks nor a second value are taken.
 ///
 /// # Errors
 /// One line that says what is wrong.
 pub fn parse_flow(s: &str, names: &Names) -> Result<FlowKey, String> {
     let wrong = |e: String| format!("Bad openflow flow syntax: {s}: {e}");
     let mut m = Match::any();
+    m.key.set_in_port(OfPort::NONE);
     let mut cx = ParseContext::new(Some(names));
     for (name, value) in split_key_values(s) {
+        let had = (m.key.eth_type(), m.key.nw_proto());
         if value.is_empty() && set_protocol_keyword(&mut m, name) {
+            if had.0 != 0 {
+                return Err(wrong("Ethernet type set multiple times".into()));
+            }
+            if had.1 != 0 && m.key.nw_proto() != had.1 {
+                return Err(wrong("network protocol set multiple times".into()));
+            }
             continue;
         }
         let field = Field::from_name(name).ok_or_else(|| wrong(format!("unknown field {name}")))?;
         if !translate::prerequisites_met(&m.key, field) {
             return Err(wrong(format!("prerequisites not met for setting {name}")));
         }
-        parse_field(&mut cx, field, value, &mut m).map_err(&wrong)?;
+        let is_port = matches!(field, Field::IN_PORT | Field::IN_PORT_OXM);
+        let is_set = if is_port { m.key.in_port() != OfPort::NONE } else { m.key.get(field) != 0 };
+        if is_set && field.tun_metadata_index().is_none() {
+            return Err(wrong(format!("field {name} set multiple times")));
+        }
+        let bad = |e: &str| wrong(format!("bad value for {name} ({e})"));
+        let exact = match flow::text::parse_value(&mut cx, field, value).map_err(|e| bad(&e))? {
+            Some((_, mask)) => field.tun_metadata_index().is_some() || covers(field, mask.low(), value),
+            None => false,
+        };
+        if !exact {
+            return Err(bad(&format!("{value}: wildcards not allowed here")));
+        }
+        parse_field(&mut cx, field, value, &mut m).map_err(|e| bad(&e))?;
+        let ty = m.key.packet_type();
+        if field == Field::PACKET_TYPE && ty.ns() == 1 {
+            m.key.set_eth_type(ty.ns_type());
+        }
     }
     Ok(m.key)
+}
+
+/// Whether a mask that came out of a value's text leaves no bit of the field open.
+fn covers(field: Field, mask: u128, text: &str) -> bool {
+    use flow::Format;
+    let def = field.def();
+    let all = match def.format {
+        Format::TunFlags => return !text.starts_with(['+', '-']),
+        Format::CtState => 0xff,
+        Format::TcpFlags => 0xfff,
+        Format::Frag => 3,
+        _ => field.exact_mask() & u128::MAX.checked_shr(128 - u32::from(def.bits)).unwrap_or(0),
+    };
+    mask & all == all
 }

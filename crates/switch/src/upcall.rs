@@ -6,11 +6,14 @@
 
 use crate::packet_in::{self, ToControllers};
 use clock::{Clock, Instant};
-use datapath::{DpAction, FlowStats, InstallFlow, Ufid, Upcall, UpcallAnswer, UpcallHandler, UpcallKind, UserCookie};
+use datapath::{
+    DpAction, FlowDump, FlowStats, Held, InstallFlow, Ufid, Upcall, UpcallAnswer, UpcallHandler, UpcallKind, UserCookie,
+};
 use flow::key::VLAN_CFI;
 use flow::{DpPort, FlowKey, FlowMask, MiniKey, OfPort};
 use io::coverage::Counter;
 use snapshot::Published;
+use std::any::Any;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -77,6 +80,10 @@ pub struct Upcalls {
     pub upcalls: AtomicU64,
     /// Largest value that `flow_limit` may take.
     pub max_flow_limit: AtomicU64,
+    /// Milliseconds without a packet after which a flow leaves the datapath.
+    pub max_idle_ms: AtomicU64,
+    /// Milliseconds between two looks at all flows, at most.
+    pub max_wait_ms: AtomicU64,
     /// Whether flows match only what their translation looked at; tests may want flows for single connections.
     pub megaflows: AtomicBool,
     /// Whether dumps may leave out keys; told to operators only.
@@ -114,9 +121,12 @@ pub struct Load {
 /// A bridge, and its rules and groups that made a flow.
 pub type Origin = (BridgeId, Vec<Arc<Rule>>, Vec<Arc<translate::view::Group>>);
 
+/// What a translation found: whose counters move, and what its packets change.
+type InHand = (Vec<Credit>, Vec<Effect>);
+
 thread_local! {
-    /// What the translation of the packet in hand found, until the datapath says whether it installed the flow.
-    static IN_HAND: RefCell<Option<(Vec<Credit>, Vec<Effect>)>> = const { RefCell::new(None) };
+    /// Of the packet in hand, until the datapath says whether it installed the flow.
+    static IN_HAND: RefCell<Option<InHand>> = const { RefCell::new(None) };
 }
 
 fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -136,7 +146,9 @@ impl Upcalls {
             stop: AtomicBool::new(false),
             flow_limit: AtomicU64::new(INITIAL_FLOW_LIMIT),
             upcalls: AtomicU64::new(0),
-            max_flow_limit: AtomicU64::new(INITIAL_FLOW_LIMIT),
+            max_flow_limit: AtomicU64::new(DEFAULT_FLOW_LIMIT),
+            max_idle_ms: AtomicU64::new(crate::revalidate::MAX_IDLE.as_millis() as u64),
+            max_wait_ms: AtomicU64::new(crate::revalidate::INTERVAL.as_millis() as u64),
             megaflows: AtomicBool::new(true),
             terse_dumps: AtomicBool::new(true),
             load: Mutex::default(),
@@ -148,6 +160,11 @@ impl Upcalls {
     /// How many flows there were.
     pub fn load(&self) -> Load {
         *lock(&self.load)
+    }
+
+    /// Time without a packet after which a flow leaves the datapath.
+    pub fn max_idle(&self) -> Duration {
+        Duration::from_millis(self.max_idle_ms.load(Ordering::Relaxed))
     }
 
     /// Sets the number of flows that the datapath takes.
@@ -269,6 +286,24 @@ impl Upcalls {
         lock(&self.known)
     }
 
+    /// Remembers a flow that another process put. What it has counted so far was counted by that process.
+    pub(crate) fn adopt(&self, flow: &FlowDump, actions: &[DpAction], credits: Vec<Credit>, effects: Vec<Effect>) {
+        let known = Known {
+            key: MiniKey::new(&flow.key),
+            mask: MiniKey::new(&flow.mask),
+            actions: actions.into(),
+            credits,
+            effects,
+            pushed: flow.stats,
+            created: self.clock.now(),
+            frozen: frozen_of(&flow.key, actions),
+        };
+        self.n_known.fetch_add(1, Ordering::AcqRel);
+        if self.known().insert(flow.ufid, known).is_some() {
+            self.n_known.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
     /// Forgets a flow.
     pub(crate) fn forget(&self, ufid: Ufid) {
         if self.known().remove(&ufid).is_some() {
@@ -375,7 +410,9 @@ impl Upcalls {
                 }
                 UpcallAnswer::default()
             }
-            UserCookie::Sflow { .. } | UserCookie::FlowSample(_) | UserCookie::Ipfix { .. } => UpcallAnswer::default(),
+            UserCookie::Sflow { .. } | UserCookie::FlowSample(_) | UserCookie::Ipfix { .. } | UserCookie::Other(_) => {
+                UpcallAnswer::default()
+            }
         }
     }
 }
@@ -486,6 +523,14 @@ impl UpcallHandler for Upcalls {
             UpcallKind::Miss => self.miss(upcall),
             UpcallKind::Action { cookie, .. } => self.action(upcall, cookie),
         }
+    }
+
+    fn hold(&self) -> Held {
+        IN_HAND.take().map(|h| Box::new(h) as Box<dyn Any + Send>)
+    }
+
+    fn resume(&self, held: Held) {
+        IN_HAND.set(held.and_then(|h| h.downcast::<InHand>().ok()).map(|h| *h));
     }
 
     fn installed(&self, ufid: Ufid, key: &FlowKey, mask: &FlowMask, actions: &Arc<[DpAction]>, ok: bool) {

@@ -443,8 +443,8 @@ impl World {
         let network = self.upcalls.network();
         let mut key = key;
         key.set_in_port(OfPort(key.dp_in_port().0));
-        let mut request = Request::packet(BridgeId(1), key, Some(packet), self.clock.now());
-        request.side_effects = false;
+        // With its side effects, which nobody carries out: what a packet teaches holds for the packet itself.
+        let request = Request::packet(BridgeId(1), key, Some(packet), self.clock.now());
         let xlate = translate::translate(&network, &request);
         let mut ports = vec![];
         for a in &xlate.actions {

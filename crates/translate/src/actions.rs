@@ -27,10 +27,7 @@ impl Xlator<'_> {
                 self.keep_rest(&actions[i..]);
                 return;
             }
-            if let Some(recorder) = &mut self.recorder {
-                let text = recorder.describe.actions(&self.here.config, std::slice::from_ref(action));
-                recorder.add(NodeKind::Action, text);
-            }
+            self.note_action(action);
             if let Action::CheckPktLarger { dst, len } = action {
                 return self.check_packet_larger(dst, *len, &actions[i + 1..], last);
             }
@@ -130,12 +127,12 @@ impl Xlator<'_> {
             Action::WriteActions(set) => {
                 self.action_set.extend(set.iter().cloned());
                 self.note_set_output();
-                self.report_action_set();
+                self.report_action_set("is");
             }
             Action::ClearActions => {
+                self.report_action_set("was");
                 self.action_set.clear();
                 self.note_set_output();
-                self.report_action_set();
             }
             Action::WriteMetadata(m) => {
                 let value = self.key.metadata() & !m.mask | m.value & m.mask;
@@ -186,8 +183,7 @@ impl Xlator<'_> {
             Action::PushVlan(tpid) => {
                 fields::push_vlan(&mut self.key, &self.base, &mut self.wc);
                 self.key.set_vlan_tpid(0, *tpid);
-                let inherited = self.key.vlan_tci(1) & !VLAN_CFI;
-                self.key.set_vlan_tci(0, inherited | VLAN_CFI);
+                self.key.set_vlan_tci(0, VLAN_CFI);
             }
             Action::SetEthSrc(mac) => self.set_mac(Field::ETH_SRC, *mac),
             Action::SetEthDst(mac) => self.set_mac(Field::ETH_DST, *mac),
@@ -221,6 +217,7 @@ impl Xlator<'_> {
                     let value = bytes.iter().fold(0u128, |v, &b| v << 8 | u128::from(b));
                     look(&mut self.wc, dst);
                     put(&mut self.key, dst, value & ones(dst.n_bits));
+                    self.report_subfield(dst);
                 }
                 None => self.warning(|| "attempt to pop from an empty stack".into()),
             },
@@ -235,7 +232,11 @@ impl Xlator<'_> {
             Action::SetQueue(queue) => self.set_queue(*queue),
             Action::PopQueue => {
                 self.wc.set_skb_priority(u32::MAX);
-                self.key.set_skb_priority(self.orig_skb_priority);
+                let priority = self.orig_skb_priority;
+                if self.key.skb_priority() != priority {
+                    self.key.set_skb_priority(priority);
+                    self.detail(|| if priority == 0 { "queue = 0".into() } else { format!("queue = {priority:#x}") });
+                }
             }
             Action::DecTtl { ids, .. } => self.dec_ttl(ids),
             _ => self.label_action(action),
@@ -268,18 +269,27 @@ impl Xlator<'_> {
         self.key.set_actset_output(port.filter(|_| !group).unwrap_or(OfPort::UNSET));
     }
 
-    fn report_action_set(&mut self) {
+    pub(crate) fn note_action(&mut self, action: &Action) {
         if let Some(recorder) = &mut self.recorder {
-            let set = crate::action_set::in_order(&self.action_set);
-            let text = match set.as_slice() {
-                [] if self.action_set.is_empty() => "is empty".to_owned(),
-                _ => format!("is: {}", recorder.describe.actions(&self.here.config, &self.action_set)),
-            };
-            recorder.add(NodeKind::Detail, format!("action set {text}"));
+            let text = recorder.describe.actions(&self.here.config, std::slice::from_ref(action));
+            recorder.add(NodeKind::Action, text);
         }
     }
 
-    fn report_subfield(&mut self, dst: &flow::Subfield) {
+    /// What the action set `is` or `was`.
+    fn report_action_set(&mut self, verb: &str) {
+        if let Some(recorder) = &mut self.recorder {
+            let set = crate::action_set::in_order(&self.action_set);
+            let text = if set.is_empty() {
+                format!("action set {verb} empty")
+            } else {
+                format!("action set {verb}: {}", recorder.describe.actions(&self.here.config, &set))
+            };
+            recorder.add(NodeKind::Detail, text);
+        }
+    }
+
+    pub(crate) fn report_subfield(&mut self, dst: &flow::Subfield) {
         if self.recorder.is_none() {
             return;
         }
@@ -294,7 +304,11 @@ impl Xlator<'_> {
             format!("[{}..{}]", dst.ofs, dst.ofs + dst.n_bits - 1)
         };
         let whole = self.key.get(dst.field);
-        let text = if dst.n_bits == def.bits { field_text(dst.field, whole) } else { format!("{value:#x}") };
+        let text = match value {
+            _ if dst.n_bits == def.bits => field_text(dst.field, whole),
+            0 => "0".to_owned(),
+            value => format!("{value:#x}"),
+        };
         self.detail(|| format!("{name}{range} is now {text}"));
     }
 
@@ -309,7 +323,16 @@ impl Xlator<'_> {
     fn set_if(&mut self, field: Field, value: u128) {
         if has_prerequisites(&self.key, &mut self.wc, field) {
             look_bits(&mut self.wc, field, ones(field.def().bits));
+            self.look_at_protocol(field);
             write(&mut self.key, field, value, ones(field.def().bits));
+        }
+    }
+
+    /// Whether a network header can be written to depends on what it says it carries.
+    fn look_at_protocol(&mut self, field: Field) {
+        let word = field.def().word;
+        if (44..50).contains(&word) || matches!(field, Field::ARP_SHA | Field::ARP_THA) {
+            self.wc.set_nw_proto(0xff);
         }
     }
 
@@ -357,6 +380,7 @@ impl Xlator<'_> {
             return;
         }
         look_bits(&mut self.wc, f.field, mask);
+        self.look_at_protocol(f.field);
         write(&mut self.key, f.field, value, mask);
         if is_vlan(f.field) {
             self.wc.set_vlan_tci(0, self.wc.vlan_tci(0) | VLAN_CFI);
@@ -379,11 +403,14 @@ impl Xlator<'_> {
             return;
         }
         self.wc.set_nw_ttl(0xff);
+        self.wc.set_nw_proto(0xff);
         let ttl = self.key.nw_ttl();
         if ttl > 1 {
             self.key.set_nw_ttl(ttl - 1);
             return;
         }
+        let version = if self.key.eth_type() == ethertype::IPV6 { 6 } else { 4 };
+        self.warning(|| format!("IPv{version} decrement TTL exception"));
         let ids: Vec<u16> = if ids.is_empty() { vec![0] } else { ids.to_vec() };
         for id in ids {
             self.send_to_controller(u16::MAX, PacketInReason::InvalidTtl, id, &[], false);
@@ -408,6 +435,7 @@ impl Xlator<'_> {
         if ttl > 1 {
             self.key.set_mpls_lse(0, self.key.mpls_lse(0) & !0xff | (ttl - 1));
         } else {
+            self.warning(|| "MPLS decrement TTL exception".into());
             self.send_to_controller(u16::MAX, PacketInReason::InvalidTtl, 0, &[], false);
             self.exit = true;
         }
@@ -427,16 +455,12 @@ impl Xlator<'_> {
         }
     }
 
-    fn push_mpls(&mut self, ty: u16) {
+    pub(crate) fn push_mpls(&mut self, ty: u16) {
         let depth = fields::mpls_count(&self.key, Some(&mut self.wc));
         if depth == 0 {
             self.commit();
         } else if depth >= flow::key::MAX_MPLS {
-            self.problem(|| {
-                "MPLS push action can't be performed as it would have more MPLS LSEs than the 3 supported.".into()
-            });
-            self.fail(XlateError::TooManyMplsLabels);
-            return;
+            return self.too_many_labels("push", "would have");
         }
         let lse = if depth > 0 {
             for n in 0..depth {
@@ -468,120 +492,39 @@ impl Xlator<'_> {
         }
     }
 
-    fn pop_mpls(&mut self, ty: u16) {
+    pub(crate) fn pop_mpls(&mut self, ty: u16) {
         let depth = fields::mpls_count(&self.key, Some(&mut self.wc));
         if depth == 0 {
             return;
         }
-        // Entries move, and later lookups mark where they are then.
-        for n in 0..depth {
+        if depth == flow::key::MAX_MPLS && self.key.mpls_lse(depth - 1) & 0x100 == 0 {
+            return self.too_many_labels("pop", "has");
+        }
+        // Entries move up; whoever looks at them then looks at where they were.
+        for n in 1..depth {
             self.wc.set_mpls_lse(n, u32::MAX);
         }
-        if depth > flow::key::MAX_MPLS {
-            return self.fail(XlateError::TooManyMplsLabels);
+        for n in 1..flow::key::MAX_MPLS {
+            self.key.set_mpls_lse(n - 1, self.key.mpls_lse(n));
         }
-        let bottom = self.key.mpls_lse(0) & 0x100 != 0;
-        if bottom != is_mpls(ty) {
-            for n in 1..flow::key::MAX_MPLS {
-                self.key.set_mpls_lse(n - 1, self.key.mpls_lse(n));
-            }
-            self.key.set_mpls_lse(flow::key::MAX_MPLS - 1, 0);
-            self.key.set_eth_type(ty);
-            if !is_mpls(ty) {
-                self.was_mpls = true;
-            }
+        self.key.set_mpls_lse(flow::key::MAX_MPLS - 1, 0);
+        self.key.set_eth_type(ty);
+        if !is_mpls(ty) {
+            self.was_mpls = true;
         }
     }
 
-    fn encap(&mut self, e: &openflow::action::Encap) {
-        match e.packet_type {
-            PacketType::ETHERNET if self.key.packet_type() != PacketType::ETHERNET => {
-                self.commit();
-                let ty = self.key.packet_type().ethertype();
-                self.key.set_packet_type(PacketType::ETHERNET);
-                self.key.set_eth_type(ty);
-                self.out
-                    .actions
-                    .push(DpAction::PushEth(datapath::action::EthHeader { src: EthAddr::ZERO, dst: EthAddr::ZERO }));
-                self.key.set_eth_src(EthAddr::ZERO);
-                self.key.set_eth_dst(EthAddr::ZERO);
-                self.base = self.key;
-            }
-            PacketType::NSH => self.encap_nsh(e),
-            PacketType::MPLS | PacketType::MPLS_MCAST => self.push_mpls(e.packet_type.ethertype()),
-            _ => self.fail(XlateError::UnsupportedPacketType),
+    fn too_many_labels(&mut self, action: &str, has: &str) {
+        if self.req.packet.is_some() {
+            self.problem(|| {
+                format!(
+                    "dropping packet on which an MPLS {action} action can't be performed as it {has} more MPLS LSEs \
+                     than the {} supported.",
+                    flow::key::MAX_MPLS
+                )
+            });
         }
-    }
-
-    fn encap_nsh(&mut self, e: &openflow::action::Encap) {
-        use openflow::action::EncapProp;
-        self.commit();
-        let np = match self.key.packet_type() {
-            PacketType::ETHERNET => 3,
-            PacketType::IPV4 => 1,
-            PacketType::IPV6 => 2,
-            PacketType::NSH => 4,
-            _ => return self.fail(XlateError::UnsupportedPacketType),
-        };
-        let mut header = datapath::action::NshHeader { ttl: 63, mdtype: 1, np, si: 255, ..Default::default() };
-        let mut options = Vec::new();
-        for prop in &e.props {
-            match prop {
-                EncapProp::NshMdType(ty) => header.mdtype = *ty,
-                EncapProp::NshTlv { class, ty, value } => {
-                    options.extend_from_slice(&class.to_be_bytes());
-                    options.extend_from_slice(&[*ty, value.len() as u8]);
-                    options.extend_from_slice(value);
-                    options.resize(options.len().next_multiple_of(4), 0);
-                }
-            }
-        }
-        header.metadata = if header.mdtype == 1 { vec![0; 16].into() } else { options.into() };
-        for i in 39..58 {
-            self.key.set_word(i, 0);
-        }
-        self.key.set_packet_type(PacketType::NSH);
-        self.key.set_eth_type(ethertype::NSH);
-        self.key.set_nsh_ttl(63);
-        self.key.set_nsh_mdtype(header.mdtype);
-        self.key.set_nsh_np(np);
-        self.key.set_nsh_si(255);
-        self.out.actions.push(DpAction::PushNsh(Box::new(header)));
-        self.base = self.key;
-    }
-
-    fn decap(&mut self, _ty: PacketType) {
-        match self.key.packet_type() {
-            PacketType::ETHERNET => {
-                if fields::vlan_count(&self.key) > 0 {
-                    return self.problem(|| "Decap Eth: packet has a VLAN tag".into());
-                }
-                self.commit();
-                let ty = self.key.eth_type();
-                self.out.actions.push(DpAction::PopEth);
-                self.key.set_packet_type(PacketType::new(1, ty));
-                self.key.set_eth_src(EthAddr::ZERO);
-                self.key.set_eth_dst(EthAddr::ZERO);
-                self.base = self.key;
-            }
-            PacketType::NSH => {
-                self.wc.set_nsh_np(0xff);
-                self.commit();
-                let inner = match self.key.nsh_np() {
-                    1 => PacketType::IPV4,
-                    2 => PacketType::IPV6,
-                    3 => PacketType::ETHERNET,
-                    4 => PacketType::NSH,
-                    _ => return self.fail(XlateError::UnsupportedPacketType),
-                };
-                self.out.actions.push(DpAction::PopNsh);
-                self.key.set_packet_type(inner);
-                self.base.set_packet_type(inner);
-                // The inside was not extracted.
-                self.freeze();
-            }
-            _ => self.fail(XlateError::UnsupportedPacketType),
-        }
+        self.fail(XlateError::TooManyMplsLabels);
     }
 
     fn resubmit_action(&mut self, r: &openflow::action::Resubmit) {
@@ -651,6 +594,9 @@ impl Xlator<'_> {
             }
         };
         let (obs_domain, obs_point) = (number(&s.obs_domain), number(&s.obs_point));
+        if !self.here.config.ipfix {
+            return;
+        }
         let output = self.here.config.ports.get(&s.sampling_port).and_then(|p| p.dp).unwrap_or(flow::DpPort::NONE);
         self.commit();
         let probability = ((u64::from(s.probability) << 16) | u64::from(s.probability)) as u32;
@@ -678,22 +624,23 @@ impl Xlator<'_> {
         let branch = |x: &mut Self, bit: u128| -> Box<[DpAction]> {
             let saved = x.save();
             put(&mut x.key, dst, bit);
-            x.detail(|| format!("Packet is {} {len} bytes", if bit == 1 { "larger than" } else { "not larger than" }));
             x.depth += 1;
+            if rest.is_empty() {
+                x.note(NodeKind::Action, || "drop".into());
+            }
             x.actions(rest, last);
             x.depth -= 1;
             if x.freezing {
                 x.finish_clone();
             }
-            let body = x.out.actions.split_off(start);
+            let mut body = x.out.actions.split_off(start);
+            drop_idle_edits(&mut body);
             x.restore(saved);
             body.into()
         };
         let greater = branch(self, 1);
         let less_equal = branch(self, 0);
-        if !greater.is_empty() || !less_equal.is_empty() {
-            self.out.actions.push(DpAction::CheckPktLen { len, greater, less_equal });
-        }
+        self.out.actions.push(DpAction::CheckPktLen { len, greater, less_equal });
     }
 
     fn fin_timeout(&mut self, idle: u16, hard: u16) {
@@ -719,5 +666,28 @@ fn field_text(field: Field, value: u128) -> String {
         Format::Ethernet => EthAddr::from_u64(value as u64).to_string(),
         _ if value == 0 => "0".into(),
         _ => format!("{value:#x}"),
+    }
+}
+
+/// Removes changes of the packet from the end of a list: nobody is to see them.
+pub(crate) fn drop_idle_edits(actions: &mut Vec<DpAction>) {
+    use DpAction::{AddMpls, PopEth, PopMpls, PopNsh, PopVlan, PushEth, PushMpls, PushNsh, PushVlan, Set};
+    let edits = |a: &DpAction| {
+        matches!(
+            a,
+            Set(_)
+                | PushVlan { .. }
+                | PopVlan
+                | PushMpls { .. }
+                | PopMpls(_)
+                | AddMpls { .. }
+                | PushEth(_)
+                | PopEth
+                | PushNsh(_)
+                | PopNsh
+        )
+    };
+    while actions.last().is_some_and(edits) {
+        actions.pop();
     }
 }

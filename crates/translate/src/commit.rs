@@ -50,33 +50,41 @@ fn words((word, shift, bits): Place) -> impl Iterator<Item = (usize, u64)> {
     std::iter::once((word, first)).chain(second)
 }
 
-/// The actions that bring a packet from `base` to `key`; `base` becomes `key` as far as they go.
-pub(crate) fn commit(key: &FlowKey, base: &mut FlowKey, wc: &mut FlowMask, out: &mut Vec<DpAction>) {
+/// The actions that bring a packet from `base` to `key`; `base` becomes `key` as far as they go. Whether one of them is
+/// more than datapaths do by themselves.
+pub(crate) fn commit(key: &FlowKey, base: &mut FlowKey, wc: &mut FlowMask, out: &mut Vec<DpAction>) -> bool {
     set(SetAttr::Ethernet, key, base, wc, out);
     // Fields behind MPLS can only be set when MPLS is gone.
     let leaves_mpls = is_mpls(base.eth_type()) && !is_mpls(key.eth_type());
     if leaves_mpls {
         mpls(key, base, wc, out);
     }
-    network(key, base, wc, out);
-    transport(key, base, wc, out);
+    let slow = network(key, base, wc, out) | transport(key, base, wc, out);
     if !leaves_mpls {
         mpls(key, base, wc, out);
     }
     vlan(key, base, wc, out);
     set(SetAttr::Priority, key, base, wc, out);
     set(SetAttr::Mark, key, base, wc, out);
+    slow
 }
 
-/// Sets the fields of an attribute that differ, in the bits that somebody has looked at or written.
-fn set(attr: SetAttr, key: &FlowKey, base: &mut FlowKey, wc: &mut FlowMask, out: &mut Vec<DpAction>) {
+/// Whether an attribute's fields differ.
+fn differs(attr: SetAttr, key: &FlowKey, base: &FlowKey) -> bool {
+    places(attr).iter().any(|&place| words(place).any(|(i, m)| (key.word(i) ^ base.word(i)) & m != 0))
+}
+
+/// Sets the fields of an attribute that differ, in the bits that somebody has looked at or written; whether there were any.
+fn set(attr: SetAttr, key: &FlowKey, base: &mut FlowKey, wc: &mut FlowMask, out: &mut Vec<DpAction>) -> bool {
     let mut mask = FlowMask::ZERO;
     let mut changed = false;
     for &place in places(attr) {
-        if words(place).all(|(i, m)| (key.word(i) ^ base.word(i)) & m == 0) {
+        let same = words(place).all(|(i, m)| (key.word(i) ^ base.word(i)) & m == 0);
+        changed |= !same;
+        // Type and code of ICMP are set together.
+        if same && !matches!(attr, SetAttr::Icmp | SetAttr::Icmpv6) {
             continue;
         }
-        changed = true;
         for (i, m) in words(place) {
             let differ = (key.word(i) ^ base.word(i)) & m;
             let bits = if matches!(attr, SetAttr::Priority | SetAttr::Mark) { m } else { wc.word(i) & m | differ };
@@ -84,40 +92,52 @@ fn set(attr: SetAttr, key: &FlowKey, base: &mut FlowKey, wc: &mut FlowMask, out:
         }
     }
     if !changed {
-        return;
+        return false;
     }
     for &place in places(attr) {
         for (i, m) in words(place) {
             base.set_word(i, base.word(i) & !m | key.word(i) & m);
-            if !matches!(attr, SetAttr::Priority | SetAttr::Mark) {
-                wc.set_word(i, wc.word(i) | mask.word(i) & m);
-            }
+            wc.set_word(i, wc.word(i) | mask.word(i) & m);
         }
     }
     out.push(DpAction::Set(Box::new(Set::new(attr, key, &mask))));
+    true
 }
 
-fn network(key: &FlowKey, base: &mut FlowKey, wc: &mut FlowMask, out: &mut Vec<DpAction>) {
-    match key.eth_type() {
+fn network(key: &FlowKey, base: &mut FlowKey, wc: &mut FlowMask, out: &mut Vec<DpAction>) -> bool {
+    let attr = match key.eth_type() {
         // A packet whose protocol or fragment bits "change" is not the packet that came in.
-        _ if key.eth_type() != base.eth_type() => {}
-        ethertype::IPV4 if key.nw_proto() == base.nw_proto() => set(SetAttr::Ipv4, key, base, wc, out),
-        ethertype::IPV6 if key.nw_proto() == base.nw_proto() => {
-            set(SetAttr::Ipv6, key, base, wc, out);
-            if key.nw_proto() == ip_proto::ICMPV6 && matches!(base.tp_src(), 135 | 136) && key.nw_frag() & 2 == 0 {
-                set(SetAttr::Nd, key, base, wc, out);
-                set(SetAttr::NdExtensions, key, base, wc, out);
-            }
+        _ if key.eth_type() != base.eth_type() => return false,
+        ethertype::IPV4 if key.nw_proto() == base.nw_proto() => SetAttr::Ipv4,
+        ethertype::IPV6 if key.nw_proto() == base.nw_proto() => SetAttr::Ipv6,
+        ethertype::ARP | ethertype::RARP => SetAttr::Arp,
+        ethertype::NSH => {
+            set(SetAttr::Nsh, key, base, wc, out);
+            return false;
         }
-        ethertype::ARP | ethertype::RARP => set(SetAttr::Arp, key, base, wc, out),
-        ethertype::NSH => set(SetAttr::Nsh, key, base, wc, out),
-        _ => {}
+        _ => return false,
+    };
+    let neighbour = attr == SetAttr::Ipv6
+        && key.nw_proto() == ip_proto::ICMPV6
+        && matches!(base.tp_src(), 135 | 136)
+        && key.nw_frag() & 2 == 0;
+    if differs(attr, key, base) {
+        // Without a protocol there is no header to be set: a packet cut short, or one described only by its type.
+        let whole = base.nw_proto() != 0;
+        if whole {
+            set(attr, key, base, wc, out);
+        }
+        wc.set_nw_proto(0xff);
+        if attr == SetAttr::Arp {
+            return whole;
+        }
     }
+    neighbour && (set(SetAttr::Nd, key, base, wc, out) | set(SetAttr::NdExtensions, key, base, wc, out))
 }
 
-fn transport(key: &FlowKey, base: &mut FlowKey, wc: &mut FlowMask, out: &mut Vec<DpAction>) {
+fn transport(key: &FlowKey, base: &mut FlowKey, wc: &mut FlowMask, out: &mut Vec<DpAction>) -> bool {
     if !is_ip(key) || key.eth_type() != base.eth_type() || key.nw_frag() & flow::key::FRAG_LATER != 0 {
-        return;
+        return false;
     }
     let v6 = key.eth_type() == ethertype::IPV6;
     let attr = match key.nw_proto() {
@@ -126,9 +146,15 @@ fn transport(key: &FlowKey, base: &mut FlowKey, wc: &mut FlowMask, out: &mut Vec
         ip_proto::SCTP => SetAttr::Sctp,
         ip_proto::ICMP if !v6 => SetAttr::Icmp,
         ip_proto::ICMPV6 if v6 => SetAttr::Icmpv6,
-        _ => return,
+        _ => return false,
     };
-    set(attr, key, base, wc, out);
+    let icmp = matches!(attr, SetAttr::Icmp | SetAttr::Icmpv6);
+    if icmp && differs(attr, key, base) {
+        // Type and code are set together.
+        wc.set_tp_src(wc.tp_src() | 0xff);
+        wc.set_tp_dst(wc.tp_dst() | 0xff);
+    }
+    set(attr, key, base, wc, out) && icmp
 }
 
 fn vlan(key: &FlowKey, base: &mut FlowKey, wc: &mut FlowMask, out: &mut Vec<DpAction>) {

@@ -26,6 +26,7 @@ impl Xlator<'_> {
         let (mark, label) = (self.key.ct_mark(), self.key.ct_label());
         let mut dp = datapath::action::Ct { commit: ct.commit, force: ct.force, zone, ..Default::default() };
         for action in &ct.actions {
+            self.note_action(action);
             match action {
                 Action::Nat(nat) => dp.nat = Some(nat_of(nat)),
                 other => self.ct_field(other, &mut dp),
@@ -45,18 +46,20 @@ impl Xlator<'_> {
                 self.conntracked = true;
                 // The connection's mark and label come from the connection when the packet is back.
                 self.fork(table);
-                self.detail(|| "Sets the packet to an untracked state, and clears all the conntrack fields.".into());
-                self.ct_clear();
+                self.untrack();
                 self.conntracked = false;
             }
             None => {
                 self.key.set_ct_mark(mark);
                 self.key.set_ct_label(label);
-                if !ct.commit {
-                    self.ct_clear();
-                }
+                self.untrack();
             }
         }
+    }
+
+    fn untrack(&mut self) {
+        self.detail(|| "Sets the packet to an untracked state, and clears all the conntrack fields.".into());
+        self.ct_clear();
     }
 
     /// `set_field`, `load` and `move` to the mark and the label of a connection.

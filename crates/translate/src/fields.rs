@@ -141,17 +141,12 @@ pub(crate) fn mpls_count(key: &FlowKey, wc: Option<&mut FlowMask>) -> usize {
     if !is_mpls(key.eth_type()) {
         return 0;
     }
-    let mut seen = 0;
-    for n in 0..flow::key::MAX_MPLS {
-        seen = n + 1;
-        if key.mpls_lse(n) & 0x100 != 0 {
-            break;
-        }
-    }
+    let bottom = (0..flow::key::MAX_MPLS).find(|n| key.mpls_lse(*n) & 0x100 != 0);
     if let Some(wc) = wc {
-        for n in 0..seen {
+        for n in 0..bottom.map_or(flow::key::MAX_MPLS, |n| n + 1) {
             wc.set_mpls_lse(n, wc.mpls_lse(n) | 0x100);
         }
     }
-    seen
+    // Without a bottom, an entry that is all zero is none: that is how an emptied stack looks.
+    bottom.map_or_else(|| (0..flow::key::MAX_MPLS).filter(|n| key.mpls_lse(*n) != 0).count(), |n| n + 1)
 }

@@ -30,6 +30,10 @@ pub(crate) fn fields(key: &FlowKey, wc: &mut FlowMask, which: HashFields, basis:
             let link = mix(basis, key.eth_src().to_u64() ^ key.eth_dst().to_u64());
             let link = mix(link, u64::from(key.eth_type()) << 16 | u64::from(key.vlan_tci(0) & 0xfff));
             let hash = addresses(key, wc, link, true, true);
+            if is_ip(key) {
+                wc.set_tp_src(0xffff);
+                wc.set_tp_dst(0xffff);
+            }
             ports(key, wc, hash, false)
         }
     };

@@ -4,6 +4,7 @@ mod action_set;
 mod actions;
 mod commit;
 mod conntrack;
+mod encap;
 mod fields;
 pub mod frozen;
 pub mod groups;

@@ -1,6 +1,6 @@
 //! NORMAL: a learning switch with VLANs (IEEE 802.1Q).
 
-use flow::key::VLAN_CFI;
+use flow::key::{VLAN_CFI, VLAN_PCP_MASK};
 use flow::{FlowKey, OfPort};
 use wire::EthAddr;
 use wire::layers::ethertype;
@@ -31,18 +31,14 @@ fn tags_of(key: &FlowKey) -> Tags {
     })
 }
 
-fn put_tags(key: &mut FlowKey, tags: &Tags, priority: PriorityTags) {
+/// Writes the tags with which a packet leaves. `pcp` is the priority that its outermost tag has now: ports that send
+/// priority tags keep it, in a tag of VLAN 0 if need be. `always` keeps a tag of zeros that came in, too.
+fn put_tags(key: &mut FlowKey, tags: &Tags, priority: PriorityTags, pcp: u16) {
     for (n, tag) in tags.iter().enumerate() {
-        let wanted = tag.vid != 0
-            || n == 0
-                && match priority {
-                    PriorityTags::Never => false,
-                    // The original has `always`, too, leave out a header that would be all zeros.
-                    PriorityTags::IfNonzero | PriorityTags::Always => tag.pcp != 0,
-                }
-            || n > 0 && tag.tpid != 0;
-        if wanted {
-            key.set_vlan_tci(n, tag.vid | tag.pcp | VLAN_CFI);
+        let kept = if n == 0 && priority != PriorityTags::Never { pcp } else { 0 };
+        let tci = tag.vid | tag.pcp | kept;
+        if tci != 0 || priority == PriorityTags::Always && tag.tpid != 0 {
+            key.set_vlan_tci(n, tci | VLAN_CFI);
             key.set_vlan_tpid(n, if tag.tpid == 0 { ethertype::VLAN } else { tag.tpid });
         } else {
             key.set_vlan_tci(n, 0);
@@ -65,7 +61,9 @@ impl Bundle {
         match self.vlan_mode {
             VlanMode::Access => tags[0].vid == self.tag && tags[1].vid == 0,
             VlanMode::Trunk => self.trunks(tags[0].vid),
-            VlanMode::NativeTagged | VlanMode::NativeUntagged => tags[0].vid == self.tag || self.trunks(tags[0].vid),
+            VlanMode::NativeTagged | VlanMode::NativeUntagged => {
+                tags[0].vid == self.tag || tags[0].vid != 0 && self.trunks(tags[0].vid)
+            }
             VlanMode::Dot1qTunnel => tags[0].vid == self.tag && self.allows_customer(tags[1].vid),
         }
     }
@@ -88,8 +86,8 @@ impl Bundle {
     /// The tags with which a packet leaves that has `tags` inside the bridge.
     pub(crate) fn outward(&self, tags: &Tags) -> Tags {
         match self.vlan_mode {
-            VlanMode::Access => [Tag { vid: 0, ..tags[0] }, Tag::default()],
-            VlanMode::NativeUntagged if tags[0].vid == self.tag => [Tag { vid: 0, ..tags[0] }, Tag::default()],
+            VlanMode::Access => Tags::default(),
+            VlanMode::NativeUntagged if tags[0].vid == self.tag => [tags[1], Tag::default()],
             VlanMode::Trunk | VlanMode::NativeTagged | VlanMode::NativeUntagged => *tags,
             VlanMode::Dot1qTunnel => [tags[1], Tag::default()],
         }
@@ -140,11 +138,14 @@ impl Xlator<'_> {
         if from.is_some() && !self.admissible(&config, &input, vlan) {
             return;
         }
-        if let Some(id) = from {
-            self.learn_mac(&config, &input, id, vlan);
-        }
+        let learned = from.is_some_and(|id| self.learn_mac(&config, &input, id, vlan));
         let dst = self.key.eth_dst();
-        let known = self.here.bridge.macs().lookup(self.req.now, vlan, dst).map(|e| e.port);
+        let known = if learned && dst == self.key.eth_src() {
+            // What was learned from the packet holds for the packet.
+            from
+        } else {
+            self.here.bridge.macs().lookup(self.req.now, vlan, dst).map(|e| e.port)
+        };
         match known {
             Some(port) if Some(port) == from => self.detail(|| "learned port is input port, dropping".into()),
             Some(port) => match config.bundles.get(&port) {
@@ -261,11 +262,10 @@ impl Xlator<'_> {
         self.key.nw_src() == self.key.nw_dst()
     }
 
-    fn learn_mac(&mut self, config: &BridgeConfig, input: &Bundle, bundle: BundleId, vlan: u16) {
+    fn learn_mac(&mut self, config: &BridgeConfig, input: &Bundle, bundle: BundleId, vlan: u16) -> bool {
         let mac = self.key.eth_src();
-        let gratuitous_arp = input.bond.is_some() && self.is_gratuitous_arp();
         if !self.req.side_effects || mac.is_multicast() || config.flood_vlans.contains(vlan) {
-            return;
+            return false;
         }
         if self.recorder.is_some() {
             let known = self.here.bridge.macs().lookup(self.req.now, vlan, mac);
@@ -274,7 +274,9 @@ impl Xlator<'_> {
                 self.detail(|| format!("learned that {mac} is on port {name} in VLAN {vlan}"));
             }
         }
+        let gratuitous_arp = self.is_gratuitous_arp() && input.bond.is_some();
         self.out.effects.push(Effect::LearnMac { bridge: config.id, vlan, mac, bundle, gratuitous_arp });
+        true
     }
 
     /// A port that learns but does not forward.
@@ -298,7 +300,7 @@ impl Xlator<'_> {
         };
         let Some(port) = port else { return };
         let before = [0, 1].map(|n| (self.key.vlan_tci(n), self.key.vlan_tpid(n)));
-        put_tags(&mut self.key, &leaving, out.priority_tags);
+        put_tags(&mut self.key, &leaving, out.priority_tags, before[0].0 & VLAN_PCP_MASK);
         self.send(port);
         for (n, (tci, tpid)) in before.into_iter().enumerate() {
             self.key.set_vlan_tci(n, tci);

@@ -4,7 +4,7 @@ use datapath::DpAction;
 use flow::OfPort;
 use openflow::action::{Action, Controller, PacketInReason};
 use openflow::message::groups::GroupType;
-use openflow::message::ports::{PC_NO_FLOOD, PC_NO_FWD, PC_PORT_DOWN};
+use openflow::message::ports::{PC_NO_FLOOD, PC_NO_FWD};
 
 use crate::frozen::FrozenState;
 use crate::request::Credit;
@@ -29,7 +29,7 @@ impl Xlator<'_> {
                     () if self.in_packet_out && self.rule.is_none() => PacketInReason::PacketOut,
                     () if self.in_group => PacketInReason::Group,
                     () if self.in_action_set => PacketInReason::ActionSet,
-                    () if self.is_miss_rule() => PacketInReason::NoMatch,
+                    () if self.is_miss_rule() => PacketInReason::ExplicitMiss,
                     () => PacketInReason::Action,
                 };
                 self.send_to_controller(max_len, reason, 0, &[], false);
@@ -72,9 +72,6 @@ impl Xlator<'_> {
         if port.config & PC_NO_FWD != 0 {
             return self.detail(|| "OFPPC_NO_FWD set, skipping output".into());
         }
-        if port.config & PC_PORT_DOWN != 0 {
-            return self.detail(|| "OFPPC_PORT_DOWN set, skipping output".into());
-        }
         if port.stp != StpState::Forwarding && !crate::special::is_stp(&self.key) {
             return self.detail(|| "STP not in forwarding state, skipping output".into());
         }
@@ -86,6 +83,10 @@ impl Xlator<'_> {
             }
             return;
         };
+        if self.key.packet_type() != flow::PacketType::ETHERNET && port.tunnel.is_none() {
+            return self
+                .warning(|| "Trying to send non-Ethernet packet through legacy L2 port. Dropping packet.".into());
+        }
         let priority = self.key.skb_priority();
         if port.tunnel.as_ref().is_some_and(|tunnel| !self.set_tunnel(tunnel)) {
             return;
@@ -109,8 +110,10 @@ impl Xlator<'_> {
         if !self.may_go_deeper() {
             return;
         }
-        self.commit();
-        let mirrors_before = self.mirrors;
+        if self.truncate.is_some() {
+            return self.problem(|| format!("output_trunc does not support patch port {}", number.0));
+        }
+        let (mirrors_before, error_before) = (self.mirrors, self.out.error);
         let from = self.here.config.id;
         let saved = self.save();
         let here = std::mem::replace(&mut self.here, Here::of(other));
@@ -125,10 +128,6 @@ impl Xlator<'_> {
         let in_action_set = std::mem::replace(&mut self.in_action_set, false);
         let in_packet_out = std::mem::replace(&mut self.in_packet_out, false);
         let depth = std::mem::replace(&mut self.depth, 0);
-        let truncate = self.truncate.take();
-        if let Some(len) = truncate {
-            self.out.actions.push(DpAction::Trunc(len));
-        }
         self.enter_bridge();
         if self.admit() {
             self.mirror_ingress();
@@ -141,11 +140,12 @@ impl Xlator<'_> {
         }
         self.leave();
         self.depth = depth;
-        self.truncate = truncate;
         self.in_action_set = in_action_set;
         self.in_packet_out = in_packet_out;
         self.here = here;
         self.mirrors = mirrors_before;
+        // Whatever ends the work of the other bridge does not end this bridge's.
+        self.out.error = error_before;
         let base = self.base;
         self.restore(saved);
         self.keep_or_clone(start, base);
@@ -247,11 +247,13 @@ impl Xlator<'_> {
     }
 
     pub(crate) fn set_queue(&mut self, queue: u32) {
+        self.wc.set_skb_priority(u32::MAX);
         let port = self.here.config.ports.values().find_map(|p| p.queues.get(&queue)).copied();
         match port {
             Some(priority) => self.key.set_skb_priority(priority),
-            // Linux class 1:(queue+1), as the switch configures queues.
-            None => self.key.set_skb_priority(0x1_0000 | (queue + 1) & 0xffff),
+            // Linux class 1:(queue+1), as the switch configures queues of the kernel.
+            None if self.net.features.queue_classes => self.key.set_skb_priority(0x1_0000 | (queue + 1) & 0xffff),
+            None => self.key.set_skb_priority(queue),
         }
     }
 
@@ -269,12 +271,20 @@ impl Xlator<'_> {
 
     pub(crate) fn controller(&mut self, c: &Controller) {
         if c.pause {
+            if self.req.packet.is_none() {
+                // There is nothing to be resumed.
+                self.exit = true;
+                return;
+            }
             self.paused = Some(Box::new(c.clone()));
             self.freeze();
             return;
         }
-        let reason =
-            if self.is_miss_rule() && c.reason == PacketInReason::Action { PacketInReason::NoMatch } else { c.reason };
+        let reason = if self.is_miss_rule() && c.reason == PacketInReason::Action {
+            PacketInReason::ExplicitMiss
+        } else {
+            c.reason
+        };
         self.controller_meter = c.meter_id;
         self.send_to_controller(c.max_len, reason, c.controller_id, &c.userdata, false);
         self.controller_meter = 0;
@@ -313,6 +323,7 @@ impl Xlator<'_> {
             Some(dst) => {
                 crate::fields::look(&mut self.wc, dst);
                 crate::fields::put(&mut self.key, dst, port.0.into());
+                self.report_subfield(dst);
             }
             None => self.output(port, 0, None),
         }
@@ -323,6 +334,7 @@ impl Xlator<'_> {
         let link = crate::hash::link(m.algorithm, hash, u32::from(m.max_link) + 1, m.arg);
         crate::fields::look(&mut self.wc, &m.dst);
         crate::fields::put(&mut self.key, &m.dst, link.into());
+        self.report_subfield(&m.dst);
     }
 
     /// A group's bucket: its actions are an action set done on the packet as it is; the packet stays as it was.

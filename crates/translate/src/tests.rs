@@ -151,7 +151,7 @@ fn tags() {
     );
     check(
         vec![Action::PushVlan(0x88a8), vid(7), Action::PushVlan(0x8100), output(2)],
-        "push_vlan(tpid=0x88a8,vid=7,pcp=0),push_vlan(vid=7,pcp=0),12",
+        "push_vlan(tpid=0x88a8,vid=7,pcp=0),push_vlan(vid=0,pcp=0),12",
     );
 }
 
@@ -331,7 +331,7 @@ fn patch_ports_join_bridges() {
     net.bridges[&BridgeId(2)].tables[0].rules.insert(rule);
     assert_eq!(
         text(&run(&net, &tcp(1))),
-        "set(eth(dst=00:00:00:00:00:09)),set(eth(src=00:00:00:00:00:07)),22,set(eth(src=50:54:00:00:00:01)),12"
+        "set(eth(src=00:00:00:00:00:07,dst=00:00:00:00:00:09)),22,set(eth(src=50:54:00:00:00:01)),12"
     );
 }
 

@@ -477,6 +477,8 @@ pub struct BridgeConfig {
     pub miss_send_len: u16,
     /// Link layer discovery runs: see [`crate::special`].
     pub lldp: bool,
+    /// Somebody collects IPFIX samples; without a collector the action `sample` does nothing.
+    pub ipfix: bool,
     /// Where each tunnel metadata field lies (the bridge's table of tunnel options).
     pub tun_options: flow::TunAlloc,
 }

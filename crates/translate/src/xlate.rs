@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use datapath::{DpAction, UserCookie};
 use flow::key::{FRAG_ANY, VLAN_CFI};
-use flow::{FlowKey, FlowMask, MiniKey, OfPort, PacketType};
+use flow::{FlowKey, FlowMask, MiniKey, OfPort};
 use openflow::TableId;
 use openflow::action::{Action, PacketInReason};
 use snapshot::VersionGuard;
-use wire::layers::{ethertype, ip_proto};
+use wire::layers::{ethertype, ip_proto, is_mpls};
 
 use crate::commit::commit;
 use crate::fields::is_ip;
@@ -84,6 +84,8 @@ pub(crate) struct Xlator<'a> {
     pub in_packet_out: bool,
     pub conntracked: bool,
     pub was_mpls: bool,
+    /// A header that goes in front of the packet, with what the key says by then, when the packet is next needed.
+    pub pending: Option<crate::encap::Pending>,
     pub mirrors: u32,
     pub normal: NormalOutput,
     /// `dp_hash` that a recirculated packet carries was asked for by a group.
@@ -114,6 +116,7 @@ pub(crate) struct Saved {
     cookie: Option<u64>,
     conntracked: bool,
     was_mpls: bool,
+    pending: Option<crate::encap::Pending>,
     exit: bool,
 }
 
@@ -135,6 +138,7 @@ impl<'a> Xlator<'a> {
             cookie: self.cookie,
             conntracked: self.conntracked,
             was_mpls: self.was_mpls,
+            pending: self.pending.clone(),
             exit: self.exit,
         }
     }
@@ -149,6 +153,7 @@ impl<'a> Xlator<'a> {
         self.cookie = saved.cookie;
         self.conntracked = saved.conntracked;
         self.was_mpls = saved.was_mpls;
+        self.pending = saved.pending;
         // An error ends everything.
         self.exit = saved.exit || self.out.error.is_some();
     }
@@ -192,6 +197,7 @@ impl<'a> Xlator<'a> {
             in_packet_out: matches!(req.start, Start::Actions(_)),
             conntracked: false,
             was_mpls: false,
+            pending: None,
             mirrors: 0,
             normal: NormalOutput::Drop,
             orig_in_port: req.key.in_port(),
@@ -205,9 +211,7 @@ impl<'a> Xlator<'a> {
         self.wc.set_in_port_raw(u32::MAX);
         self.wc.set_recirc_id(u32::MAX);
         self.wc.set_packet_type_raw(u32::MAX);
-        if self.key.packet_type() == PacketType::ETHERNET {
-            self.wc.set_eth_type(0xffff);
-        }
+        self.wc.set_eth_type(0xffff);
         if is_ip(&self.key) {
             self.wc.set_nw_frag(0xff);
         }
@@ -218,13 +222,15 @@ impl<'a> Xlator<'a> {
 
     fn look_at_tunnel(&mut self) {
         self.wc.set_tun_id(u64::MAX);
-        self.wc.set_tun_src([255; 4].into());
-        self.wc.set_tun_dst([255; 4].into());
-        self.wc.set_tun_ipv6_src([255; 16].into());
-        self.wc.set_tun_ipv6_dst([255; 16].into());
+        if self.key.tun_dst().is_unspecified() {
+            self.wc.set_tun_ipv6_src([255; 16].into());
+            self.wc.set_tun_ipv6_dst([255; 16].into());
+        } else {
+            self.wc.set_tun_src([255; 4].into());
+            self.wc.set_tun_dst([255; 4].into());
+        }
         self.wc.set_tun_tos(0xff);
-        self.wc.set_tun_ttl(0xff);
-        self.wc.set_tun_flags(0xf);
+        self.wc.set_tun_flags(flow::key::TUN_F_KEY);
     }
 
     fn run(&mut self) {
@@ -426,7 +432,7 @@ impl<'a> Xlator<'a> {
 
     /// Whether there is room for something a level deeper; an error if not.
     pub(crate) fn may_go_deeper(&mut self) -> bool {
-        let may = self.level < MAX_DEPTH && self.nesting < MAX_NESTING;
+        let may = self.level <= MAX_DEPTH && self.nesting < MAX_NESTING;
         if !may {
             self.problem(|| format!("over max translation depth {MAX_DEPTH}"));
             self.fail(XlateError::RecursionTooDeep);
@@ -610,11 +616,11 @@ impl<'a> Xlator<'a> {
         }
         let set = crate::action_set::in_order(&std::mem::take(&mut self.action_set));
         self.exit = false;
+        if set.is_empty() {
+            return;
+        }
         self.in_action_set = true;
         self.enter(NodeKind::Table, || "--. Executing action set:".into());
-        if set.is_empty() {
-            self.note(NodeKind::Action, || "drop".into());
-        }
         self.deeper(|this| this.actions(&set, true));
         self.leave();
         self.in_action_set = false;
@@ -691,7 +697,10 @@ impl<'a> Xlator<'a> {
 
     /// Brings the packet up to date with the key.
     pub(crate) fn commit(&mut self) {
-        commit(&self.key, &mut self.base, &mut self.wc, &mut self.out.actions);
+        self.push_pending();
+        if commit(&self.key, &mut self.base, &mut self.wc, &mut self.out.actions) {
+            self.out.slow = self.out.slow.with(datapath::SlowReason::ACTION);
+        }
     }
 
     pub(crate) fn put_controller(
@@ -726,6 +735,7 @@ impl<'a> Xlator<'a> {
     // The end.
 
     fn finish(mut self) -> Xlate {
+        crate::actions::drop_idle_edits(&mut self.out.actions);
         if let Some(error) = self.out.error {
             self.out.actions.clear();
             if self.net.features.explicit_drop && error != XlateError::ForwardingDisabled {
@@ -750,10 +760,11 @@ impl<'a> Xlator<'a> {
         }
         wc.set_actset_output_raw(0);
         wc.set_conj_id(0);
-        if matches!(
+        let icmp = matches!(
             (orig.eth_type(), orig.nw_proto()),
             (ethertype::IPV4, ip_proto::ICMP) | (ethertype::IPV6, ip_proto::ICMPV6)
-        ) {
+        );
+        if icmp && self.out.error.is_none() {
             wc.set_tp_src(if wc.tp_src() & 0xff != 0 { wc.tp_src() & 0xff } else { 0 });
             wc.set_tp_dst(wc.tp_dst() & 0xff);
         }
@@ -764,6 +775,23 @@ impl<'a> Xlator<'a> {
                 wc.set_vlan_tpid(n, 0);
             } else if wc.vlan_tci(n) != 0 {
                 wc.set_vlan_tci(n, wc.vlan_tci(n) | VLAN_CFI);
+            }
+        }
+        // Headers that were pushed on the way are no part of the packet.
+        if !is_mpls(orig.eth_type()) && self.out.error.is_none() {
+            for n in 0..flow::key::MAX_MPLS {
+                wc.set_mpls_lse(n, 0);
+            }
+        }
+        if orig.eth_type() != ethertype::NSH {
+            for word in 54..57 {
+                wc.set_word(word, 0);
+            }
+        }
+        if orig.tun_dst().is_unspecified() && orig.tun_ipv6_dst().is_unspecified() {
+            // The input port, always matched, already says that the packet came out of no tunnel.
+            for word in (1..10).chain(58..flow::WORDS) {
+                wc.set_word(word, 0);
             }
         }
         if orig.nw_frag() & flow::key::FRAG_LATER != 0 {

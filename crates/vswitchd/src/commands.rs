@@ -10,10 +10,11 @@ use std::time::Duration;
 /// All commands.
 pub fn commands(program: &str, app: &Rc<App>) -> Commands {
     let mut c = Commands::new(program);
-    add(&mut c, app, "exit", "[--cleanup]", 0, 1, |app, call| {
-        *app.exit.borrow_mut() = Some(call.arg(0) == Some("--cleanup"));
-        app.exit_asked.notify_one();
-        Ok("".into())
+    let asked = Rc::clone(app);
+    c.add_later("exit", "[--cleanup]", 0, 1, move |call| {
+        *asked.exit.borrow_mut() = Some(call.arg(0) == Some("--cleanup"));
+        asked.exit_asked.notify_one();
+        io::unixctl::when_gone()
     });
     add(&mut c, app, "memory/show", "", 0, 0, |app, call| memory(app, call));
     add(&mut c, app, "fdb/show", "[bridge...]", 0, ANY_NUMBER, |app, call| fdb_show(app, call));

@@ -6,6 +6,7 @@ use datapath::action_text::{format_actions, parse_actions};
 use datapath::flow_text::{format_flow, format_stats};
 use datapath::key_text::{KeyStyle, NoNames, PortNames, format_key, parse_key};
 use datapath::{Datapath, DpError, FlowDump, FlowPut, Ufid};
+use dp_kernel::control;
 use flow::DpPort;
 use io::unixctl::{ANY_NUMBER, Answer, Call, Commands, Format, Output};
 use serde_json::{Value, json};
@@ -29,9 +30,57 @@ pub fn add(c: &mut Commands, app: &Rc<App>) {
     command("dpctl/mod-flow", "[dp] flow actions", 2, 3, |app, call| put(app, call, false));
     command("dpctl/del-flow", "[dp] flow", 1, 2, del_flow);
     command("dpctl/get-flow", "[dp] ufid", 1, 2, get_flow);
+    kernel_commands(c, app);
+    let mut command = |name: &str, usage: &str, min, max, handler: fn(&App, &Call) -> Answer| {
+        let app = app.clone();
+        c.add(name, usage, min, max, move |call| handler(&app, call));
+    };
+    command("dpif-netlink/dispatch-mode", "", 0, 0, |app, _| {
+        let state = app.state.borrow();
+        let one = |b: &Backer| b.dispatch().map(|mode| format!("{}: {mode}\n", b.datapath().name()));
+        Ok(state.backers.values().filter_map(one).collect::<String>().into())
+    });
     command("dpctl/parse-actions", "actions", 1, ANY_NUMBER, reparse);
     command("dpctl/normalize-actions", "actions", 1, ANY_NUMBER, reparse);
     command("dpif/dump-flows", "[-m] [--names | --no-names] bridge", 1, 4, bridge_flows);
+}
+
+/// Commands of all datapaths; the others are of datapaths of the kernel.
+const OF_ALL: [&str; 13] = [
+    "dump-dps",
+    "show",
+    "dump-flows",
+    "add-flow",
+    "mod-flow",
+    "get-flow",
+    "del-flow",
+    "add-flows",
+    "mod-flows",
+    "del-flows",
+    "offload-stats-show",
+    "cache-get-size",
+    "cache-set-size",
+];
+
+fn kernel_commands(c: &mut Commands, app: &Rc<App>) {
+    for (name, usage, least, most) in control::COMMANDS.iter().filter(|c| !OF_ALL.contains(&c.0)) {
+        let app = app.clone();
+        c.add(&format!("dpctl/{name}"), usage, *least, (*most).min(ANY_NUMBER), move |call| {
+            with_kernel(&app, name, call)
+        });
+    }
+}
+
+/// Runs a command of the kernel's datapaths where there are any.
+pub(crate) fn with_kernel(app: &App, name: &str, call: &Call) -> Answer {
+    if !app.state.borrow().backers.values().any(|b| b.kernel().is_some()) {
+        return Err(format!(
+            "{SELF}: {name} is for datapaths of the kernel, and there is none (Operation not supported)"
+        ));
+    }
+    let done = control::run(name, &call.args, control::Options::default());
+    let errors: Vec<String> = done.errors.iter().map(|e| format!("{SELF}: {e}")).collect();
+    if done.failed { Err(errors.join("\n")) } else { Ok(done.text.into()) }
 }
 
 /// Names of a datapath's ports.
@@ -93,6 +142,10 @@ fn show(app: &App, call: &Call) -> Answer {
     for b in state.backers.values() {
         let dp = b.datapath();
         if !names.is_empty() && !names.iter().any(|n| **n == b.full_name() || n.as_str() == dp.name()) {
+            continue;
+        }
+        if let Some(k) = b.kernel().filter(|_| call.format == Format::Text) {
+            out.push_str(&control::show_one(&b.full_name(), k, detailed));
             continue;
         }
         let s = dp.stats();
@@ -225,6 +278,13 @@ fn dump_flows(app: &App, call: &Call) -> Answer {
         }
         let now = app.clock.now();
         let mut out = String::new();
+        if b.kernel().is_some() {
+            flows.iter().for_each(|f| {
+                out.push_str(&control::flow_line(f, now, style));
+                out.push('\n');
+            });
+            return Ok(out.into());
+        }
         for (i, flow) in flows.iter().enumerate() {
             if i == 0 || flows[i - 1].core != flow.core {
                 match flow.core {

@@ -76,12 +76,12 @@ fn is_named(b: &Backer, name: &str) -> bool {
 /// Does something with the datapath of a name, or with the only one there is, however it is called.
 fn named<T>(app: &App, name: Option<&str>, f: impl FnOnce(&Userspace) -> T) -> Result<T, String> {
     let state = app.state.borrow();
-    let mut all = state.backers.values();
+    let mut all = state.backers.values().filter(|b| b.userspace().is_some());
     let found = match (all.next(), all.next()) {
         (Some(only), None) => Some(only),
         _ => name.and_then(|n| state.backers.values().find(|b| is_named(b, n))),
     };
-    found.map(|b| f(b.userspace())).ok_or_else(|| "please specify an existing datapath".into())
+    found.and_then(Backer::userspace).map(|d| f(d)).ok_or_else(|| "please specify an existing datapath".into())
 }
 
 fn existing<T>(app: &App, call: &Call, f: impl FnOnce(&Userspace) -> T) -> Result<T, String> {

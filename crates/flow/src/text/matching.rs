@@ -362,10 +362,13 @@ impl Printer<'_, '_> {
             self.name("packet_type");
             self.out.push_str(&packet_type.to_string());
             self.comma();
-            if packet_type.ns() == 1 {
+            if packet_type.ns() != 1 {
+                return 0;
+            }
+            if self.mask.eth_type() == 0 || self.mask.recirc_id() == 0 {
                 return packet_type.ns_type();
             }
-            return 0;
+            return self.keyword();
         }
         // A flow of the datapath (they alone match on the recirculation id) says that it is Ethernet.
         if self.mask.packet_type_raw() != 0 && self.mask.recirc_id() != 0 {
@@ -374,6 +377,11 @@ impl Printer<'_, '_> {
         if self.mask.eth_type() == 0 {
             return 0;
         }
+        self.keyword()
+    }
+
+    /// The keyword for the Ethernet type, with the IP protocol where one is matched; gives the type.
+    fn keyword(&mut self) -> u16 {
         let eth_type = self.key.eth_type();
         let known_proto = self.mask.nw_proto() == 0xff;
         let word = match (eth_type, if known_proto { self.key.nw_proto() } else { 0 }) {
@@ -430,10 +438,15 @@ impl Printer<'_, '_> {
         self.plain_hex("tun_erspan_hwid", Field::TUN_ERSPAN_HWID);
         self.plain_hex("gtpu_flags", Field::TUN_GTPU_FLAGS);
         self.plain_dec("gtpu_msgtype", Field::TUN_GTPU_MSGTYPE);
-        let m = u32::from(self.mask.tun_flags()) & 1;
+        let m = u32::from(self.mask.tun_flags()) & 0xf;
         if m != 0 {
             self.name("tun_flags");
-            flags::put_signed(self.out, u32::from(self.key.tun_flags()), m, flags::TUNNEL);
+            let value = u32::from(self.key.tun_flags());
+            if self.mask.tun_flags() == u16::MAX {
+                flags::put_joined(self.out, value, flags::TUNNEL_ALL);
+            } else {
+                flags::put_signed(self.out, value, m, flags::TUNNEL_ALL);
+            }
             self.comma();
         }
     }
@@ -521,6 +534,9 @@ impl Printer<'_, '_> {
             number::put_hex(self.out, u128::from(self.key.eth_type()), 4);
             self.comma();
         }
+        if self.words.meets(NSH) {
+            self.nsh();
+        }
         if self.words.meets(NETWORK) {
             self.addresses(eth_type);
         }
@@ -531,9 +547,6 @@ impl Printer<'_, '_> {
             self.name("nw_frag");
             value::put_frag(self.out, self.key.nw_frag(), self.mask.nw_frag());
             self.comma();
-        }
-        if self.words.meets(NSH) {
-            self.nsh();
         }
     }
 
@@ -582,11 +595,17 @@ impl Printer<'_, '_> {
         self.dec("mpls_ttl", Field::MPLS_TTL);
         self.dec("mpls_bos", Field::MPLS_BOS);
         for n in 1..3 {
-            if self.mask.mpls_lse(n) != 0 {
-                self.name(&format!("mpls_lse{n}"));
-                number::put_alt_hex(self.out, u128::from(self.key.mpls_lse(n)));
-                self.comma();
+            let (value, mask) = (self.key.mpls_lse(n), self.mask.mpls_lse(n));
+            if mask == 0 {
+                continue;
             }
+            self.name(&format!("mpls_lse{n}"));
+            if mask == u32::MAX {
+                number::put_dec(self.out, value.into());
+            } else {
+                self.out.push_str(&format!("0x{value:08x}/0x{mask:08x}"));
+            }
+            self.comma();
         }
     }
 
@@ -671,8 +690,11 @@ impl Printer<'_, '_> {
                 self.eth("nd_sll", Field::ND_SLL);
                 self.eth("nd_tll", Field::ND_TLL);
                 self.dec("nd_reserved", Field::ND_RESERVED);
-                if self.mask.get(Field::ND_OPTIONS_TYPE) != 0 {
-                    self.dec("nd_options_type", Field::ND_OPTIONS_TYPE);
+                let (value, mask) = self.value_of(Field::ND_OPTIONS_TYPE);
+                if mask != 0 {
+                    self.name("nd_options_type");
+                    self.out.push_str(&format!("{value:#x}/{mask:#x}"));
+                    self.comma();
                 }
                 return;
             }

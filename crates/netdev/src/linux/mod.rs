@@ -25,6 +25,7 @@ pub(crate) use settings_of_link;
 pub mod afxdp;
 mod bpf;
 pub mod ethtool;
+pub mod netlink;
 pub mod netns;
 pub mod packet_socket;
 pub mod rtnl;

@@ -136,6 +136,46 @@ impl Device for SystemDevice {
     }
 }
 
+/// An interface of the host whose other end is a datapath of the kernel. Its packets go through the kernel's datapath only.
+pub struct InternalDevice {
+    link: KernelLink,
+}
+
+impl InternalDevice {
+    /// Takes the interface `name`, which a datapath has made; `ENODEV` where there is none.
+    pub fn find(name: &str) -> io::Result<Self> {
+        Ok(InternalDevice { link: KernelLink::find(name)? })
+    }
+}
+
+impl Device for InternalDevice {
+    fn name(&self) -> &str {
+        self.link.name()
+    }
+
+    fn kind(&self) -> &'static str {
+        "internal"
+    }
+
+    fn state(&self) -> io::Result<LinkState> {
+        self.link.state()
+    }
+
+    fn stats(&self) -> io::Result<DeviceStats> {
+        self.link.stats().map(DeviceStats::turned)
+    }
+
+    super::settings_of_link!();
+
+    fn status(&self) -> Vec<(String, String)> {
+        self.link.driver_status()
+    }
+
+    fn open(&self) -> io::Result<Box<dyn Queue>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
 impl SystemDevice {
     fn ready(&self, socket: PacketSocket) -> io::Result<Box<dyn Queue>> {
         if self.link.link()?.qdisc == "noqueue" {

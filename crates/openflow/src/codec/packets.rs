@@ -141,6 +141,7 @@ pub fn put_packet_in(f: Frame, p: &PacketIn, resume: bool) -> Vec<u8> {
 
 fn wire_reason(reason: PacketInReason, v: Version) -> u8 {
     match reason {
+        PacketInReason::ExplicitMiss if v < Version::V13 => 1,
         PacketInReason::ExplicitMiss | PacketInReason::ImplicitMiss => 0,
         PacketInReason::ActionSet | PacketInReason::Group | PacketInReason::PacketOut if v < Version::V14 => 1,
         r => r as u8,

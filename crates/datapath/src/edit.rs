@@ -1,13 +1,13 @@
 //! Set and push actions: from datapath actions to edits of the packet and of its key.
 
-use datapath::{Set, SetAttr};
+use crate::action::{Set, SetAttr};
 use flow::{FlowKey, MiniKey};
 use wire::PacketBuf;
 use wire::edit::{self, ArpFields, Ipv4Fields, Ipv6Fields, NdFields};
 use wire::layers::ip_proto;
 
 /// Applies a `set` action to the packet, and to the key so that later actions and lookups see it.
-pub(crate) fn set(packet: &mut PacketBuf, key: &mut FlowKey, s: &Set) {
+pub fn set(packet: &mut PacketBuf, key: &mut FlowKey, s: &Set) {
     let (value, mask) = (s.key.expand(), s.mask.expand());
     apply_to_key(key, &s.key, &s.mask);
     match s.attr {

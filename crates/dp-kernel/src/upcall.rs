@@ -1,0 +1,556 @@
+//! Packets for which the kernel has no flow, or that an action sends: read, answered, given back.
+//!
+//! Where the kernel can, a packet goes to the socket of the CPU that it is on, and there is a handler for each CPU that the process
+//! may use. Other kernels give every port a socket; ports are shared out among the handlers. A handler reads quickly into queues by
+//! input port, of which each has a bound, and takes a few packets from each queue in turn: a port that floods fills its own queue and
+//! waits for its own turn.
+
+use crate::flows::Origin;
+use crate::transport::{Connection, Request, lock, malformed};
+use crate::{Counts, Kernel};
+use datapath::netlink::{read_cookie, read_key};
+use datapath::{DpAction, Execute, FlowPut, Ufid, Upcall, UpcallAnswer, UpcallHandler, UpcallKind};
+use flow::{FlowKey, FlowMask, Metadata};
+use io::coverage::Counter;
+use io::vlog::Module;
+use io::{vlog_info, vlog_warn};
+use netdev::linux::netlink::{NetlinkSocket, Protocol};
+use netlink::Messages;
+use netlink::dp::{self, Datapath as DpMessage};
+use netlink::ovs::command;
+use netlink::packet::{self, Packet};
+use netlink::vport::Vport;
+use rustix::event::epoll;
+use rustix::event::{EventfdFlags, eventfd};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::io as stdio;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+/// Bytes for the stack of a thread that translates packets.
+const STACK: usize = 32 << 20;
+/// Bytes that may wait at a handler's socket.
+const ROOM: usize = 4 << 20;
+/// Packets that may wait in the queue of a port.
+const QUEUE: usize = 1024;
+/// Datagrams read from a socket before packets are answered.
+const READ: usize = 256;
+/// Packets of a port that are answered before it is the next port's turn.
+const TURN: usize = 16;
+/// Packets of a port that are answered before its flows are installed though more packets wait.
+const PUT_OFF: usize = 256;
+/// Largest datagram: the largest packet with its key.
+const LARGEST: usize = 72 << 10;
+
+/// How the kernel gives packets to handlers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dispatch {
+    /// By the CPU that they are on.
+    PerCpu,
+    /// By their input port.
+    PerVport,
+}
+
+impl Dispatch {
+    /// As commands name it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Dispatch::PerCpu => "per-cpu dispatch mode",
+            Dispatch::PerVport => "per-vport dispatch mode",
+        }
+    }
+}
+
+/// The threads that answer. They end when this is dropped.
+pub struct Handlers {
+    dispatch: Dispatch,
+    workers: Vec<Worker>,
+}
+
+struct Worker {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What a handler's thread shares with whoever changes ports.
+struct Shared {
+    epoll: OwnedFd,
+    wake: OwnedFd,
+    stop: AtomicBool,
+    sockets: Mutex<HashMap<u64, Arc<NetlinkSocket>>>,
+}
+
+/// Token of the descriptor that ends a thread; sockets have their number.
+const WAKE: u64 = u64::MAX;
+
+impl Shared {
+    fn new() -> stdio::Result<Shared> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        epoll::add(&epoll, &wake, epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)?;
+        Ok(Shared { epoll, wake, stop: AtomicBool::new(false), sockets: Mutex::default() })
+    }
+
+    fn add(&self) -> stdio::Result<u32> {
+        let socket = Arc::new(NetlinkSocket::open(Protocol::Generic)?);
+        socket.set_room(ROOM)?;
+        let pid = socket.port();
+        lock(&self.sockets).insert(pid.into(), socket.clone());
+        epoll::add(&self.epoll, &socket, epoll::EventData::new_u64(pid.into()), epoll::EventFlags::IN)?;
+        Ok(pid)
+    }
+
+    fn remove(&self, pid: u32) {
+        if let Some(socket) = lock(&self.sockets).remove(&pid.into()) {
+            let _ = epoll::delete(&self.epoll, &socket);
+        }
+    }
+}
+
+/// CPUs that this process may use, and how many there may ever be.
+fn cpus() -> (Vec<usize>, usize) {
+    let usable = rustix::thread::sched_getaffinity(None)
+        .map(|set| (0..rustix::thread::CpuSet::MAX_CPU).filter(|c| set.is_set(*c)).collect::<Vec<_>>())
+        .unwrap_or_default();
+    let usable = if usable.is_empty() { vec![0] } else { usable };
+    let possible = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
+    let last = possible.trim().rsplit(['-', ',']).next().and_then(|n| n.parse::<usize>().ok()).unwrap_or(0);
+    let most = usable.last().copied().unwrap_or(0).max(last) + 1;
+    (usable, most)
+}
+
+/// For each CPU, which of `n` handlers it is given to: those that the process may use have one each.
+fn share(usable: &[usize], cpus: usize) -> Vec<usize> {
+    (0..cpus).map(|c| usable.iter().position(|u| *u == c).unwrap_or(c % usable.len().max(1))).collect()
+}
+
+impl Handlers {
+    /// Starts the threads and tells the kernel of their sockets.
+    pub(crate) fn start(kernel: &Arc<Kernel>) -> stdio::Result<Handlers> {
+        let (usable, most) = cpus();
+        let shared: Vec<Arc<Shared>> =
+            usable.iter().map(|_| Shared::new().map(Arc::new)).collect::<stdio::Result<_>>()?;
+        let dispatch = match per_cpu(kernel, &shared, &share(&usable, most)) {
+            Ok(()) => Dispatch::PerCpu,
+            Err(_) => {
+                per_vport(kernel, &shared)?;
+                Dispatch::PerVport
+            }
+        };
+        let mode = if dispatch == Dispatch::PerCpu { "per-cpu" } else { "per-vport" };
+        vlog_info!(Module::DpifNetlink, "Datapath dispatch mode: {mode}");
+        let mut handlers = Handlers { dispatch, workers: vec![] };
+        for (n, shared) in shared.into_iter().enumerate() {
+            let (kernel, mine) = (Arc::downgrade(kernel), shared.clone());
+            let thread =
+                std::thread::Builder::new().name(format!("handler{}", n + 1)).stack_size(STACK).spawn(move || {
+                    let Ok(connection) = Connection::open(Protocol::Generic) else { return };
+                    Worker::run(n, &kernel, &mine, connection);
+                })?;
+            handlers.workers.push(Worker { shared, thread: Some(thread) });
+        }
+        Ok(handlers)
+    }
+
+    /// How packets are given to handlers.
+    #[must_use]
+    pub fn dispatch(&self) -> Dispatch {
+        self.dispatch
+    }
+}
+
+impl Drop for Handlers {
+    fn drop(&mut self) {
+        for w in &self.workers {
+            w.shared.stop.store(true, Ordering::Release);
+            let _ = rustix::io::write(&w.shared.wake, &1u64.to_ne_bytes());
+        }
+        for w in &mut self.workers {
+            if let Some(t) = w.thread.take().filter(|t| t.thread().id() != std::thread::current().id()) {
+                let _ = t.join();
+            }
+        }
+    }
+}
+
+/// Number that stands for the socket of whichever CPU a packet is on.
+const ANY_CPU: u32 = u32::MAX;
+
+fn per_cpu(kernel: &Kernel, shared: &[Arc<Shared>], by_cpu: &[usize]) -> stdio::Result<()> {
+    let pids: Vec<u32> = shared.iter().map(|s| s.add()).collect::<stdio::Result<_>>()?;
+    let kept = kernel.user_features.load(Ordering::Relaxed) & !dp::F_VPORT_PIDS;
+    let features = kept | dp::F_UNALIGNED | dp::F_PER_CPU;
+    let change = DpMessage {
+        ifindex: kernel.ifindex(),
+        features: Some(features),
+        cpu_pids: Some(by_cpu.iter().filter_map(|h| pids.get(*h).copied()).collect()),
+        ..DpMessage::default()
+    };
+    let request = Request::echo(kernel.transport.families.dp, change.encode(command::SET));
+    let answer = kernel.transport.with(|c| c.ask(&request));
+    // A kernel that does not know the feature may take the request and leave the feature out of its answer.
+    let agreed = answer.and_then(|a| {
+        let (_, d) = DpMessage::parse(&a.unwrap_or_default()).map_err(malformed)?;
+        if d.features.is_none_or(|f| f & dp::F_PER_CPU != 0) {
+            Ok(())
+        } else {
+            Err(stdio::ErrorKind::Unsupported.into())
+        }
+    });
+    match agreed {
+        Ok(()) => {
+            kernel.user_features.store(features, Ordering::Relaxed);
+            kernel.action_pid.store(ANY_CPU, Ordering::Relaxed);
+            Ok(())
+        }
+        Err(e) => {
+            shared.iter().zip(&pids).for_each(|(s, p)| s.remove(*p));
+            Err(e)
+        }
+    }
+}
+
+/// Sockets of ports, where each port has its own.
+pub(crate) struct VportSockets {
+    handlers: Vec<Arc<Shared>>,
+    next: AtomicUsize,
+    by_port: Mutex<BTreeMap<u32, u32>>,
+}
+
+impl VportSockets {
+    /// A socket for a port that is about to be made.
+    pub fn next(&self) -> stdio::Result<u32> {
+        let n = self.next.fetch_add(1, Ordering::Relaxed);
+        let handler = self.handlers.get(n % self.handlers.len().max(1)).ok_or(stdio::ErrorKind::NotFound)?;
+        handler.add()
+    }
+
+    /// Notes which socket a port has; one that it had before is closed.
+    pub fn keep(&self, port: u32, pid: u32) {
+        let old = lock(&self.by_port).insert(port, pid);
+        old.iter().for_each(|old| self.handlers.iter().for_each(|h| h.remove(*old)));
+    }
+
+    /// Gives a port that is there a socket.
+    pub fn adopt(&self, kernel: &Kernel, port: u32) -> stdio::Result<()> {
+        let pid = self.next()?;
+        let change = Vport { dp: kernel.ifindex(), port: Some(port), upcall_pids: Some(vec![pid]), ..Vport::default() };
+        let request = Request::echo(kernel.transport.families.vport, change.encode(command::SET));
+        kernel.transport.with(|c| c.ask(&request))?;
+        self.keep(port, pid);
+        Ok(())
+    }
+}
+
+fn per_vport(kernel: &Kernel, shared: &[Arc<Shared>]) -> stdio::Result<()> {
+    let features = dp::F_UNALIGNED | dp::F_VPORT_PIDS;
+    let change = DpMessage { ifindex: kernel.ifindex(), features: Some(features), ..DpMessage::default() };
+    let request = Request::echo(kernel.transport.families.dp, change.encode(command::SET));
+    kernel.transport.with(|c| c.ask(&request))?;
+    kernel.user_features.store(features, Ordering::Relaxed);
+    let sockets = VportSockets { handlers: shared.to_vec(), next: AtomicUsize::new(0), by_port: Mutex::default() };
+    for p in kernel.vports()? {
+        if let Some(port) = p.port {
+            sockets.adopt(kernel, port)?;
+        }
+    }
+    let first = lock(&sockets.by_port).values().next().copied();
+    kernel.action_pid.store(first.unwrap_or(0), Ordering::Relaxed);
+    *lock(&kernel.vport_sockets) = Some(sockets);
+    Ok(())
+}
+
+/// A packet that waits.
+struct Waiting {
+    datagram: Vec<u8>,
+    pid: u32,
+}
+
+/// A flow that waits to be installed.
+struct Later {
+    ufid: Ufid,
+    put: FlowPut,
+    held: datapath::api::Held,
+}
+
+/// What waits of a port.
+#[derive(Default)]
+struct PortQueue {
+    packets: VecDeque<Waiting>,
+    later: Vec<Later>,
+    names: HashSet<Ufid>,
+    /// Packets answered since the first of `later`.
+    answered: usize,
+}
+
+/// The thread's own state.
+struct Loop<'a> {
+    kernel: &'a Kernel,
+    counts: &'a Counts,
+    queues: BTreeMap<u32, PortQueue>,
+    spare: Vec<Vec<u8>>,
+    buffer: Vec<u8>,
+    connection: &'a mut Connection,
+}
+
+impl Worker {
+    fn run(n: usize, kernel: &std::sync::Weak<Kernel>, shared: &Shared, mut connection: Connection) {
+        let mut queues = BTreeMap::new();
+        let mut spare = vec![];
+        let mut buffer = vec![0; LARGEST];
+        let mut busy = false;
+        let mut events = Vec::with_capacity(16);
+        loop {
+            let patience = if busy { Some(rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }) } else { None };
+            events.clear();
+            let _ = epoll::wait(&shared.epoll, rustix::buffer::spare_capacity(&mut events), patience.as_ref());
+            if shared.stop.load(Ordering::Acquire) {
+                return;
+            }
+            let Some(kernel) = kernel.upgrade() else { return };
+            let mut l = Loop {
+                counts: &kernel.counts,
+                kernel: &kernel,
+                queues: std::mem::take(&mut queues),
+                spare: std::mem::take(&mut spare),
+                buffer: std::mem::take(&mut buffer),
+                connection: &mut connection,
+            };
+            let mut drained = true;
+            for e in &events {
+                let socket = lock(&shared.sockets).get(&e.data.u64()).cloned();
+                if let Some(s) = socket {
+                    drained &= l.read(n, &s);
+                }
+            }
+            busy = l.serve(drained) || !drained;
+            (queues, spare, buffer) = (l.queues, l.spare, l.buffer);
+        }
+    }
+}
+
+impl Loop<'_> {
+    /// Moves what waits at a socket into the queues; whether nothing is left there.
+    fn read(&mut self, n: usize, socket: &NetlinkSocket) -> bool {
+        for _ in 0..READ {
+            match socket.receive_into(&mut self.buffer) {
+                Ok(len) => self.sort(len, socket.port()),
+                Err(e) if e.kind() == stdio::ErrorKind::WouldBlock => return true,
+                Err(e) if e.kind() == stdio::ErrorKind::Interrupted => {}
+                Err(e) if e.raw_os_error() == Some(rustix::io::Errno::NOBUFS.raw_os_error()) => {
+                    // The kernel threw packets away; what it kept is still there to be read.
+                    let before = self.counts.overruns.fetch_add(1, Ordering::Relaxed);
+                    if before.is_multiple_of(1000) {
+                        vlog_warn!(
+                            Module::DpifNetlink,
+                            "system@{}: lost packet on handler {n}",
+                            datapath::Datapath::name(self.kernel)
+                        );
+                    }
+                }
+                Err(_) => {
+                    self.counts.malformed.fetch_add(1, Ordering::Relaxed);
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    fn sort(&mut self, len: usize, pid: u32) {
+        let Some(bytes) = self.buffer.get(..len) else { return };
+        for m in Messages(bytes) {
+            let Ok(m) = m else {
+                self.counts.malformed.fetch_add(1, Ordering::Relaxed);
+                return;
+            };
+            if m.header.kind != self.kernel.transport.families.packet {
+                continue;
+            }
+            let port = in_port(m.body).unwrap_or(u32::MAX);
+            let queue = self.queues.entry(port).or_default();
+            if queue.packets.len() >= QUEUE {
+                self.counts.crowded.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            let mut datagram = self.spare.pop().unwrap_or_default();
+            datagram.clear();
+            datagram.extend_from_slice(m.body);
+            queue.packets.push_back(Waiting { datagram, pid });
+        }
+    }
+
+    /// Gives each port a turn; whether something is left to do. `drained`: nothing is left at the sockets.
+    fn serve(&mut self, drained: bool) -> bool {
+        let handler = (**self.kernel.handler.load()).clone();
+        let ports: Vec<u32> = self.queues.keys().copied().collect();
+        for port in ports {
+            let Some(mut queue) = self.queues.remove(&port) else { continue };
+            // What was read just now is behind what asked for the flows: if nothing came, they can be installed.
+            if (drained && queue.packets.is_empty()) || queue.answered >= PUT_OFF {
+                self.install(&mut queue, handler.as_deref());
+            }
+            let n = queue.packets.len().min(TURN);
+            let turn: Vec<Waiting> = queue.packets.drain(..n).collect();
+            if let Some(handler) = &handler {
+                self.answer(&turn, &mut queue, &**handler);
+            }
+            const SPARE: usize = 512;
+            for w in turn {
+                if self.spare.len() < SPARE && w.datagram.capacity() <= 4096 {
+                    self.spare.push(w.datagram);
+                }
+            }
+            if !queue.packets.is_empty() || !queue.later.is_empty() {
+                self.queues.insert(port, queue);
+            }
+        }
+        !self.queues.is_empty()
+    }
+
+    /// Answers packets and gives them back to the kernel, in order.
+    fn answer(&mut self, turn: &[Waiting], queue: &mut PortQueue, handler: &dyn UpcallHandler) {
+        let mut back: Vec<Request> = vec![];
+        for w in turn {
+            let Ok((header, p)) = Packet::parse(&w.datagram) else {
+                self.counts.malformed.fetch_add(1, Ordering::Relaxed);
+                continue;
+            };
+            if let Some(request) = self.one(header.command, &p, w.pid, queue, handler, &mut back) {
+                back.push(request);
+            }
+        }
+        self.send(&back);
+        if !queue.later.is_empty() {
+            queue.answered += turn.len();
+        }
+    }
+
+    fn send(&mut self, back: &[Request]) {
+        if !back.is_empty() && self.connection.tell_all(back).is_err() {
+            Counter::DpifExecuteError.add(back.len() as u64);
+        }
+    }
+
+    /// Asks the switch about a packet; gives the request that gives it back.
+    fn one(
+        &mut self,
+        command: u8,
+        p: &Packet<'_>,
+        pid: u32,
+        queue: &mut PortQueue,
+        handler: &dyn UpcallHandler,
+        back: &mut Vec<Request>,
+    ) -> Option<Request> {
+        let (packet, attrs) = (p.packet?, p.key?);
+        let Ok(key) = whole_key(attrs, packet) else {
+            self.counts.malformed.fetch_add(1, Ordering::Relaxed);
+            return None;
+        };
+        let ufid = Ufid::of(&key, &FlowMask::ZERO);
+        let cookie = read_cookie(p.userdata.unwrap_or(&[]));
+        let kind = match command {
+            packet::MISS => UpcallKind::Miss,
+            packet::ACTION => UpcallKind::Action { cookie: &cookie, actions: &[] },
+            _ => return None,
+        };
+        let now = self.kernel.clock.now();
+        let answer = handler.upcall(&Upcall { key: &key, packet, ufid, kind, now });
+        if command == packet::MISS {
+            put_off(&answer, &key, queue, handler);
+        }
+        if answer.actions.is_empty() {
+            return None;
+        }
+        Counter::DpifExecute.hit();
+        let execute = Execute { packet, key: &key, actions: &answer.actions, probe: false };
+        let origin = Origin { pid: Some(pid), hash: p.hash, mru: p.mru };
+        if datapath::netlink::needs_help(&answer.actions) {
+            // The packets before it go first.
+            self.send(&std::mem::take(back));
+            if self.kernel.run(&execute, 0, Some(origin)).is_err() {
+                Counter::DpifExecuteError.hit();
+            }
+            return None;
+        }
+        Some(self.kernel.execute_request(&execute, origin))
+    }
+
+    /// Installs the flows that a port's packets have asked for.
+    fn install(&mut self, queue: &mut PortQueue, handler: Option<&dyn UpcallHandler>) {
+        queue.answered = 0;
+        queue.names.clear();
+        let later = std::mem::take(&mut queue.later);
+        let Some(handler) = handler else { return };
+        let mut good = vec![];
+        let mut requests = vec![];
+        for l in later {
+            if let Ok(r) = self.kernel.put_request(&l.put, Some(l.ufid)) {
+                requests.push(r);
+                good.push(l);
+            }
+        }
+        for (l, result) in good.into_iter().zip(self.connection.ask_all(&requests)) {
+            let actions: Arc<[DpAction]> = l.put.actions.into();
+            handler.resume(l.held);
+            if result.is_ok() {
+                self.kernel.remember(l.ufid, &l.put.key, &l.put.mask, actions.clone());
+            }
+            handler.installed(l.ufid, &l.put.key, &l.put.mask, &actions, result.is_ok());
+        }
+    }
+}
+
+/// Notes the flow that an answer asks for, once.
+fn put_off(answer: &UpcallAnswer, key: &FlowKey, queue: &mut PortQueue, handler: &dyn UpcallHandler) {
+    let Some(install) = &answer.install else { return };
+    let ufid = Ufid::of(key, &install.mask);
+    let held = handler.hold();
+    if !queue.names.insert(ufid) {
+        return;
+    }
+    let actions = install.actions.clone().unwrap_or_else(|| answer.actions.clone());
+    let put = FlowPut {
+        ufid: Some(ufid),
+        key: *key,
+        mask: install.mask,
+        actions,
+        create: true,
+        modify: false,
+        zero_stats: false,
+    };
+    queue.later.push(Later { ufid, put, held });
+}
+
+fn in_port(body: &[u8]) -> Option<u32> {
+    let (_, p) = Packet::parse(body).ok()?;
+    let port = netlink::Attrs(p.key?).find(netlink::ovs::key::IN_PORT).ok()??;
+    netlink::attr::u32_of(port).ok()
+}
+
+/// The key of a packet: what only the kernel knows from its attributes, the rest from the packet.
+fn whole_key(attrs: &[u8], packet: &[u8]) -> Result<FlowKey, netlink::Malformed> {
+    let mut meta = Metadata { key: read_key(attrs)? };
+    for w in 39..58 {
+        meta.key.set_word(w, 0);
+    }
+    Ok(flow::extract(packet, &meta))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usable_cpus_have_a_handler_each() {
+        assert_eq!(share(&[0, 1], 4), [0, 1, 0, 1]);
+        assert_eq!(share(&[1, 3], 4), [0, 0, 0, 1]);
+        assert_eq!(share(&[0], 1), [0]);
+        let (usable, most) = cpus();
+        assert!(usable.iter().all(|c| *c < most));
+    }
+}
