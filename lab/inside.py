@@ -47,7 +47,7 @@ def datapath_flows(lab, pattern):
     return "\n".join(sorted(set(lines)))
 
 
-def tests(lab):
+def tests(lab, side):
     lab.must("modprobe openvswitch")
     start(lab)
     lab.succeeds("a bridge on the kernel datapath", "ovs-vsctl --timeout=20 add-br br0 -- set bridge br0 fail_mode=secure && ovs-ofctl add-flow br0 priority=0,actions=NORMAL")
@@ -125,8 +125,10 @@ def tests(lab):
         text = "\n".join(sorted(f"{out}{err}".splitlines())) if "dump" in command else f"{out}{err}"
         lab.same(f"ovs-dpctl {command[:40]}", f"{text}[exit {code}]".replace("veth9a", "veth"))
 
-    for part in (measures.counted, measures.sizes, measures.sockets, measures.latency, measures.order, measures.restart):
+    for part in (measures.counted, measures.sizes, measures.sockets, measures.latency, measures.flood, measures.order, measures.restart):
         part(lab)
+    if side["others"]:
+        measures.other_tool(lab, side["others"])
     lab.must("ovs-ofctl del-flows br0 && ovs-ofctl add-flow br0 priority=0,actions=NORMAL")
     reaches(lab, "before the daemon ends", "h1", "10.0.0.2")
     lab.must("kill -9 $(cat $OVS_RUNDIR/ovs-vswitchd.pid)")
@@ -149,7 +151,7 @@ def main():
             lab.must("modprobe openvswitch; modprobe nlmon; ip link add nlmon0 type nlmon && ip link set nlmon0 up")
             recorder = lab.start("capture", [sys.executable, f"{HERE}/capture.py", "nlmon0", sys.argv[3]])
             lab.wait(lambda: "recording" in lab.log("capture"), 20)
-        tests(lab)
+        tests(lab, side)
     except Stop as stop:
         lab.check("the tests came to their end", False, stop)
     finally:

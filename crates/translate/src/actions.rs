@@ -233,8 +233,10 @@ impl Xlator<'_> {
             Action::PopQueue => {
                 self.wc.set_skb_priority(u32::MAX);
                 let priority = self.orig_skb_priority;
-                self.key.set_skb_priority(priority);
-                self.detail(|| if priority == 0 { "queue = 0".into() } else { format!("queue = {priority:#x}") });
+                if self.key.skb_priority() != priority {
+                    self.key.set_skb_priority(priority);
+                    self.detail(|| if priority == 0 { "queue = 0".into() } else { format!("queue = {priority:#x}") });
+                }
             }
             Action::DecTtl { ids, .. } => self.dec_ttl(ids),
             _ => self.label_action(action),

@@ -110,7 +110,9 @@ impl Xlator<'_> {
         if !self.may_go_deeper() {
             return;
         }
-        self.commit();
+        if self.truncate.is_some() {
+            return self.problem(|| format!("output_trunc does not support patch port {}", number.0));
+        }
         let (mirrors_before, error_before) = (self.mirrors, self.out.error);
         let from = self.here.config.id;
         let saved = self.save();
@@ -126,10 +128,6 @@ impl Xlator<'_> {
         let in_action_set = std::mem::replace(&mut self.in_action_set, false);
         let in_packet_out = std::mem::replace(&mut self.in_packet_out, false);
         let depth = std::mem::replace(&mut self.depth, 0);
-        let truncate = self.truncate.take();
-        if let Some(len) = truncate {
-            self.out.actions.push(DpAction::Trunc(len));
-        }
         self.enter_bridge();
         if self.admit() {
             self.mirror_ingress();
@@ -142,7 +140,6 @@ impl Xlator<'_> {
         }
         self.leave();
         self.depth = depth;
-        self.truncate = truncate;
         self.in_action_set = in_action_set;
         self.in_packet_out = in_packet_out;
         self.here = here;

@@ -12,6 +12,7 @@ use netdev::{Device, DeviceStats};
 use openflow::message::control::ControllerRole;
 use ovsdb_data::{Atom, Datum, Uuid};
 use serde_json::Map;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -51,9 +52,10 @@ fn strings(list: &[&str]) -> Datum {
     Datum::set(list.iter().map(|s| Atom::string(s)).collect())
 }
 
-/// What came of a configuration: errors, numbers, `cur_cfg`.
-pub fn outcome(app: &App, replica: &Replica, config: &Config, txn: &mut Txn) {
+/// What came of a configuration: errors, numbers, `cur_cfg`. With `only`, of these interfaces.
+pub fn outcome(app: &App, replica: &Replica, config: &Config, only: Option<&BTreeSet<String>>, txn: &mut Txn) {
     let state = app.state.borrow();
+    let chosen = |name: &String| only.is_none_or(|only| only.contains(name));
     for (name, wanted) in &config.bridges {
         let mut row = Columns::of(replica, "Bridge", wanted.uuid);
         match state.bridges.get(name) {
@@ -66,7 +68,7 @@ pub fn outcome(app: &App, replica: &Replica, config: &Config, txn: &mut Txn) {
             None => row.optional("datapath_id", None::<&str>),
         }
         row.finish(txn);
-        for (iface, w) in wanted.ports.values().flat_map(|p| &p.interfaces) {
+        for (iface, w) in wanted.ports.values().flat_map(|p| &p.interfaces).filter(|(name, _)| chosen(name)) {
             let mut row = Columns::of(replica, "Interface", w.uuid);
             let entry = state.bridges.get(name);
             match entry.and_then(|e| e.interfaces.get(iface)) {
@@ -155,18 +157,22 @@ pub fn controllers(app: &App, replica: &Replica, config: &Config, txn: &mut Txn)
 }
 
 /// How the interfaces are, read from the devices where nobody waits; also refreshes the OpenFlow ports. With
-/// `statistics`, counters too.
-pub async fn interfaces(app: &Rc<App>, statistics: bool) -> Vec<Report> {
+/// `statistics`, counters too; with `only`, of these.
+pub async fn interfaces(app: &Rc<App>, statistics: bool, only: Option<&BTreeSet<String>>) -> Vec<Report> {
     type Named = (String, String, Option<Arc<dyn Device>>);
     let all: Vec<Named> = {
         let state = app.state.borrow();
         let of = |(b, e): (&String, &BridgeEntry)| -> Vec<_> {
-            e.interfaces.iter().map(|(n, i)| (b.clone(), n.clone(), i.device.clone())).collect()
+            let chosen = e.interfaces.iter().filter(|(n, _)| only.is_none_or(|only| only.contains(*n)));
+            chosen.map(|(n, i)| (b.clone(), n.clone(), i.device.clone())).collect()
         };
         state.bridges.iter().flat_map(of).collect()
     };
     let mut reports = vec![];
     let mut changed = false;
+    if all.is_empty() {
+        return reports;
+    }
     // One trip to where nobody waits, for all of them.
     let asked = tokio::task::spawn_blocking(move || {
         let ask = |(bridge, name, device): Named| {
