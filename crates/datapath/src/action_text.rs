@@ -115,8 +115,7 @@ fn raw(out: &mut String, kind: u16, bytes: &[u8]) -> std::fmt::Result {
     let word = |b: Option<&[u8]>, n: usize| b.and_then(|b| b.get(n..n + 4)).and_then(|b| b.try_into().ok());
     if let (action::ADD_MPLS, Some(lse)) = (kind, word(Some(bytes), 0).map(u32::from_be_bytes)) {
         let ty = u16::from_be_bytes([bytes.get(4).copied().unwrap_or(0), bytes.get(5).copied().unwrap_or(0)]);
-        let (label, tc, ttl, bos) = (lse >> 12, lse >> 9 & 7, lse & 0xff, lse >> 8 & 1);
-        return write!(out, "add_mpls(label={label},tc={tc},ttl={ttl},bos={bos},eth_type={ty:#x})");
+        return label(out, "add_mpls", ty, lse);
     }
     if kind == action::PSAMPLE {
         let find = |k| Attrs(bytes).find(k).ok().flatten();
@@ -369,7 +368,6 @@ fn parse_one(part: &str, names: &dyn PortNames) -> Result<DpAction, BadText> {
             let args = Args::new(body)?;
             Ok(DpAction::PushEth(EthHeader { src: args.mac("src")?, dst: args.mac("dst")? }))
         }
-        "add_mpls" => parse_add_mpls(body),
         "psample" => parse_psample(body),
         "push_nsh" => parse_push_nsh(body),
         "pop_nsh" => Ok(DpAction::PopNsh),
@@ -449,14 +447,6 @@ fn parse_label(body: &str) -> Result<(u16, u32), BadText> {
     }
     let lse = (label << 12 | tc << 9 | bos << 8 | ttl) as u32;
     Ok((args.number("eth_type")? as u16, lse))
-}
-
-fn parse_add_mpls(body: &str) -> Result<DpAction, BadText> {
-    let DpAction::PushMpls { ethertype, lse } = parse_push_mpls(body)? else { return bad(body) };
-    let mut bytes = lse.to_be_bytes().to_vec();
-    bytes.extend(ethertype.to_be_bytes());
-    bytes.extend([0, 0]);
-    Ok(DpAction::Raw { kind: netlink::ovs::action::ADD_MPLS, bytes: bytes.into() })
 }
 
 fn parse_psample(body: &str) -> Result<DpAction, BadText> {
@@ -683,7 +673,6 @@ mod tests {
             "userspace(pid=0,sFlow(vid=5,pcp=1,output=5))",
             "userspace(pid=0,ipfix(output_port=3))",
             "lb_output(5)",
-            "add_mpls(label=100,tc=3,ttl=64,bos=1,eth_type=0x8847)",
             "psample(group=1,cookie=0x102)",
             "userspace(pid=3,userdata(0102))",
             "tnl_pop(5)",

@@ -7,6 +7,7 @@ use crate::Kernel;
 use crate::transport::Request;
 use datapath::Features;
 use netlink::Writer;
+use netlink::attr::NESTED;
 use netlink::flow::Flow;
 use netlink::ovs::{action, command, ct, key, nat};
 use netlink::packet::{self, Packet};
@@ -40,6 +41,7 @@ pub const LEAST: Features = Features {
     add_mpls: false,
     psample: false,
     ct_zero_snat: false,
+    queue_classes: true,
 };
 
 /// Deepest nesting of samples that is looked for.
@@ -280,7 +282,7 @@ pub(crate) fn find(kernel: &Kernel) -> Features {
             w.put(action::ADD_MPLS, &[0, 0, 0, 0, 0x88, 0x47, 0, 0]);
         }),
         psample: p.action(|w| {
-            w.nest(action::PSAMPLE, |w| {
+            w.nest(action::PSAMPLE | NESTED, |w| {
                 w.u32(action::PSAMPLE_GROUP, 10).put(action::PSAMPLE_COOKIE, &[0x5a; 16]);
             });
         }),

@@ -109,6 +109,7 @@ pub struct Replica {
     monitor: Version,
     lock_request: Option<u64>,
     has_lock: bool,
+    connections: u64,
 }
 
 /// The name of the monitor.
@@ -141,11 +142,13 @@ impl Replica {
             monitor: Version::Since,
             lock_request: None,
             has_lock: false,
+            connections: 0,
         }
     }
 
     /// A connection was opened: asks for the schema.
     pub fn connected(&mut self) {
+        self.connections += 1;
         self.output.clear();
         self.state = State::AwaitingSchema;
         let id = self.send("get_schema", json!([self.database]));
@@ -155,6 +158,7 @@ impl Replica {
 
     /// A connection was opened by somebody who has asked for the schema already.
     pub fn connected_with(&mut self, schema: DatabaseSchema) {
+        self.connections += 1;
         self.output.clear();
         self.schema = Some(schema);
         self.request_monitor(Version::Since);
@@ -173,6 +177,11 @@ impl Replica {
         for id in std::mem::take(&mut self.transactions) {
             self.outcomes.push_back((id, Outcome::Unknown));
         }
+    }
+
+    /// How often a connection was made: what the server keeps only while it runs may be gone since the last one.
+    pub fn connections(&self) -> u64 {
+        self.connections
     }
 
     /// Whether the replica holds a complete state of the database and follows it.

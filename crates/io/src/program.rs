@@ -115,12 +115,3 @@ pub fn give_memory_back() {
         libc::malloc_trim(0);
     }
 }
-
-/// How often this thread has had to give its processor to another that wanted it.
-pub fn times_displaced() -> u64 {
-    // SAFETY: a structure of numbers, for which all zeros is a value.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: the structure is of the type that the call fills, and lives until it returns.
-    unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) };
-    usage.ru_nivcsw as u64
-}

@@ -269,8 +269,7 @@ impl Connection {
     fn process(&mut self) -> Result<bool, End> {
         let began = std::time::Instant::now();
         let more = self.run_requests().and_then(|more| self.count_unfinished().map(|()| more));
-        let displaced = io::program::times_displaced();
-        self.shared.borrow_mut().rhythm.served(began, std::time::Instant::now(), displaced);
+        self.shared.borrow_mut().rhythm.served(began, std::time::Instant::now());
         more
     }
 

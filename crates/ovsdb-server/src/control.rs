@@ -30,7 +30,7 @@ pub fn commands(
     });
     databases(&mut commands, shared, remotes);
     remote_commands(&mut commands, shared, remotes);
-    observation(&mut commands, shared);
+    observation(&mut commands, shared, remotes);
     settings(&mut commands, shared);
     roles(&mut commands, shared, replication);
     match config_file {
@@ -282,9 +282,9 @@ fn remote_commands(commands: &mut Commands, shared: &Shared, remotes: &SharedRem
     });
 }
 
-fn observation(commands: &mut Commands, shared: &Shared) {
-    let core = shared.clone();
-    commands.add("memory/show", "", 0, 0, move |_| Ok(memory(&core).into()));
+fn observation(commands: &mut Commands, shared: &Shared, remotes: &SharedRemotes) {
+    let (core, of) = (shared.clone(), remotes.clone());
+    commands.add("memory/show", "", 0, 0, move |_| Ok(memory(&core, &of).into()));
     commands.add("ovsdb-server/perf-counters-show", "", 0, 0, |_| {
         Ok("performance counter is not supported on this platform".into())
     });
@@ -296,7 +296,7 @@ fn observation(commands: &mut Commands, shared: &Shared) {
 }
 
 /// `atoms`, `cells` and the like, in one line.
-pub fn memory(shared: &Shared) -> String {
+pub fn memory(shared: &Shared, remotes: &SharedRemotes) -> String {
     let core = shared.borrow();
     let mut cells = 0;
     let mut weak = 0;
@@ -309,8 +309,9 @@ pub fn memory(shared: &Shared) -> String {
         monitors += hosted.monitors.len();
     }
     let mut out = format!("atoms:{cells} cells:{cells} monitors:{monitors} n-weak-refs:{weak}");
-    if !core.sessions.is_empty() {
-        out.push_str(&format!(" sessions:{}", core.sessions.len()));
+    let sessions = core.sessions.len() + remotes.borrow().n_unconnected();
+    if sessions > 0 {
+        out.push_str(&format!(" sessions:{sessions}"));
     }
     out.push('\n');
     out

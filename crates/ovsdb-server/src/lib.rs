@@ -136,7 +136,7 @@ impl Server {
         tasks.spawn_local(sync_files(shared.clone()));
         tasks.spawn_local(connection::send_updates(shared.clone()));
         tasks.spawn_local(rhythm::stay_awake(shared.clone()));
-        tasks.spawn_local(report_memory(shared.clone()));
+        tasks.spawn_local(report_memory(shared.clone(), remotes.clone()));
         if let Some(control) = self.control.take() {
             let commands = control::commands(
                 &self.program,
@@ -205,13 +205,13 @@ async fn sync_files(shared: Shared) {
     }
 }
 
-async fn report_memory(shared: Shared) {
+async fn report_memory(shared: Shared, remotes: SharedRemotes) {
     tokio::time::sleep(Duration::from_secs(10)).await;
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     if let Some(peak) = status.lines().find_map(|line| line.strip_prefix("VmHWM:")) {
         vlog_info!(Module::Memory, "{} peak resident set size after 10.0 seconds", peak.trim());
     }
-    vlog_info!(Module::Memory, "{}", control::memory(&shared).trim_end());
+    vlog_info!(Module::Memory, "{}", control::memory(&shared, &remotes).trim_end());
 }
 
 #[derive(Clone, Copy)]

@@ -134,6 +134,12 @@ impl Remotes {
         self.configured.keys().cloned().collect()
     }
 
+    /// Number of servers' clients that we would connect to, and are not connected to.
+    pub fn n_unconnected(&self) -> usize {
+        let passive = |name: &str| ["punix:", "ptcp:", "pssl:"].iter().any(|kind| name.starts_with(kind));
+        self.running.iter().filter(|(name, running)| !passive(name) && !running.status.borrow().connected).count()
+    }
+
     /// Starts, stops and reconfigures so that what runs is what the names and the tables say.
     pub fn reconcile(&mut self, shared: &Shared) {
         let mut wanted: BTreeMap<String, Settings> = BTreeMap::new();

@@ -1,9 +1,10 @@
-//! Stays awake between requests that follow each other closely.
+//! Stays awake between requests that follow each other closely, where that helps.
 //!
 //! A client that waits for each reply sends its next request some ten microseconds later. Where both processors of the
 //! conversation go to sleep in between, and above all where they are virtual, waking them takes several times as long as the
-//! work. So after a few requests in close succession the server looks for the next one for a moment before it sleeps. When that
-//! was in vain, or somebody else wanted the processor, it sleeps at once until requests follow each other closely again.
+//! work; a server that looks for the next request for a moment before it sleeps is faster then. On a busy machine it is slower,
+//! for it keeps its client from running. So while requests follow each other closely, both ways are tried from time to time, and
+//! the faster one is kept.
 
 use crate::Shared;
 use std::rc::Rc;
@@ -11,33 +12,64 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// A request that comes this soon after the last was served follows it closely.
-const CLOSE: Duration = Duration::from_micros(250);
+const CLOSE: Duration = Duration::from_micros(500);
 /// How long the next request is looked for.
 const AWAKE: Duration = Duration::from_micros(120);
-/// So many requests in close succession make a rhythm.
-const ENOUGH: u32 = 4;
+/// Requests by which a way is tried.
+const TRIAL: u32 = 64;
+/// Requests after which both are tried again.
+const KEEP: u32 = 4096;
 
-/// When requests come.
+/// What is being found out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Phase {
+    /// How long requests take when the server sleeps between them.
+    #[default]
+    Sleeping,
+    /// How long when it stays awake; they took so long when it slept.
+    Awake(Duration),
+    /// Nothing; it stays awake, or not.
+    Decided(bool),
+}
+
+/// When requests come, and what that means for the time between them.
 #[derive(Debug, Default)]
 pub struct Rhythm {
     served: u64,
     last: Option<Instant>,
-    in_succession: u32,
-    displaced: u64,
+    phase: Phase,
+    began: Option<Instant>,
+    n: u32,
     wake: Rc<Notify>,
 }
 
 impl Rhythm {
-    /// Notes that requests were served between `began` and `ended`, and how often the thread has had to give way so far.
-    pub fn served(&mut self, began: Instant, ended: Instant, displaced: u64) {
-        let alone = std::mem::replace(&mut self.displaced, displaced) == displaced;
-        let close = alone && self.last.is_some_and(|last| began.saturating_duration_since(last) <= CLOSE);
-        self.in_succession = if close { self.in_succession.saturating_add(1) } else { 0 };
-        self.last = Some(ended);
+    /// Notes that requests were served between `began` and `ended`.
+    pub fn served(&mut self, began: Instant, ended: Instant) {
         self.served += 1;
-        if self.in_succession >= ENOUGH {
+        let close = self.last.replace(ended).is_some_and(|last| began.saturating_duration_since(last) <= CLOSE);
+        if !close {
+            (self.phase, self.n, self.began) = (Phase::Sleeping, 0, Some(ended));
+            return;
+        }
+        self.n += 1;
+        let took = ended.saturating_duration_since(*self.began.get_or_insert(ended));
+        let next = match self.phase {
+            Phase::Sleeping if self.n == TRIAL => Phase::Awake(took),
+            Phase::Awake(asleep) if self.n == TRIAL => Phase::Decided(took < asleep),
+            Phase::Decided(_) if self.n == KEEP => Phase::Sleeping,
+            same => same,
+        };
+        if next != self.phase {
+            (self.phase, self.n, self.began) = (next, 0, Some(ended));
+        }
+        if self.stays_awake() {
             self.wake.notify_one();
         }
+    }
+
+    fn stays_awake(&self) -> bool {
+        matches!(self.phase, Phase::Awake(_) | Phase::Decided(true))
     }
 }
 
@@ -47,15 +79,8 @@ pub async fn stay_awake(shared: Shared) {
     loop {
         wake.notified().await;
         let (begin, served) = (Instant::now(), shared.borrow().rhythm.served);
-        loop {
+        while shared.borrow().rhythm.served == served && begin.elapsed() < AWAKE {
             tokio::task::yield_now().await;
-            if shared.borrow().rhythm.served != served {
-                break;
-            }
-            if begin.elapsed() > AWAKE {
-                shared.borrow_mut().rhythm.in_succession = 0;
-                break;
-            }
         }
     }
 }
@@ -64,15 +89,24 @@ pub async fn stay_awake(shared: Shared) {
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_requests_in_close_succession_make_a_rhythm() {
+    /// Serves requests that come after so many microseconds asleep and awake; true if the server ends up staying awake.
+    fn check(asleep: u64, awake: u64, expect: bool) {
         let (mut rhythm, mut now) = (Rhythm::default(), Instant::now());
-        let mut request = |(gap, displaced)| {
-            now += Duration::from_micros(gap);
-            rhythm.served(now, now, displaced);
-            rhythm.in_succession
-        };
-        let requests = [(0, 0), (50, 0), (250, 0), (251, 0), (10, 0), (10, 0), (10, 1), (10, 1)];
-        assert_eq!(requests.map(&mut request), [0, 1, 2, 0, 1, 2, 0, 1]);
+        rhythm.served(now, now);
+        let mut kept = 0;
+        for _ in 0..KEEP {
+            now += Duration::from_micros(if rhythm.stays_awake() { awake } else { asleep });
+            rhythm.served(now, now);
+            kept += u32::from(rhythm.stays_awake());
+        }
+        assert_eq!(rhythm.stays_awake(), expect, "{asleep} {awake}");
+        assert!(expect || kept <= TRIAL + 1);
+    }
+
+    #[test]
+    fn the_faster_way_is_kept() {
+        check(150, 70, true);
+        check(50, 70, false);
+        check(600, 70, false);
     }
 }

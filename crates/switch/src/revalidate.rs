@@ -13,7 +13,7 @@ use translate::{Network, Request};
 /// Time without a packet after which a flow leaves the datapath (`other_config:max-idle`).
 pub const MAX_IDLE: Duration = Duration::from_secs(10);
 /// Time between two looks at all flows while there are any (`other_config:max-revalidator`).
-const INTERVAL: Duration = Duration::from_millis(500);
+pub const INTERVAL: Duration = Duration::from_millis(500);
 
 /// What is to be done with a flow.
 enum Verdict {
@@ -32,7 +32,7 @@ pub fn run(upcalls: &Upcalls, datapath: &dyn Datapath) {
         if upcalls.changes() == seen {
             // With nothing in the datapath there is nothing to look at.
             let idle = upcalls.known_flows() == 0 && !datapath.adopts();
-            upcalls.wait((!idle).then_some(INTERVAL));
+            upcalls.wait((!idle).then(|| Duration::from_millis(upcalls.max_wait_ms.load(Ordering::Relaxed))));
         }
     }
 }
@@ -68,7 +68,7 @@ pub fn sweep(upcalls: &Upcalls, datapath: &dyn Datapath, check: bool, now: Insta
     }
     upcalls.looked(flows, began.elapsed());
     upcalls.known().values().flat_map(|k| k.frozen.iter()).for_each(|id| network.frozen.touch(*id, now));
-    network.frozen.expire(Instant::from_nanos(now.as_nanos().saturating_sub(4 * MAX_IDLE.as_nanos() as u64)));
+    network.frozen.expire(Instant::from_nanos(now.as_nanos().saturating_sub(4 * upcalls.max_idle().as_nanos() as u64)));
 }
 
 /// Pushes the counters of all flows, for a reader who wants them to the packet.
@@ -164,7 +164,7 @@ fn judge(upcalls: &Upcalls, network: &Arc<Network>, dump: &FlowDump, check: bool
         None => return Verdict::Keep,
     };
     let used = dump.stats.used.unwrap_or(created).max(created);
-    if now.since(used) > MAX_IDLE {
+    if now.since(used) > upcalls.max_idle() {
         return Verdict::Delete;
     }
     if !check {

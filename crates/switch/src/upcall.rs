@@ -80,6 +80,10 @@ pub struct Upcalls {
     pub upcalls: AtomicU64,
     /// Largest value that `flow_limit` may take.
     pub max_flow_limit: AtomicU64,
+    /// Milliseconds without a packet after which a flow leaves the datapath.
+    pub max_idle_ms: AtomicU64,
+    /// Milliseconds between two looks at all flows, at most.
+    pub max_wait_ms: AtomicU64,
     /// Whether flows match only what their translation looked at; tests may want flows for single connections.
     pub megaflows: AtomicBool,
     /// Whether dumps may leave out keys; told to operators only.
@@ -142,7 +146,9 @@ impl Upcalls {
             stop: AtomicBool::new(false),
             flow_limit: AtomicU64::new(INITIAL_FLOW_LIMIT),
             upcalls: AtomicU64::new(0),
-            max_flow_limit: AtomicU64::new(INITIAL_FLOW_LIMIT),
+            max_flow_limit: AtomicU64::new(DEFAULT_FLOW_LIMIT),
+            max_idle_ms: AtomicU64::new(crate::revalidate::MAX_IDLE.as_millis() as u64),
+            max_wait_ms: AtomicU64::new(crate::revalidate::INTERVAL.as_millis() as u64),
             megaflows: AtomicBool::new(true),
             terse_dumps: AtomicBool::new(true),
             load: Mutex::default(),
@@ -154,6 +160,11 @@ impl Upcalls {
     /// How many flows there were.
     pub fn load(&self) -> Load {
         *lock(&self.load)
+    }
+
+    /// Time without a packet after which a flow leaves the datapath.
+    pub fn max_idle(&self) -> Duration {
+        Duration::from_millis(self.max_idle_ms.load(Ordering::Relaxed))
     }
 
     /// Sets the number of flows that the datapath takes.

@@ -432,7 +432,7 @@ impl<'a> Xlator<'a> {
 
     /// Whether there is room for something a level deeper; an error if not.
     pub(crate) fn may_go_deeper(&mut self) -> bool {
-        let may = self.level < MAX_DEPTH && self.nesting < MAX_NESTING;
+        let may = self.level <= MAX_DEPTH && self.nesting < MAX_NESTING;
         if !may {
             self.problem(|| format!("over max translation depth {MAX_DEPTH}"));
             self.fail(XlateError::RecursionTooDeep);
@@ -616,11 +616,11 @@ impl<'a> Xlator<'a> {
         }
         let set = crate::action_set::in_order(&std::mem::take(&mut self.action_set));
         self.exit = false;
+        if set.is_empty() {
+            return;
+        }
         self.in_action_set = true;
         self.enter(NodeKind::Table, || "--. Executing action set:".into());
-        if set.is_empty() {
-            self.note(NodeKind::Action, || "drop".into());
-        }
         self.deeper(|this| this.actions(&set, true));
         self.leave();
         self.in_action_set = false;
@@ -735,6 +735,7 @@ impl<'a> Xlator<'a> {
     // The end.
 
     fn finish(mut self) -> Xlate {
+        crate::actions::drop_idle_edits(&mut self.out.actions);
         if let Some(error) = self.out.error {
             self.out.actions.clear();
             if self.net.features.explicit_drop && error != XlateError::ForwardingDisabled {

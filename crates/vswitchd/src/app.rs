@@ -10,7 +10,7 @@ use io::vlog_warn;
 use netdev::Device;
 use ovsdb_data::Uuid;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 use switch::bridge::Event;
@@ -71,7 +71,7 @@ pub struct BridgeEntry {
     /// Why interfaces could not be made.
     pub errors: BTreeMap<String, String>,
     /// What the database wanted when it was last applied.
-    pub config: config::BridgeConfig,
+    pub config: Rc<config::BridgeConfig>,
     /// Listeners and connections to controllers, by target.
     pub endpoints: BTreeMap<String, Endpoint>,
     /// What its mirrors have counted, by row.
@@ -88,6 +88,8 @@ pub struct State {
     pub backers: BTreeMap<String, Backer>,
     /// Bridges by name.
     pub bridges: BTreeMap<String, BridgeEntry>,
+    /// Names of interfaces that were added, changed or could not be added, and that nothing was reported of since.
+    pub touched: BTreeSet<String>,
     next_bridge: u64,
     bundle_ids: HashMap<Uuid, BundleId>,
 }
@@ -298,7 +300,7 @@ impl State {
     }
 
     /// A bridge's entry, made by the reconciler.
-    pub fn insert(&mut self, name: &str, bridge: Bridge, backer: &str, config: config::BridgeConfig) {
+    pub fn insert(&mut self, name: &str, bridge: Bridge, backer: &str, config: Rc<config::BridgeConfig>) {
         let entry = BridgeEntry {
             uuid: config.uuid,
             datapath_type: config.datapath_type.clone(),

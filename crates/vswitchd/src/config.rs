@@ -2,11 +2,12 @@
 
 use crate::mirrors::{self, MirrorConfig};
 use idl::typed::Table;
-use idl::{Replica, vswitch};
+use idl::{Change, Changed, Replica, vswitch};
 use openflow::Version;
 use ovsdb_data::Uuid;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 use switch::rate_limit::RateLimit;
 use switch::table::Limits;
@@ -16,7 +17,7 @@ use wire::EthAddr;
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Config {
     /// Bridges by name.
-    pub bridges: BTreeMap<String, BridgeConfig>,
+    pub bridges: BTreeMap<String, Rc<BridgeConfig>>,
     /// `Open_vSwitch:next_cfg`, to be written to `cur_cfg` once all is applied.
     pub next_cfg: i64,
     /// `Open_vSwitch:other_config`.
@@ -47,7 +48,7 @@ pub struct BridgeConfig {
     /// Controllers, by target.
     pub controllers: Vec<ControllerConfig>,
     /// Ports by name.
-    pub ports: BTreeMap<String, PortConfig>,
+    pub ports: BTreeMap<String, Rc<PortConfig>>,
     /// `other_config:mac-aging-time`.
     pub mac_aging: Duration,
     /// `other_config:mac-table-size`.
@@ -165,9 +166,115 @@ impl PartialEq for InterfaceConfig {
 /// Datapath type of a bridge that names none.
 pub const DEFAULT_DATAPATH_TYPE: &str = "system";
 
-impl Config {
-    /// Reads the rows. What is not valid is left out or replaced by its default; [`Config::read`] says so in `problems`.
-    pub fn read(replica: &Replica, problems: &mut Vec<String>) -> Config {
+/// Columns that this daemon writes, and that say nothing of what is wanted.
+const STATUS: &[(&str, &[&str])] = &[
+    ("AutoAttach", &[]),
+    ("Bridge", &["datapath_id", "datapath_version", "rstp_status", "status"]),
+    ("Controller", &["is_connected", "role", "status"]),
+    ("Datapath", &["capabilities", "datapath_version"]),
+    (
+        "Interface",
+        &[
+            "admin_state",
+            "bfd_status",
+            "cfm_fault",
+            "cfm_fault_status",
+            "cfm_flap_count",
+            "cfm_health",
+            "cfm_mpid",
+            "cfm_remote_mpids",
+            "cfm_remote_opstate",
+            "duplex",
+            "error",
+            "ifindex",
+            "lacp_current",
+            "link_resets",
+            "link_speed",
+            "link_state",
+            "mac_in_use",
+            "mtu",
+            "ofport",
+            "statistics",
+            "status",
+        ],
+    ),
+    ("Manager", &["is_connected", "status"]),
+    ("Mirror", &["statistics"]),
+    (
+        "Open_vSwitch",
+        &[
+            "cur_cfg",
+            "datapath_types",
+            "db_version",
+            "dpdk_initialized",
+            "dpdk_version",
+            "iface_types",
+            "ovs_version",
+            "statistics",
+            "system_type",
+            "system_version",
+        ],
+    ),
+    ("Port", &["bond_active_slave", "rstp_statistics", "rstp_status", "statistics", "status"]),
+];
+
+/// Whether a change may mean another configuration.
+fn matters(change: &Changed) -> bool {
+    let status = STATUS.iter().find(|(table, _)| *table == change.table).map_or(&[][..], |(_, columns)| columns);
+    change.change != Change::Modified || !change.columns.iter().all(|column| status.contains(&column.as_str()))
+}
+
+/// Reads configurations. What has not changed since the last one is not read again.
+#[derive(Debug, Default)]
+pub struct Reader {
+    /// Ports that were read, by row, with the bridges that they were in.
+    ports: HashMap<Uuid, (String, Rc<PortConfig>)>,
+    /// The rows of `Port` of rows of `Interface`.
+    port_of: HashMap<Uuid, Uuid>,
+    last: Option<Config>,
+}
+
+impl Reader {
+    /// What the rows want now; `None` if that is what they wanted before. `changes` are the changes since the last call, or
+    /// `None` if they are not known. What is not valid is left out or replaced by its default, and `problems` says so.
+    pub fn read(
+        &mut self,
+        replica: &Replica,
+        changes: Option<&[Changed]>,
+        problems: &mut Vec<String>,
+    ) -> Option<Config> {
+        match changes {
+            Some(changes) if self.last.is_some() => {
+                if !changes.iter().any(matters) {
+                    return None;
+                }
+                changes.iter().for_each(|change| self.forget(change));
+            }
+            _ => {
+                self.ports.clear();
+                self.port_of.clear();
+            }
+        }
+        let config = self.read_rows(replica, problems);
+        if self.last.as_ref() == Some(&config) {
+            return None;
+        }
+        self.last = Some(config.clone());
+        Some(config)
+    }
+
+    fn forget(&mut self, change: &Changed) {
+        let port = match change.table.as_str() {
+            "Port" => Some(change.uuid),
+            "Interface" => self.port_of.get(&change.uuid).copied(),
+            _ => None,
+        };
+        if let Some((_, port)) = port.filter(|_| matters(change)).and_then(|port| self.ports.remove(&port)) {
+            port.interfaces.values().for_each(|i| _ = self.port_of.remove(&i.uuid));
+        }
+    }
+
+    fn read_rows(&mut self, replica: &Replica, problems: &mut Vec<String>) -> Config {
         let Some(root) = replica.only::<vswitch::OpenVSwitch>() else { return Config::default() };
         let mut config = Config {
             next_cfg: root.next_cfg(),
@@ -186,9 +293,42 @@ impl Config {
                 problems.push(format!("bridge {name} specified twice"));
                 continue;
             }
-            config.bridges.insert(name.to_string(), bridge(name, &row, problems));
+            let ports = self.ports_of(name, &row, problems);
+            config.bridges.insert(name.to_string(), Rc::new(bridge(name, &row, ports, problems)));
         }
         config
+    }
+
+    fn ports_of(
+        &mut self,
+        bridge: &str,
+        row: &vswitch::Bridge<'_>,
+        problems: &mut Vec<String>,
+    ) -> BTreeMap<String, Rc<PortConfig>> {
+        let mut ports = BTreeMap::new();
+        for row in row.ports() {
+            let uuid = row.uuid();
+            let known = self.ports.get(&uuid).filter(|(in_bridge, _)| in_bridge == bridge);
+            let config = match known {
+                Some((_, config)) => config.clone(),
+                None => {
+                    let config = Rc::new(port(bridge, row.name(), &row, problems));
+                    self.ports.insert(uuid, (bridge.to_string(), config.clone()));
+                    self.port_of.extend(config.interfaces.values().map(|i| (i.uuid, uuid)));
+                    config
+                }
+            };
+            ports.insert(row.name().to_string(), config);
+        }
+        ports
+    }
+}
+
+impl BridgeConfig {
+    /// Ports that are others than in `before`, or were not there.
+    pub fn changed_ports<'a>(&'a self, before: &'a BridgeConfig) -> impl Iterator<Item = &'a Rc<PortConfig>> {
+        let same = |name: &String, port: &Rc<PortConfig>| before.ports.get(name).is_some_and(|b| Rc::ptr_eq(b, port));
+        self.ports.iter().filter(move |(name, port)| !same(name, port)).map(|(_, port)| port)
     }
 }
 
@@ -207,7 +347,12 @@ fn map<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeMap<String, 
     pairs.map(|(k, v)| (k.to_string(), v.to_string())).collect()
 }
 
-fn bridge(name: &str, row: &vswitch::Bridge<'_>, problems: &mut Vec<String>) -> BridgeConfig {
+fn bridge(
+    name: &str,
+    row: &vswitch::Bridge<'_>,
+    ports: BTreeMap<String, Rc<PortConfig>>,
+    problems: &mut Vec<String>,
+) -> BridgeConfig {
     let option = |key: &str| row.other_config_get(key);
     let number = |key: &str, default: u64| option(key).and_then(|s| s.parse().ok()).unwrap_or(default);
     let mut protocols: Vec<Version> = row.protocols().filter_map(Version::from_name).collect();
@@ -221,11 +366,6 @@ fn bridge(name: &str, row: &vswitch::Bridge<'_>, problems: &mut Vec<String>) -> 
         }
         id
     });
-    let mut ports = BTreeMap::new();
-    for port_row in row.ports() {
-        let port_name = port_row.name();
-        ports.insert(port_name.to_string(), port(name, port_name, &port_row, problems));
-    }
     BridgeConfig {
         uuid: row.uuid(),
         datapath_type: Some(row.datapath_type()).filter(|s| !s.is_empty()).unwrap_or(DEFAULT_DATAPATH_TYPE).into(),

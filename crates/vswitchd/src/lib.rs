@@ -14,18 +14,20 @@ mod openflow;
 mod port_order;
 mod probe;
 mod reconcile;
+mod settings;
 mod status;
 mod upcall_control;
 
 use app::{App, Dummy};
 use clock::Clock;
-use config::Config;
+use config::{Config, Reader};
 use idl::{Client, Options as Wanted, Replica, Txn};
 use io::daemon::{self, Daemon, DaemonOpt, Settings, Started};
 use io::getopt::{self, Opt, Order, Takes, long};
 use io::stream::OVSDB_PORT;
 use io::vlog::{self, Level, Module};
 use io::{Invocation, Remote, coverage, dirs, unixctl, vlog_info, vlog_warn};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -63,11 +65,19 @@ pub async fn run(options: &Options, shutdown: impl Future<Output = ()>, ready: i
     let listener = unixctl::bind(&options.unixctl).await?;
     let commands = Rc::new(commands::commands(&options.program, &app));
     let control = listener.map(|l| tokio::task::spawn_local(unixctl::serve(l, commands)));
-    let wanted = Wanted { lock: Some("ovs_vswitchd".into()), ..Wanted::default() };
+    let wanted = Wanted { lock: Some("ovs_vswitchd".into()), track: idl::Track::Everything, ..Wanted::default() };
     let replica = Replica::new("Open_vSwitch", wanted);
     let mut client = Client::new(options.remote.clone(), replica, clock.clone());
     let tls = io::tls::settings();
-    let mut daemon = Runner { app: app.clone(), applied: 0, config: None, tls, ready: Some(ready) };
+    let mut daemon = Runner {
+        app: app.clone(),
+        applied: 0,
+        connection: 0,
+        reader: Reader::default(),
+        config: None,
+        tls,
+        ready: Some(ready),
+    };
 
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -89,14 +99,25 @@ pub async fn run(options: &Options, shutdown: impl Future<Output = ()>, ready: i
                 }
             }
             () = app.controllers_changed.notified() => daemon.report_controllers(&mut client),
-            () = links.changed() => daemon.report(&mut client, false).await,
+            names = links.changed() => {
+                let only = match &names {
+                    links::Names::Some(names) => Some(names),
+                    links::Names::Any => None,
+                };
+                daemon.report(&mut client, false, only).await;
+            }
             _ = second.tick() => app.tick(),
             _ = statistics.tick() => {
                 coverage::sample();
                 for work in app.state.borrow().backers.values().filter_map(backer::Backer::balancer) {
                     tokio::task::spawn_blocking(work);
                 }
-                daemon.report(&mut client, true).await;
+                daemon.report(&mut client, true, None).await;
+                let wanted = daemon.statistics_interval();
+                if statistics.period() != wanted {
+                    statistics = tokio::time::interval_at(tokio::time::Instant::now() + wanted, wanted);
+                    statistics.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                }
             }
             () = app.exit_asked.notified() => break,
             () = &mut shutdown => break,
@@ -122,7 +143,10 @@ struct Runner<F> {
     app: Rc<App>,
     /// Sequence number of the replica that was applied last.
     applied: u64,
-    config: Option<Config>,
+    /// The connection over which that came.
+    connection: u64,
+    reader: Reader,
+    config: Option<Rc<Config>>,
     /// What the command line said about keys and certificates.
     tls: io::tls::Settings,
     ready: Option<F>,
@@ -143,28 +167,42 @@ impl<F: FnOnce()> Runner<F> {
             return;
         }
         self.applied = client.replica.sequence();
+        let changes = client.replica.take_changes();
+        // Over a new connection everything is said anew: the server may have forgotten what it kept in memory.
+        let again =
+            std::mem::replace(&mut self.connection, client.replica.connections()) != client.replica.connections();
         let mut problems = vec![];
-        let config = Config::read(&client.replica, &mut problems);
-        if self.config.as_ref() == Some(&config) {
-            self.be_ready();
-            return;
-        }
+        let config = self.reader.read(&client.replica, (!again).then_some(&changes[..]), &mut problems);
         for p in problems {
             vlog_warn!(Module::Bridge, "{p}");
         }
+        let config = match (config, &self.config) {
+            (Some(config), _) => Rc::new(config),
+            (None, Some(config)) if again => config.clone(),
+            (None, _) => {
+                self.be_ready();
+                return;
+            }
+        };
         // What the database says about keys takes the place of what the command line said.
         if config.tls != self.config.as_ref().and_then(|before| before.tls.clone()) {
             io::tls::configure(config.tls.clone().unwrap_or_else(|| self.tls.clone()));
         }
         reconcile::apply(&self.app, &config).await;
+        self.config = Some(config.clone());
+        let touched = std::mem::take(&mut self.app.state.borrow_mut().touched);
+        let only = (!again).then_some(&touched);
         let mut txn = Txn::new();
-        status::outcome(&self.app, &client.replica, &config, &mut txn);
+        status::outcome(&self.app, &client.replica, &config, only, &mut txn);
         if !txn.is_empty() {
             client.replica.transact(txn);
         }
-        self.config = Some(config);
-        self.report(client, false).await;
+        self.report(client, false, only).await;
         self.be_ready();
+    }
+
+    fn statistics_interval(&self) -> Duration {
+        self.config.as_ref().map_or(STATS_INTERVAL, |c| settings::Settings::read(&c.other_config).stats_interval)
     }
 
     fn be_ready(&mut self) {
@@ -187,15 +225,15 @@ impl<F: FnOnce()> Runner<F> {
         }
     }
 
-    /// Writes to the database how the interfaces are.
-    async fn report(&mut self, client: &mut Client, statistics: bool) {
+    /// Writes to the database how the interfaces are; with `only`, these.
+    async fn report(&mut self, client: &mut Client, statistics: bool, only: Option<&BTreeSet<String>>) {
         if !client.replica.is_live() || !client.replica.has_lock() {
             return;
         }
         if statistics {
             self.report_controllers(client);
         }
-        let reports = status::interfaces(&self.app, statistics).await;
+        let reports = status::interfaces(&self.app, statistics, only).await;
         let mut txn = Txn::new();
         status::write(&client.replica, &reports, &mut txn);
         if statistics {
@@ -214,7 +252,8 @@ impl<F: FnOnce()> Runner<F> {
         let Some(config) = self.config.clone().filter(|_| missing) else { return };
         reconcile::apply(&self.app, &config).await;
         let mut txn = Txn::new();
-        status::outcome(&self.app, &client.replica, &config, &mut txn);
+        let touched = std::mem::take(&mut self.app.state.borrow_mut().touched);
+        status::outcome(&self.app, &client.replica, &config, Some(&touched), &mut txn);
         if !txn.is_empty() {
             client.replica.transact(txn);
         }

@@ -3,18 +3,50 @@
 use io::program::strerror;
 use io::vlog::Module;
 use io::vlog_warn;
-use netdev::rtnl::LinkMonitor;
+use netdev::rtnl::{LinkEvent, LinkMonitor};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Watches for devices that come, go, or change. A thread of its own waits for the kernel; it ends soon after this is
 /// dropped.
 pub struct Watch {
-    news: Arc<Notify>,
+    news: Arc<News>,
     stop: Arc<AtomicBool>,
+}
+
+#[derive(Default)]
+struct News {
+    changed: Mutex<Option<Names>>,
+    came: Notify,
+}
+
+/// Which devices something is new of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Names {
+    /// These.
+    Some(BTreeSet<String>),
+    /// Perhaps any: there was more news than can be kept.
+    Any,
+}
+
+impl News {
+    fn add(&self, events: Vec<LinkEvent>) {
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        for event in events {
+            match (event, changed.get_or_insert_with(|| Names::Some(BTreeSet::new()))) {
+                (LinkEvent::Overrun, all) => *all = Names::Any,
+                (_, Names::Any) => {}
+                (LinkEvent::Changed(link) | LinkEvent::Removed(link), Names::Some(names)) => {
+                    names.insert(link.name);
+                }
+            }
+        }
+        self.came.notify_one();
+    }
 }
 
 /// News come in bursts, several for one change: one look afterwards is enough.
@@ -38,9 +70,14 @@ impl Watch {
         watch
     }
 
-    /// Waits until something has changed. Safe to drop: what was not waited for is told again.
-    pub async fn changed(&self) {
-        self.news.notified().await;
+    /// Waits until something has changed, and says of which devices. Safe to drop: what was not waited for is told again.
+    pub async fn changed(&self) -> Names {
+        loop {
+            self.news.came.notified().await;
+            if let Some(names) = self.news.changed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                return names;
+            }
+        }
     }
 }
 
@@ -50,7 +87,7 @@ impl Drop for Watch {
     }
 }
 
-fn listen(mut monitor: LinkMonitor, news: &Notify, stop: &AtomicBool) {
+fn listen(mut monitor: LinkMonitor, news: &News, stop: &AtomicBool) {
     while !stop.load(Ordering::Acquire) {
         let ready = poll(&mut [PollFd::new(&monitor, PollFlags::IN)], Some(&ATTENTION));
         if matches!(ready, Ok(0) | Err(_)) {
@@ -59,7 +96,7 @@ fn listen(mut monitor: LinkMonitor, news: &Notify, stop: &AtomicBool) {
         std::thread::sleep(SETTLE);
         match monitor.events() {
             Ok(events) if events.is_empty() => {}
-            Ok(_) => news.notify_one(),
+            Ok(events) => news.add(events),
             Err(e) => {
                 vlog_warn!(Module::NetlinkNotifier, "lost sight of network devices ({})", strerror(&e));
                 return;

@@ -3,10 +3,11 @@
 //! Whatever may block in the kernel (opening, closing and configuring devices) runs on another thread and is awaited, so
 //! that OpenFlow connections are served meanwhile. What cannot be applied is noted for its row; the rest is applied.
 
-use crate::app::{App, BridgeEntry, Dummy, Interface};
+use crate::app::{App, BridgeEntry, Dummy, Interface, State};
 use crate::backer::{self, Backer};
 use crate::config::{self, Config, ControllerConfig, InterfaceConfig};
 use crate::openflow::{self, Keep, Kind};
+use crate::settings::Settings;
 use flow::OfPort;
 use io::coverage::Counter;
 use io::program::strerror;
@@ -14,6 +15,7 @@ use io::stream::OPENFLOW_PORT;
 use io::vlog::Module;
 use io::{Remote, dirs, vlog_err, vlog_info, vlog_warn};
 use netdev::Device;
+use ovsdb_data::Uuid;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -41,12 +43,13 @@ pub async fn apply(app: &Rc<App>, config: &Config) {
         remove_interfaces(app, name, wanted).await;
     }
     settle(app, config).await;
+    Settings::read(&config.other_config).apply(app);
     for (name, wanted) in &config.bridges {
         if app.state.borrow().bridges.contains_key(name) {
             add_interfaces(app, name, wanted).await;
             settle_ports(app, name, wanted).await;
-            configure(app, name, wanted);
             configure_devices(app, name, wanted).await;
+            configure(app, name, wanted);
             choose_address(app, name, wanted).await;
         }
     }
@@ -92,13 +95,29 @@ async fn settle(app: &Rc<App>, config: &Config) {
     }
 }
 
+/// Ports of a bridge whose configuration is another than the one that was applied last, or some of whose interfaces are new: a
+/// change of one port costs nothing for the others.
+fn in_question<'a>(
+    state: &State,
+    entry: &BridgeEntry,
+    wanted: &'a config::BridgeConfig,
+) -> Vec<&'a Rc<config::PortConfig>> {
+    let before = &entry.config.ports;
+    let same = |name: &String, port: &Rc<config::PortConfig>| {
+        before.get(name).is_some_and(|b| Rc::ptr_eq(b, port))
+            && (state.touched.is_empty() || !port.interfaces.keys().any(|i| state.touched.contains(i)))
+    };
+    wanted.ports.iter().filter(|(name, port)| !same(name, port)).map(|(_, port)| port).collect()
+}
+
 /// Queues of a bridge's interfaces, and the cores that poll them.
 async fn settle_ports(app: &Rc<App>, bridge: &str, wanted: &config::BridgeConfig) {
     let work: Vec<_> = {
         let state = app.state.borrow();
         let Some(entry) = state.bridges.get(bridge) else { return };
         let Some(backer) = state.backers.get(&entry.backer) else { return };
-        let all = wanted.ports.values().flat_map(|p| &p.interfaces);
+        let ports = in_question(&state, entry, wanted);
+        let all = ports.into_iter().flat_map(|p| &p.interfaces);
         let one = |(name, w): (&String, &InterfaceConfig)| {
             let port = entry.interfaces.get(name)?.dp?;
             let settings = dp_user::settings::PortSettings::parse(|k| w.other_config.get(k).cloned());
@@ -107,6 +126,9 @@ async fn settle_ports(app: &Rc<App>, bridge: &str, wanted: &config::BridgeConfig
         };
         all.filter_map(one).collect()
     };
+    if work.is_empty() {
+        return;
+    }
     // Most ports have nothing to be set: one trip for all.
     let _ = elsewhere(move || work.into_iter().for_each(|w| w())).await;
 }
@@ -149,7 +171,7 @@ async fn drop_unused_backers(app: &Rc<App>) {
     }
 }
 
-async fn add_bridge(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig) -> Result<(), String> {
+async fn add_bridge(app: &Rc<App>, name: &str, wanted: &Rc<config::BridgeConfig>) -> Result<(), String> {
     let (wanted_type, dummy) = (wanted.datapath_type.clone(), app.dummy);
     let kind = elsewhere(move || backer::effective_type(&wanted_type, dummy)).await??;
     if !app.state.borrow().backers.contains_key(kind) {
@@ -184,6 +206,11 @@ async fn remove_interfaces(app: &Rc<App>, bridge: &str, wanted: &config::BridgeC
     let gone: Vec<String> = {
         let mut state = app.state.borrow_mut();
         let Some(entry) = state.bridges.get_mut(bridge) else { return };
+        let known = |p: &Rc<config::PortConfig>| p.interfaces.keys().any(|i| entry.interfaces.contains_key(i));
+        let less = entry.config.ports.keys().any(|name| !wanted.ports.contains_key(name));
+        if !less && !wanted.changed_ports(&entry.config).any(known) {
+            return;
+        }
         let by_name: HashMap<&str, &InterfaceConfig> =
             wanted.ports.values().flat_map(|p| &p.interfaces).map(|(n, w)| (n.as_str(), w)).collect();
         let find = |name: &str| by_name.get(name);
@@ -236,28 +263,30 @@ async fn remove_named(app: &Rc<App>, bridge: &str, names: Vec<String>) {
 
 async fn add_interfaces(app: &Rc<App>, bridge: &str, wanted: &config::BridgeConfig) {
     // The local port first, then those with a number of their own, then those that had one, so that nobody else takes it.
-    let mut missing: Vec<(&String, &InterfaceConfig)> = {
+    let mut missing: Vec<(&String, &InterfaceConfig, Uuid)> = {
         let state = app.state.borrow();
         let Some(entry) = state.bridges.get(bridge) else { return };
-        let all = wanted.ports.values().flat_map(|p| &p.interfaces);
-        all.filter(|(n, _)| !entry.interfaces.contains_key(*n)).collect()
+        let all = wanted.ports.values().flat_map(|p| p.interfaces.iter().map(|(n, i)| (n, i, p.uuid)));
+        all.filter(|(n, ..)| !entry.interfaces.contains_key(*n)).collect()
     };
     let n_ports = wanted.ports.len();
-    missing.sort_by_key(|(n, i)| {
+    missing.sort_by_key(|(n, i, _)| {
         let number = i.ofport_request.or(i.ofport_before);
         let place = crate::port_order::place(n, n_ports);
         (n.as_str() != bridge, i.ofport_request.is_none(), number.is_none(), number, place, n.as_str())
     });
-    let rows: HashMap<&str, ovsdb_data::Uuid> =
-        wanted.ports.values().flat_map(|p| p.interfaces.keys().map(|n| (n.as_str(), p.uuid))).collect();
-    for (name, iface) in missing {
+    for (name, iface, row) in missing {
         let result = add_interface(app, bridge, name, iface).await;
         let mut state = app.state.borrow_mut();
         if result.is_ok() {
             // Ports are known in the order in which they came.
-            rows.get(name.as_str()).map(|r| state.bundle_id(*r));
+            state.bundle_id(row);
         }
+        let state = &mut *state;
         let Some(entry) = state.bridges.get_mut(bridge) else { return };
+        if result.as_ref().err() != entry.errors.get(name) || result.is_ok() {
+            state.touched.insert(name.clone());
+        }
         match result {
             Ok(of) => {
                 entry.errors.remove(name);
@@ -382,11 +411,13 @@ pub fn port_of(name: &str, i: &Interface, facts: &Facts, config: u32) -> Port {
 }
 
 /// Settings of a bridge that need no device.
-fn configure(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig) {
+fn configure(app: &Rc<App>, name: &str, wanted: &Rc<config::BridgeConfig>) {
     let mut guard = app.state.borrow_mut();
     let state = &mut *guard;
     let ids: Vec<(String, translate::BundleId)> = {
-        let rows = wanted.ports.values().flat_map(|p| p.interfaces.keys().map(move |i| (i.clone(), p.uuid)));
+        let Some(entry) = state.bridges.get(name) else { return };
+        let ports: Vec<_> = in_question(state, entry, wanted).into_iter().cloned().collect();
+        let rows = ports.iter().flat_map(|p| p.interfaces.keys().map(move |i| (i.clone(), p.uuid)));
         rows.map(|(i, row)| (i, state.bundle_id(row))).collect()
     };
     let Some(entry) = state.bridges.get_mut(name) else { return };
@@ -421,13 +452,17 @@ async fn configure_devices(app: &Rc<App>, bridge: &str, wanted: &config::BridgeC
     type Setting = (String, Arc<dyn Device>, Option<u32>, Option<EthAddr>);
     let settings: Vec<Setting> = {
         let mut state = app.state.borrow_mut();
+        let state = &mut *state;
+        let Some(entry) = state.bridges.get(bridge) else { return };
+        let ports = in_question(state, entry, wanted);
         let Some(entry) = state.bridges.get_mut(bridge) else { return };
         let mut list = vec![];
-        for (name, w) in wanted.ports.values().flat_map(|p| &p.interfaces) {
+        for (name, w) in ports.into_iter().flat_map(|p| &p.interfaces) {
             let Some(i) = entry.interfaces.get_mut(name) else { continue };
             let new = (w.mtu_request, w.mac);
             let Some(device) = i.device.clone().filter(|_| i.configured != Some(new)) else { continue };
             i.configured = Some(new);
+            state.touched.insert(name.clone());
             // The bridge's own address is chosen for it.
             let mac = w.mac.filter(|_| i.kind == "internal" && name != bridge);
             list.push((name.clone(), device, w.mtu_request, mac));
@@ -488,7 +523,7 @@ async fn choose_address(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig
 }
 
 /// An address that stays the same as long as the row does: its first six bytes, locally administered.
-fn address_from(uuid: ovsdb_data::Uuid) -> EthAddr {
+fn address_from(uuid: Uuid) -> EthAddr {
     let text: String = uuid.to_string().chars().filter(|c| *c != '-').collect();
     let part = |at: usize| u32::from_str_radix(text.get(at..at + 8).unwrap_or("0"), 16).unwrap_or(0).to_le_bytes();
     let (a, b) = (part(0), part(8));
@@ -588,7 +623,7 @@ mod tests {
 
     #[test]
     fn address_of_a_row() {
-        let uuid = ovsdb_data::Uuid::parse("342f80ae-9414-441c-8361-cdeef74fa37a").unwrap();
+        let uuid = Uuid::parse("342f80ae-9414-441c-8361-cdeef74fa37a").unwrap();
         assert_eq!(address_from(uuid).to_string(), "ae:80:2f:34:1c:44");
     }
 }

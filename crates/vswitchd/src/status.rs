@@ -12,6 +12,7 @@ use netdev::{Device, DeviceStats};
 use openflow::message::control::ControllerRole;
 use ovsdb_data::{Atom, Datum, Uuid};
 use serde_json::Map;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -51,20 +52,23 @@ fn strings(list: &[&str]) -> Datum {
     Datum::set(list.iter().map(|s| Atom::string(s)).collect())
 }
 
-/// What came of a configuration: errors, numbers, `cur_cfg`.
-pub fn outcome(app: &App, replica: &Replica, config: &Config, txn: &mut Txn) {
+/// What came of a configuration: errors, numbers, `cur_cfg`. With `only`, of these interfaces.
+pub fn outcome(app: &App, replica: &Replica, config: &Config, only: Option<&BTreeSet<String>>, txn: &mut Txn) {
     let state = app.state.borrow();
+    let chosen = |name: &String| only.is_none_or(|only| only.contains(name));
     for (name, wanted) in &config.bridges {
         let mut row = Columns::of(replica, "Bridge", wanted.uuid);
         match state.bridges.get(name) {
             Some(e) => {
                 row.optional("datapath_id", Some(format!("{:016x}", e.bridge.datapath_id).as_str()));
-                row.set("datapath_version", "<built-in>".into());
+                // Linux does not tell a version of its datapath.
+                let in_kernel = state.backers.get(&e.backer).is_some_and(|b| b.kernel().is_some());
+                row.set("datapath_version", if in_kernel { "<unknown>" } else { "<built-in>" }.into());
             }
             None => row.optional("datapath_id", None::<&str>),
         }
         row.finish(txn);
-        for (iface, w) in wanted.ports.values().flat_map(|p| &p.interfaces) {
+        for (iface, w) in wanted.ports.values().flat_map(|p| &p.interfaces).filter(|(name, _)| chosen(name)) {
             let mut row = Columns::of(replica, "Interface", w.uuid);
             let entry = state.bridges.get(name);
             match entry.and_then(|e| e.interfaces.get(iface)) {
@@ -91,6 +95,16 @@ pub fn outcome(app: &App, replica: &Replica, config: &Config, txn: &mut Txn) {
         row.set("dpdk_initialized", false.into());
         row.set("cur_cfg", config.next_cfg.into());
         row.finish(txn);
+        for (kind, datapath) in root.datapaths() {
+            // A row may wait for the first bridge of its type.
+            let backer = backer::effective_type(kind, app.dummy).ok().and_then(|k| state.backers.get(k));
+            let Some(backer) = backer else { continue };
+            let pairs = crate::dp_features::capabilities(backer);
+            let pairs = pairs.into_iter().map(|(k, v)| (Atom::string(k), Atom::string(&v))).collect();
+            let mut row = Columns::of(replica, "Datapath", datapath.uuid());
+            row.set("capabilities", Datum::map(pairs));
+            row.finish(txn);
+        }
     }
 }
 
@@ -143,18 +157,22 @@ pub fn controllers(app: &App, replica: &Replica, config: &Config, txn: &mut Txn)
 }
 
 /// How the interfaces are, read from the devices where nobody waits; also refreshes the OpenFlow ports. With
-/// `statistics`, counters too.
-pub async fn interfaces(app: &Rc<App>, statistics: bool) -> Vec<Report> {
+/// `statistics`, counters too; with `only`, of these.
+pub async fn interfaces(app: &Rc<App>, statistics: bool, only: Option<&BTreeSet<String>>) -> Vec<Report> {
     type Named = (String, String, Option<Arc<dyn Device>>);
     let all: Vec<Named> = {
         let state = app.state.borrow();
         let of = |(b, e): (&String, &BridgeEntry)| -> Vec<_> {
-            e.interfaces.iter().map(|(n, i)| (b.clone(), n.clone(), i.device.clone())).collect()
+            let chosen = e.interfaces.iter().filter(|(n, _)| only.is_none_or(|only| only.contains(*n)));
+            chosen.map(|(n, i)| (b.clone(), n.clone(), i.device.clone())).collect()
         };
         state.bridges.iter().flat_map(of).collect()
     };
     let mut reports = vec![];
     let mut changed = false;
+    if all.is_empty() {
+        return reports;
+    }
     // One trip to where nobody waits, for all of them.
     let asked = tokio::task::spawn_blocking(move || {
         let ask = |(bridge, name, device): Named| {

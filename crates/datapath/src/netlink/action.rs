@@ -4,7 +4,7 @@ use super::cookie::{read_cookie, write_cookie};
 use super::set;
 use crate::action::{Ct, DpAction, DropReason, EthHeader, HashAlg, Nat, NshHeader};
 use flow::DpPort;
-use netlink::attr::{Attrs, Malformed, Writer, be16_of, be32_of, string_of, u16_of, u32_of};
+use netlink::attr::{Attrs, Malformed, NESTED, Writer, be16_of, be32_of, string_of, u16_of, u32_of};
 use netlink::ovs::{action, ct, nat, nsh};
 use std::net::IpAddr;
 use wire::EthAddr;
@@ -29,6 +29,12 @@ pub fn write_actions(w: &mut Writer, actions: &[DpAction], pid: u32) {
     actions.iter().for_each(|a| one(w, a, pid));
 }
 
+/// A label stack entry and its Ethernet type, padded; of `ADD_MPLS` the padding says: in front of the whole packet.
+fn label(ethertype: u16, lse: u32) -> [u8; 8] {
+    let (l, t) = (lse.to_be_bytes(), ethertype.to_be_bytes());
+    [l[0], l[1], l[2], l[3], t[0], t[1], 0, 0]
+}
+
 fn one(w: &mut Writer, a: &DpAction, pid: u32) {
     match a {
         DpAction::Output(port) => w.u32(action::OUTPUT, port.0),
@@ -45,12 +51,8 @@ fn one(w: &mut Writer, a: &DpAction, pid: u32) {
         }
         DpAction::PushVlan { tpid, tci } => w.put(action::PUSH_VLAN, &pair(*tpid, *tci)),
         DpAction::PopVlan => w.flag(action::POP_VLAN),
-        DpAction::PushMpls { ethertype, lse } => {
-            let mut b = lse.to_be_bytes().to_vec();
-            b.extend(ethertype.to_be_bytes());
-            b.extend([0, 0]);
-            w.put(action::PUSH_MPLS, &b)
-        }
+        DpAction::PushMpls { ethertype, lse } => w.put(action::PUSH_MPLS, &label(*ethertype, *lse)),
+        DpAction::AddMpls { ethertype, lse } => w.put(action::ADD_MPLS, &label(*ethertype, *lse)),
         DpAction::PopMpls(ethertype) => w.be16(action::POP_MPLS, *ethertype),
         DpAction::PushEth(h) => {
             let b: Vec<u8> = [h.src, h.dst].iter().flat_map(|a| a.to_u64().to_be_bytes()[2..].to_vec()).collect();
@@ -80,6 +82,8 @@ fn one(w: &mut Writer, a: &DpAction, pid: u32) {
             w.nest(action::CHECK_LESS_EQUAL, |w| write_actions(w, less_equal, pid));
         }),
         DpAction::Drop(reason) => w.u32(action::DROP, *reason as u32),
+        // Kernels that have it insist on its form bit.
+        DpAction::Raw { kind: action::PSAMPLE, bytes } => w.put(action::PSAMPLE | NESTED, bytes),
         DpAction::Raw { kind, bytes } => w.put(*kind, bytes),
         // The switch does these to each packet: see `needs_help`.
         DpAction::LbOutput(_) | DpAction::TunnelPush(_) | DpAction::TunnelPop(_) => w,
@@ -191,6 +195,9 @@ fn read_one(kind: u16, v: &[u8], deeper: u32) -> Result<DpAction, Malformed> {
         action::PUSH_MPLS => {
             let b = v.first_chunk::<6>().ok_or(SHORT)?;
             DpAction::PushMpls { lse: be32_of(&b[..4])?, ethertype: be16_of(&b[4..])? }
+        }
+        action::ADD_MPLS if v.get(6..) == Some(&[0, 0]) => {
+            DpAction::AddMpls { lse: be32_of(&v[..4])?, ethertype: be16_of(&v[4..6])? }
         }
         action::POP_MPLS => DpAction::PopMpls(be16_of(v)?),
         action::PUSH_ETH => {

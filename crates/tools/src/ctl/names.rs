@@ -2,7 +2,7 @@
 
 use super::store::Store;
 use super::{Needs, Product, need};
-use ovsdb_data::{Atom, DatabaseSchema, TableSchema, Uuid};
+use ovsdb_data::{DatabaseSchema, TableSchema, Uuid};
 
 /// True if `name` may stand for `full`: equal or the start, case and kind of dash aside.
 fn matches(full: &str, name: &str) -> bool {
@@ -65,20 +65,17 @@ pub fn needs(needs: &mut Needs, schema: &DatabaseSchema, product: &Product, tabl
 fn candidates(store: &Store, product: &Product, table: &str, name: &str) -> Vec<Uuid> {
     let mut found: Vec<Uuid> = Vec::new();
     for way in product.names.iter().filter(|way| way.table == table) {
-        for (uuid, row) in store.rows(way.name_table) {
-            let Some(schema) = store.table(way.name_table) else { continue };
-            let named = match way.name_column {
-                Some(column) => schema.column_number(column).is_some_and(|n| {
-                    row[n].atoms().iter().any(|atom| match atom {
-                        Atom::String(text) => *text == name,
-                        other => ovsdb_data::text::atom_to_string(other) == name,
-                    })
-                }),
-                None => name == "." && store.rows(way.name_table).count() == 1,
-            };
-            if !named {
-                continue;
+        let Some(schema) = store.table(way.name_table) else { continue };
+        let rows = match way.name_column {
+            Some(column) => {
+                schema.column_number(column).map(|n| store.find(way.name_table, n, name)).unwrap_or_default()
             }
+            None if name == "." && store.rows(way.name_table).count() == 1 => {
+                store.rows(way.name_table).map(|(uuid, _)| uuid).collect()
+            }
+            None => Vec::new(),
+        };
+        for uuid in rows {
             match way.reference {
                 None => found.push(uuid),
                 Some(column) => found.extend(store.refs(way.name_table, uuid, column)),

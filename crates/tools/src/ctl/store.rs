@@ -6,6 +6,8 @@ use ovsdb_data::atom::Symbols;
 use ovsdb_data::schema::{FIRST_COLUMN, TableSchema, UUID_COLUMN};
 use ovsdb_data::{Atom, DatabaseSchema, Datum, RefKind, Uuid, UuidSource};
 use serde_json::{Map, Value, json};
+use std::any::Any;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
@@ -34,6 +36,9 @@ pub struct Symbol {
     pub weak: bool,
 }
 
+/// Rows of a table by what a column of strings holds.
+type ByText = HashMap<String, BTreeSet<Uuid>>;
+
 /// The database and its changes.
 pub struct Store {
     /// Schema of the server's database.
@@ -47,6 +52,9 @@ pub struct Store {
     /// `@NAME`s.
     pub symbols: HashMap<String, Symbol>,
     uuids: UuidSource,
+    /// Rows by text, of columns that rows were looked for by, by table and column number.
+    by_text: RefCell<HashMap<(String, usize), ByText>>,
+    digest: Option<(Rc<dyn Any>, &'static [&'static str])>,
 }
 
 impl Store {
@@ -62,6 +70,55 @@ impl Store {
             written: BTreeMap::new(),
             symbols: HashMap::new(),
             uuids: UuidSource::new(seed),
+            by_text: RefCell::default(),
+            digest: None,
+        }
+    }
+
+    /// What was made of the rows by [`Store::keep_digest`], unless they have changed since.
+    pub fn digest<T: 'static>(&self) -> Option<Rc<T>> {
+        self.digest.as_ref()?.0.clone().downcast().ok()
+    }
+
+    /// Keeps something that was made of the rows, until one comes or goes or a column of one of these names changes.
+    pub fn keep_digest<T: 'static>(&mut self, digest: Rc<T>, columns: &'static [&'static str]) {
+        self.digest = Some((digest, columns));
+    }
+
+    /// Rows of a table whose column of a string, or of strings, holds `text`.
+    pub fn find(&self, table: &str, number: usize, text: &str) -> Vec<Uuid> {
+        let mut indexes = self.by_text.borrow_mut();
+        let index = indexes.entry((table.to_string(), number)).or_insert_with(|| {
+            let mut index = ByText::new();
+            for (uuid, row) in self.rows(table) {
+                texts(&row[number]).for_each(|text| _ = index.entry(text).or_default().insert(uuid));
+            }
+            index
+        });
+        index.get(text).into_iter().flatten().copied().collect()
+    }
+
+    /// Follows a change of a column in the indexes.
+    fn reindex(&mut self, table: &str, uuid: Uuid, number: usize, old: Option<&Datum>, new: Option<&Datum>) {
+        let indexes = self.by_text.get_mut();
+        if indexes.is_empty() {
+            return;
+        }
+        let Some(index) = indexes.get_mut(&(table.to_string(), number)) else { return };
+        for text in old.into_iter().flat_map(texts) {
+            index.entry(text).or_default().remove(&uuid);
+        }
+        for text in new.into_iter().flat_map(texts) {
+            index.entry(text).or_default().insert(uuid);
+        }
+    }
+
+    fn reindex_row(&mut self, table: &str, uuid: Uuid, old: Option<&[Datum]>, new: Option<&[Datum]>) {
+        self.digest = None;
+        let numbers: Vec<usize> =
+            self.by_text.get_mut().keys().filter(|(of, _)| of == table).map(|(_, number)| *number).collect();
+        for number in numbers {
+            self.reindex(table, uuid, number, old.map(|row| &row[number]), new.map(|row| &row[number]));
         }
     }
 
@@ -112,6 +169,7 @@ impl Store {
         let Some(schema) = self.schema.tables.get(table) else { return uuid };
         let mut row = schema.default_row();
         row[UUID_COLUMN] = uuid.into();
+        self.reindex_row(table, uuid, None, Some(&row));
         self.work.entry(table.to_string()).or_default().insert(uuid, Rc::new(row));
         self.inserted.insert((table.to_string(), uuid));
         self.new_uuids.insert(uuid);
@@ -120,8 +178,8 @@ impl Store {
 
     /// Deletes a row.
     pub fn delete(&mut self, table: &str, uuid: Uuid) {
-        if let Some(rows) = self.work.get_mut(table) {
-            rows.remove(&uuid);
+        if let Some(row) = self.work.get_mut(table).and_then(|rows| rows.remove(&uuid)) {
+            self.reindex_row(table, uuid, Some(&row), None);
         }
         let key = (table.to_string(), uuid);
         self.written.remove(&key);
@@ -134,11 +192,23 @@ impl Store {
 
     /// Writes a column by number.
     pub fn set_number(&mut self, table: &str, uuid: Uuid, number: usize, value: Datum, write: Write) {
+        self.change_number(table, uuid, number, write, |datum| *datum = value);
+    }
+
+    /// Changes a column in its place, for it may be a set of thousands.
+    fn change_number(&mut self, table: &str, uuid: Uuid, number: usize, write: Write, change: impl FnOnce(&mut Datum)) {
+        let indexed = self.by_text.get_mut().keys().any(|(of, column)| of == table && *column == number);
         let Some(row) = self.work.get_mut(table).and_then(|rows| rows.get_mut(&uuid)) else { return };
-        if row.get(number).is_none() {
-            return;
+        let Some(datum) = Rc::make_mut(row).get_mut(number) else { return };
+        let old = indexed.then(|| datum.clone());
+        change(datum);
+        let new = indexed.then(|| datum.clone());
+        if let Some((_, columns)) = &self.digest
+            && self.schema.tables.get(table).is_none_or(|t| columns.contains(&t.columns[number].name.as_str()))
+        {
+            self.digest = None;
         }
-        Rc::make_mut(row)[number] = value;
+        self.reindex(table, uuid, number, old.as_ref(), new.as_ref());
         let columns = self.written.entry((table.to_string(), uuid)).or_default();
         let known = columns.entry(number).or_insert(write);
         if write == Write::Whole {
@@ -164,10 +234,9 @@ impl Store {
     }
 
     fn change(&mut self, table: &str, uuid: Uuid, column: &str, change: impl FnOnce(&mut Datum)) {
-        let Some(number) = self.table(table).and_then(|t| t.column_number(column)) else { return };
-        let Some(mut datum) = self.row(table, uuid).map(|row| row[number].clone()) else { return };
-        change(&mut datum);
-        self.set_number(table, uuid, number, datum, Write::Elements);
+        if let Some(number) = self.table(table).and_then(|t| t.column_number(column)) {
+            self.change_number(table, uuid, number, Write::Elements, change);
+        }
     }
 
     /// Rows that this run inserted or wrote to, of one table.
@@ -279,6 +348,14 @@ impl Store {
             }
         }
     }
+}
+
+/// What a column holds, as users write it; strings without quotes.
+fn texts(datum: &Datum) -> impl Iterator<Item = String> {
+    datum.atoms().iter().map(|atom| match atom {
+        Atom::String(text) => text.to_string(),
+        other => ovsdb_data::text::atom_to_string(other),
+    })
 }
 
 impl Symbols for Store {

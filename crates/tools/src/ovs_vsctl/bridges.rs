@@ -1,7 +1,7 @@
 //! Commands about bridges, ports and interfaces.
 
 use super::root;
-use super::view::{Bridge, View};
+use super::view::{Bridge, Port, View};
 use crate::ctl::Context;
 use crate::ctl::generic::set_column;
 use ovsdb_data::{Atom, Datum, Uuid};
@@ -297,7 +297,7 @@ fn add_any_port(
             view.check_free(iface, &format!("cannot create an interface named {iface}"))?;
         }
     }
-    let bridge = view.bridge(&bridge_name)?;
+    let bridge = view.bridge(&bridge_name)?.clone();
     let port = insert_port(context, bridge.uuid, name, ifaces, false);
     if fake_iface {
         context.store.set("Port", port, "bond_fake_iface", true);
@@ -305,6 +305,8 @@ fn add_any_port(
     if bridge.parent.is_some() {
         context.store.set("Port", port, "tag", bridge.vlan);
     }
+    let rows = context.store.refs("Port", port, "interfaces");
+    view.with_port(context.store, name, Port { uuid: port, bridge: bridge_name }, &rows);
     let table = context.store.table("Port").cloned().ok_or("the database has no Port table")?;
     for setting in settings {
         set_column(context, &table, port, &setting)?;
@@ -408,6 +410,9 @@ pub(super) fn del_port(context: &mut Context<'_>) -> Result<(), String> {
         }
     }
     let (bridge, uuid) = (view.bridge(&port.bridge)?.uuid, port.uuid);
+    let rows = context.store.refs("Port", uuid, "interfaces");
+    let ifaces: Vec<String> = rows.into_iter().map(|iface| context.store.text("Interface", iface, "name")).collect();
     delete_port(context, bridge, uuid);
+    view.without_port(context.store, &name, &ifaces);
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::ctl::targets::{delete_rows, set_targets, targets, warn_about_types};
 use ovsdb_data::{Atom, Datum, Uuid};
 
 /// The real bridge of a bridge, whose row holds controllers and the fail mode.
-fn real_bridge(context: &Context<'_>) -> Result<Uuid, String> {
+fn real_bridge(context: &mut Context<'_>) -> Result<Uuid, String> {
     Ok(View::new(context.store).bridge(context.arg(0))?.uuid)
 }
 
@@ -156,7 +156,7 @@ pub(super) fn get_aa_mapping(context: &mut Context<'_>) -> Result<(), String> {
     Ok(())
 }
 
-fn aa_bridge(context: &Context<'_>) -> Result<Uuid, String> {
+fn aa_bridge(context: &mut Context<'_>) -> Result<Uuid, String> {
     let view = View::new(context.store);
     let bridge = view.bridge(context.arg(0))?;
     match &bridge.parent {

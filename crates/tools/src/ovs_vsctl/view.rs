@@ -3,6 +3,7 @@
 use crate::ctl::store::Store;
 use ovsdb_data::Uuid;
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 /// A bridge.
 #[derive(Clone, Debug)]
@@ -36,7 +37,7 @@ pub struct Iface {
 }
 
 /// All bridges, and ports and interfaces that belong to them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct View {
     /// By name.
     pub bridges: BTreeMap<String, Bridge>,
@@ -46,9 +47,40 @@ pub struct View {
     pub ifaces: HashMap<String, Iface>,
 }
 
+/// Columns that decide what a view shows.
+const COLUMNS: &[&str] = &["bridges", "fake_bridge", "interfaces", "name", "ports", "tag"];
+
 impl View {
-    /// Looks at everything.
-    pub fn new(store: &Store) -> View {
+    /// How things are now; commands that follow each other and change nothing look only once.
+    pub fn new(store: &mut Store) -> Rc<View> {
+        if let Some(known) = store.digest() {
+            return known;
+        }
+        let view = Rc::new(View::look(store));
+        store.keep_digest(view.clone(), COLUMNS);
+        view
+    }
+
+    /// Notes a port that was added to a bridge since this view was taken, and that nothing else has changed.
+    pub fn with_port(mut self: Rc<View>, store: &mut Store, name: &str, port: Port, ifaces: &[Uuid]) {
+        let view = Rc::make_mut(&mut self);
+        view.ports.insert(name.to_string(), port);
+        for iface in ifaces {
+            let iface_name = store.text("Interface", *iface, "name");
+            view.ifaces.insert(iface_name, Iface { uuid: *iface, port: name.to_string() });
+        }
+        store.keep_digest(self, COLUMNS);
+    }
+
+    /// Notes that a port is gone with its interfaces, and that nothing else has changed.
+    pub fn without_port(mut self: Rc<View>, store: &mut Store, name: &str, ifaces: &[String]) {
+        let view = Rc::make_mut(&mut self);
+        view.ports.remove(name);
+        ifaces.iter().for_each(|iface| _ = view.ifaces.remove(iface));
+        store.keep_digest(self, COLUMNS);
+    }
+
+    fn look(store: &Store) -> View {
         let mut view = View::default();
         let roots: Vec<Uuid> = store.rows("Open_vSwitch").map(|(uuid, _)| uuid).collect();
         let bridges = roots.iter().flat_map(|root| store.refs("Open_vSwitch", *root, "bridges"));

@@ -284,7 +284,8 @@ fn put_update(out: &mut String, style: &Style<'_>, u: &FlowUpdate) {
             put_alt_hex(out, u128::from(u.cookie));
             let at = out.len();
             out.push(' ');
-            format_mini_match(out, style, &u.matching, u.priority);
+            // Updates do not say priorities.
+            format_mini_match(out, style, &u.matching, DEFAULT_PRIORITY);
             if out.len() == at + 1 {
                 out.truncate(at);
             }
