@@ -47,10 +47,10 @@ def datapath_flows(lab, pattern):
     return "\n".join(sorted(set(lines)))
 
 
-def tests(lab):
+def tests(lab, side):
     lab.must("modprobe openvswitch")
     start(lab)
-    lab.succeeds("a bridge on the kernel datapath", "ovs-vsctl --timeout=20 add-br br0 -- set bridge br0 fail_mode=secure && ovs-ofctl add-flow br0 actions=NORMAL")
+    lab.succeeds("a bridge on the kernel datapath", "ovs-vsctl --timeout=20 add-br br0 -- set bridge br0 fail_mode=secure && ovs-ofctl add-flow br0 priority=0,actions=NORMAL")
     lab.check("the datapath is the kernel's", "system@ovs-system" in lab.sh("ovs-dpctl show")[0], lab.sh("ovs-dpctl show"))
     for n in (1, 2, 3):
         port(lab, f"h{n}", n)
@@ -125,15 +125,17 @@ def tests(lab):
         text = "\n".join(sorted(f"{out}{err}".splitlines())) if "dump" in command else f"{out}{err}"
         lab.same(f"ovs-dpctl {command[:40]}", f"{text}[exit {code}]".replace("veth9a", "veth"))
 
-    for part in (measures.counted, measures.sizes, measures.sockets, measures.latency, measures.order, measures.restart):
+    for part in (measures.counted, measures.sizes, measures.sockets, measures.latency, measures.flood, measures.order, measures.restart):
         part(lab)
-    lab.must("ovs-ofctl del-flows br0 && ovs-ofctl add-flow br0 actions=NORMAL")
+    if side["others"]:
+        measures.other_tool(lab, side["others"])
+    lab.must("ovs-ofctl del-flows br0 && ovs-ofctl add-flow br0 priority=0,actions=NORMAL")
     reaches(lab, "before the daemon ends", "h1", "10.0.0.2")
     lab.must("kill -9 $(cat $OVS_RUNDIR/ovs-vswitchd.pid)")
     lost = lab.sh("ip netns exec h1 ping -n -q -c 20 -i 0.1 -W 1 10.0.0.2 | grep -o '[0-9]* received'")[0]
     lab.check("flows in the kernel go on forwarding without the daemon", lost.startswith(("20", "19")), lost)
     lab.must("rm -f $OVS_RUNDIR/ovs-vswitchd.pid; ovs-vswitchd --detach --no-chdir --pidfile --log-file -vconsole:off unix:$OVS_RUNDIR/db.sock")
-    lab.must("ovs-ofctl add-flow br0 actions=NORMAL")
+    lab.must("ovs-ofctl add-flow br0 priority=0,actions=NORMAL")
     reaches(lab, "after the daemon is back", "h1", "10.0.0.2")
     lab.succeeds("bridges go away", "ovs-vsctl --timeout=20 del-br br1 -- del-br br0")
 
@@ -149,7 +151,7 @@ def main():
             lab.must("modprobe openvswitch; modprobe nlmon; ip link add nlmon0 type nlmon && ip link set nlmon0 up")
             recorder = lab.start("capture", [sys.executable, f"{HERE}/capture.py", "nlmon0", sys.argv[3]])
             lab.wait(lambda: "recording" in lab.log("capture"), 20)
-        tests(lab)
+        tests(lab, side)
     except Stop as stop:
         lab.check("the tests came to their end", False, stop)
     finally:

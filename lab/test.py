@@ -21,13 +21,18 @@ KERNELS = ("6.12", "7.3")
 LIMIT = 1800
 
 
+def others(kit, side):
+    """How to run the other side's ovs-dpctl, if it is there."""
+    return (kit.programs["ours" if side == "ref" else "ref"] or {}).get("ovs-dpctl")
+
+
 def boot(args, kernel, sides, kit):
     """Runs all the tests in one boot: side -> checks."""
     with tempfile.TemporaryDirectory(prefix="lab-") as out:
         script = "mkdir -p /tmp/fvs\n"
         for side in sides:
             with open(f"{out}/{side}.json", "w", encoding="utf-8") as f:
-                json.dump(dict(kit.side(side), namespaces=False, packages="", reference=interop.reference_folder()), f)
+                json.dump(dict(kit.side(side), others=others(kit, side), namespaces=False, packages="", reference=interop.reference_folder()), f)
             capture = " $LAB_OUT/capture" if args.capture and side == "ref" else ""
             script += f"{sys.executable} {HERE}/inside.py $LAB_OUT/{side}.json $LAB_OUT/{side}.result{capture} && echo {side}: done\n"
         done = subprocess.run([f"{HERE}/run.sh", "--kernel", kernel, "--timeout", str(LIMIT), "--out", out, "sh", "-c", script],
@@ -87,7 +92,7 @@ def main():
                 totals[0] += 1
             elif len(sides) == 2 and base.get(check, (False,))[0] is False:
                 totals[2] += 1
-                print(f"  kernel {kernel}: for the reference neither: {check}")
+                print(f"  kernel {kernel}: for the reference neither: {check}: {base[check][1].strip()[-300:]}")
             else:
                 totals[1] += 1
                 print(f"  FAILED kernel {kernel}: {check}\n      " + detail.strip().replace("\n", "\n      "))

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Numbered UDP packets, and what became of them. Runs inside the lab's machine, in a network namespace.
 
-    traffic.py send ADDRESS PORT FLOWS EACH FIRST-SOURCE-PORT [CPU [PAUSE]]   all packets of one flow, then the next flow's
+    traffic.py send ADDRESS PORT FLOWS EACH FIRST-SOURCE-PORT [CPU [PAUSE]]   all packets of one flow, then the next flow's; a pause
+                                                                              after every ten packets and every flow
     traffic.py steady ADDRESS PORT PER-SECOND SECONDS                one flow, evenly
-    traffic.py receive PORT IDLE-SECONDS     until that long nothing came: {"received", "reordered", "flows", "flows reordered", "gap"}
+    traffic.py receive PORT IDLE-SECONDS [stamps]   until that long nothing came: {"received", "reordered", "flows", "flows reordered",
+                                                    "gap"}; the gap is the longest time between two, as the kernel stamped them
     traffic.py echo PORT
     traffic.py probe ADDRESS PORT COUNT FIRST-SOURCE-PORT   a new flow for each round trip: {"p50", "p99", "max", "lost"} in ms
 """
@@ -36,6 +38,8 @@ def send(address, port, flows, each, first, cpu="", pause="0"):
                 sent += 1
             except OSError:
                 pass
+            if number % 10 == 9:
+                time.sleep(float(pause))
         s.close()
         time.sleep(float(pause))
     print(json.dumps({"sent": sent}), flush=True)
@@ -55,8 +59,10 @@ def steady(address, port, per_second, seconds):
     print(json.dumps({"sent": total}), flush=True)
 
 
-def receive(port, idle):
+def receive(port, idle, stamps=""):
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    if stamps:
+        s.setsockopt(socket.SOL_SOCKET, 35, 1)  # SO_TIMESTAMPNS
     s.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
     s.bind(("", int(port)))
     print("ready", flush=True)
@@ -67,13 +73,16 @@ def receive(port, idle):
     silent_since = time.monotonic()
     while True:
         try:
-            data, (_, source) = s.recvfrom(64)
+            data, extra, _, (_, source) = s.recvmsg(64, 64 if stamps else 0)
         except TimeoutError:
             if asked or received and time.monotonic() - silent_since > float(idle):
                 break
             continue
-        now = silent_since = time.monotonic()
-        gap, last = max(gap, now - last if last else 0.0), now
+        silent_since = time.monotonic()
+        if extra:
+            seconds, nanoseconds = struct.unpack("qq", extra[0][2][:16])
+            now = seconds + nanoseconds / 1e9
+            gap, last = max(gap, now - last if last else 0.0), now
         number = struct.unpack("!II", data)[1]
         received += 1
         if number < highest.get(source, -1):
@@ -106,6 +115,7 @@ def probe(address, port, count, first):
         except OSError:
             lost += 1
         s.close()
+        time.sleep(0.01)
     times.sort()
     at = lambda q: round(times[min(int(q * len(times)), len(times) - 1)], 1) if times else None
     print(json.dumps({"p50": at(0.5), "p99": at(0.99), "max": at(1), "lost": lost}), flush=True)

@@ -152,7 +152,10 @@ pub enum DpError {
 impl fmt::Display for DpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            DpError::Io(e) => write!(f, "{e}"),
+            DpError::Io(e) => {
+                let text = e.to_string();
+                f.write_str(text.split_once(" (os error").map_or(text.as_str(), |(what, _)| what))
+            }
             DpError::NoSuchFlow | DpError::NoSuchMeter => f.write_str("No such file or directory"),
             DpError::NoSuchPort | DpError::Gone => f.write_str("No such device"),
             DpError::Exists => f.write_str("File exists"),

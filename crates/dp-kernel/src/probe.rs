@@ -7,6 +7,7 @@ use crate::Kernel;
 use crate::transport::Request;
 use datapath::Features;
 use netlink::Writer;
+use netlink::attr::NESTED;
 use netlink::flow::Flow;
 use netlink::ovs::{action, command, ct, key, nat};
 use netlink::packet::{self, Packet};
@@ -281,7 +282,7 @@ pub(crate) fn find(kernel: &Kernel) -> Features {
             w.put(action::ADD_MPLS, &[0, 0, 0, 0, 0x88, 0x47, 0, 0]);
         }),
         psample: p.action(|w| {
-            w.nest(action::PSAMPLE, |w| {
+            w.nest(action::PSAMPLE | NESTED, |w| {
                 w.u32(action::PSAMPLE_GROUP, 10).put(action::PSAMPLE_COOKIE, &[0x5a; 16]);
             });
         }),

@@ -6,6 +6,8 @@ use std::path::Path;
 mod condition;
 #[path = "../../../fuzz/targets/log_file.rs"]
 mod log_file;
+#[path = "../../../fuzz/targets/netlink.rs"]
+mod netlink_messages;
 #[path = "../../../fuzz/targets/of_actions.rs"]
 mod of_actions;
 #[path = "../../../fuzz/targets/of_flow_text.rs"]
@@ -42,6 +44,7 @@ fn run(target: &str, check: fn(&[u8])) {
 fn seeds() {
     run("condition", condition::check);
     run("log_file", log_file::check);
+    run("netlink", netlink_messages::check);
     run("of_actions", of_actions::check);
     run("of_flow_text", of_flow_text::check);
     run("of_match", of_match::check);

@@ -170,6 +170,7 @@ pub struct Daemon {
     detached: bool,
     no_chdir: bool,
     keeps_stdout: bool,
+    keeps_stderr: bool,
 }
 
 /// How [`Daemon::start`] went on.
@@ -223,6 +224,7 @@ impl Daemon {
             detached: settings.detach,
             no_chdir: settings.no_chdir,
             keeps_stdout: false,
+            keeps_stderr: false,
         }))
     }
 
@@ -238,7 +240,9 @@ impl Daemon {
                 if !self.keeps_stdout {
                     let _ = rustix::stdio::dup2_stdout(&null);
                 }
-                let _ = rustix::stdio::dup2_stderr(&null);
+                if !self.keeps_stderr {
+                    let _ = rustix::stdio::dup2_stderr(&null);
+                }
             }
             if !self.no_chdir {
                 let _ = rustix::process::chdir("/");
@@ -249,6 +253,11 @@ impl Daemon {
     /// Leaves standard output open when detached, for a program whose output is the point of running it.
     pub fn keep_stdout(&mut self) {
         self.keeps_stdout = true;
+    }
+
+    /// Like [`Daemon::keep_stdout`], for standard error.
+    pub fn keep_stderr(&mut self) {
+        self.keeps_stderr = true;
     }
 
     /// The name it was started under.

@@ -1,6 +1,6 @@
 //! Family `ovs_flow`. Keys, masks and actions are kept as the attributes that they are; crate `datapath` gives them their meaning.
 
-use crate::attr::{Attrs, Malformed, Writer, be128_of, u8_of, u32_of, u64_of};
+use crate::attr::{Attrs, Malformed, Writer, u8_of, u32_of, u64_of};
 use crate::dp::stat_words;
 use crate::message::{Generic, begin_ovs, ovs};
 
@@ -25,6 +25,22 @@ const MASK: u16 = 7;
 const PROBE: u16 = 8;
 const UFID: u16 = 9;
 const UFID_FLAGS: u16 = 10;
+
+/// A name is four integers in the machine's order; as one number, the first is the most significant.
+fn ufid_bytes(ufid: u128) -> [u8; 16] {
+    let mut out = [0; 16];
+    for (i, chunk) in out.chunks_exact_mut(4).enumerate() {
+        chunk.copy_from_slice(&((ufid >> (96 - 32 * i)) as u32).to_ne_bytes());
+    }
+    out
+}
+
+fn ufid_of(v: &[u8]) -> Result<u128, Malformed> {
+    if v.len() != 16 {
+        return Err(Malformed("flow name"));
+    }
+    v.chunks_exact(4).try_fold(0, |n, word| Ok(n << 32 | u128::from(u32_of(word)?)))
+}
 
 /// A flow, as asked for or as told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,7 +81,7 @@ impl<'a> Flow<'a> {
     pub fn write(&self, header: Generic) -> Writer {
         let mut w = begin_ovs(header, self.dp);
         if let Some(v) = &self.ufid {
-            w.put(UFID, &v.to_be_bytes());
+            w.put(UFID, &ufid_bytes(*v));
         }
         if let Some(v) = &self.ufid_flags {
             w.u32(UFID_FLAGS, *v);
@@ -108,7 +124,7 @@ impl<'a> Flow<'a> {
         let mut flow = Flow { dp, ..Flow::default() };
         for a in Attrs(attrs) {
             match a? {
-                (UFID, v) => flow.ufid = Some(be128_of(v)?),
+                (UFID, v) => flow.ufid = Some(ufid_of(v)?),
                 (UFID_FLAGS, v) => flow.ufid_flags = Some(u32_of(v)?),
                 (KEY, v) => flow.key = Some(v),
                 (MASK, v) => flow.mask = Some(v),

@@ -127,7 +127,7 @@ impl TableConfig {
             eviction: Some(self.evict),
             eviction_flags: Some(EVICTION_FLAGS),
             vacancy: Some(self.vacancy.is_some()),
-            vacancy_limits: self.vacancy.map(|v| (v.down, v.up, self.free(flows).unwrap_or(0))),
+            vacancy_limits: self.vacancy.map(|v| (v.down, v.up, self.free(flows).unwrap_or(100))),
         }
     }
 }

@@ -258,7 +258,7 @@ fn ct_text(state: u16) -> String {
 /// A word that is no state.
 pub fn parse_ct_state(s: &str) -> Result<u16, String> {
     const NAMES: [&str; 8] = ["new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat"];
-    s.split([',', '|', '+']).filter(|w| !w.is_empty()).try_fold(0, |all, word| {
+    s.split(',').filter(|w| !w.is_empty()).try_fold(0, |all, word| {
         let bit = NAMES
             .iter()
             .position(|n| *n == word)

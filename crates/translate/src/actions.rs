@@ -219,7 +219,7 @@ impl Xlator<'_> {
                     put(&mut self.key, dst, value & ones(dst.n_bits));
                     self.report_subfield(dst);
                 }
-                None => self.warning(|| "attempt to pop from an empty stack".into()),
+                None => self.problem(|| "stack underflow".into()),
             },
             Action::DeleteField(field) => {
                 self.key.set(*field, 0);
@@ -233,8 +233,10 @@ impl Xlator<'_> {
             Action::PopQueue => {
                 self.wc.set_skb_priority(u32::MAX);
                 let priority = self.orig_skb_priority;
-                self.key.set_skb_priority(priority);
-                self.detail(|| if priority == 0 { "queue = 0".into() } else { format!("queue = {priority:#x}") });
+                if self.key.skb_priority() != priority {
+                    self.key.set_skb_priority(priority);
+                    self.detail(|| if priority == 0 { "queue = 0".into() } else { format!("queue = {priority:#x}") });
+                }
             }
             Action::DecTtl { ids, .. } => self.dec_ttl(ids),
             _ => self.label_action(action),
@@ -623,20 +625,22 @@ impl Xlator<'_> {
             let saved = x.save();
             put(&mut x.key, dst, bit);
             x.depth += 1;
+            if rest.is_empty() {
+                x.note(NodeKind::Action, || "drop".into());
+            }
             x.actions(rest, last);
             x.depth -= 1;
             if x.freezing {
                 x.finish_clone();
             }
-            let body = x.out.actions.split_off(start);
+            let mut body = x.out.actions.split_off(start);
+            drop_idle_edits(&mut body);
             x.restore(saved);
             body.into()
         };
         let greater = branch(self, 1);
         let less_equal = branch(self, 0);
-        if !greater.is_empty() || !less_equal.is_empty() {
-            self.out.actions.push(DpAction::CheckPktLen { len, greater, less_equal });
-        }
+        self.out.actions.push(DpAction::CheckPktLen { len, greater, less_equal });
     }
 
     fn fin_timeout(&mut self, idle: u16, hard: u16) {
@@ -662,5 +666,28 @@ fn field_text(field: Field, value: u128) -> String {
         Format::Ethernet => EthAddr::from_u64(value as u64).to_string(),
         _ if value == 0 => "0".into(),
         _ => format!("{value:#x}"),
+    }
+}
+
+/// Removes changes of the packet from the end of a list: nobody is to see them.
+pub(crate) fn drop_idle_edits(actions: &mut Vec<DpAction>) {
+    use DpAction::{AddMpls, PopEth, PopMpls, PopNsh, PopVlan, PushEth, PushMpls, PushNsh, PushVlan, Set};
+    let edits = |a: &DpAction| {
+        matches!(
+            a,
+            Set(_)
+                | PushVlan { .. }
+                | PopVlan
+                | PushMpls { .. }
+                | PopMpls(_)
+                | AddMpls { .. }
+                | PushEth(_)
+                | PopEth
+                | PushNsh(_)
+                | PopNsh
+        )
+    };
+    while actions.last().is_some_and(edits) {
+        actions.pop();
     }
 }

@@ -264,7 +264,6 @@ impl Xlator<'_> {
 
     fn learn_mac(&mut self, config: &BridgeConfig, input: &Bundle, bundle: BundleId, vlan: u16) -> bool {
         let mac = self.key.eth_src();
-        let gratuitous_arp = input.bond.is_some() && self.is_gratuitous_arp();
         if !self.req.side_effects || mac.is_multicast() || config.flood_vlans.contains(vlan) {
             return false;
         }
@@ -275,6 +274,7 @@ impl Xlator<'_> {
                 self.detail(|| format!("learned that {mac} is on port {name} in VLAN {vlan}"));
             }
         }
+        let gratuitous_arp = self.is_gratuitous_arp() && input.bond.is_some();
         self.out.effects.push(Effect::LearnMac { bridge: config.id, vlan, mac, bundle, gratuitous_arp });
         true
     }

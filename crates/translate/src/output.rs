@@ -91,10 +91,11 @@ impl Xlator<'_> {
         if port.tunnel.as_ref().is_some_and(|tunnel| !self.set_tunnel(tunnel)) {
             return;
         }
-        self.commit();
+        // Before the headers change: a length is that of the packet as the datapath then has it.
         if let Some(len) = self.truncate {
             self.out.actions.push(DpAction::Trunc(len));
         }
+        self.commit();
         self.out.actions.push(DpAction::Output(dp));
         self.out.output = Some(number);
         self.normal = NormalOutput::Port(number);
@@ -110,8 +111,10 @@ impl Xlator<'_> {
         if !self.may_go_deeper() {
             return;
         }
-        self.commit();
-        let mirrors_before = self.mirrors;
+        if self.truncate.is_some() {
+            return self.problem(|| format!("output_trunc does not support patch port {}", number.0));
+        }
+        let (mirrors_before, error_before) = (self.mirrors, self.out.error);
         let from = self.here.config.id;
         let saved = self.save();
         let here = std::mem::replace(&mut self.here, Here::of(other));
@@ -126,10 +129,6 @@ impl Xlator<'_> {
         let in_action_set = std::mem::replace(&mut self.in_action_set, false);
         let in_packet_out = std::mem::replace(&mut self.in_packet_out, false);
         let depth = std::mem::replace(&mut self.depth, 0);
-        let truncate = self.truncate.take();
-        if let Some(len) = truncate {
-            self.out.actions.push(DpAction::Trunc(len));
-        }
         self.enter_bridge();
         if self.admit() {
             self.mirror_ingress();
@@ -142,11 +141,12 @@ impl Xlator<'_> {
         }
         self.leave();
         self.depth = depth;
-        self.truncate = truncate;
         self.in_action_set = in_action_set;
         self.in_packet_out = in_packet_out;
         self.here = here;
         self.mirrors = mirrors_before;
+        // Whatever ends the work of the other bridge does not end this bridge's.
+        self.out.error = error_before;
         let base = self.base;
         self.restore(saved);
         self.keep_or_clone(start, base);
@@ -248,6 +248,7 @@ impl Xlator<'_> {
     }
 
     pub(crate) fn set_queue(&mut self, queue: u32) {
+        self.wc.set_skb_priority(u32::MAX);
         let port = self.here.config.ports.values().find_map(|p| p.queues.get(&queue)).copied();
         match port {
             Some(priority) => self.key.set_skb_priority(priority),

@@ -331,7 +331,7 @@ fn patch_ports_join_bridges() {
     net.bridges[&BridgeId(2)].tables[0].rules.insert(rule);
     assert_eq!(
         text(&run(&net, &tcp(1))),
-        "set(eth(dst=00:00:00:00:00:09)),set(eth(src=00:00:00:00:00:07)),22,set(eth(src=50:54:00:00:00:01)),12"
+        "set(eth(src=00:00:00:00:00:07,dst=00:00:00:00:00:09)),22,set(eth(src=50:54:00:00:00:01)),12"
     );
 }
 

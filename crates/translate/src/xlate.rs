@@ -15,7 +15,7 @@ use crate::fields::is_ip;
 use crate::frozen::FrozenState;
 use crate::request::{Credit, Effect, Request, Start, Xlate, XlateError};
 use crate::trace::{NodeKind, Recorder};
-use crate::view::{Bridge, BridgeConfig, FragHandling, Network, Rule, TableMiss};
+use crate::view::{Bridge, BridgeConfig, BridgeId, FragHandling, Network, Rule, TableMiss};
 
 /// Levels of resubmission, groups, clones and patch ports that one packet may go down.
 pub const MAX_DEPTH: u32 = 64;
@@ -86,6 +86,8 @@ pub(crate) struct Xlator<'a> {
     pub was_mpls: bool,
     /// A header that goes in front of the packet, with what the key says by then, when the packet is next needed.
     pub pending: Option<crate::encap::Pending>,
+    /// Flows that this packet taught, with their bridges.
+    pub fresh: Vec<(BridgeId, Arc<Rule>)>,
     pub mirrors: u32,
     pub normal: NormalOutput,
     /// `dp_hash` that a recirculated packet carries was asked for by a group.
@@ -198,6 +200,7 @@ impl<'a> Xlator<'a> {
             conntracked: false,
             was_mpls: false,
             pending: None,
+            fresh: Vec::new(),
             mirrors: 0,
             normal: NormalOutput::Drop,
             orig_in_port: req.key.in_port(),
@@ -432,7 +435,7 @@ impl<'a> Xlator<'a> {
 
     /// Whether there is room for something a level deeper; an error if not.
     pub(crate) fn may_go_deeper(&mut self) -> bool {
-        let may = self.level < MAX_DEPTH && self.nesting < MAX_NESTING;
+        let may = self.level <= MAX_DEPTH && self.nesting < MAX_NESTING;
         if !may {
             self.problem(|| format!("over max translation depth {MAX_DEPTH}"));
             self.fail(XlateError::RecursionTooDeep);
@@ -469,6 +472,7 @@ impl<'a> Xlator<'a> {
         loop {
             let this = bridge.tables.get(usize::from(table.0))?;
             let rule = this.rules.lookup(self.here.version.number(), &key, Some(&mut self.wc));
+            let rule = self.or_learned(table, &key, rule);
             if with_ct {
                 self.swap_ct_mask();
             }
@@ -616,11 +620,11 @@ impl<'a> Xlator<'a> {
         }
         let set = crate::action_set::in_order(&std::mem::take(&mut self.action_set));
         self.exit = false;
+        if set.is_empty() {
+            return;
+        }
         self.in_action_set = true;
         self.enter(NodeKind::Table, || "--. Executing action set:".into());
-        if set.is_empty() {
-            self.note(NodeKind::Action, || "drop".into());
-        }
         self.deeper(|this| this.actions(&set, true));
         self.leave();
         self.in_action_set = false;
@@ -735,6 +739,7 @@ impl<'a> Xlator<'a> {
     // The end.
 
     fn finish(mut self) -> Xlate {
+        crate::actions::drop_idle_edits(&mut self.out.actions);
         if let Some(error) = self.out.error {
             self.out.actions.clear();
             if self.net.features.explicit_drop && error != XlateError::ForwardingDisabled {

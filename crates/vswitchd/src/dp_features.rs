@@ -1,6 +1,7 @@
 //! What datapaths can do, shown and (for tests) changed: `dpif/show-dp-features`, `dpif/set-dp-features`.
 
 use crate::app::App;
+use crate::backer::Backer;
 use datapath::{Datapath as _, Features};
 use io::unixctl::{Answer, Call, Format, Output};
 use serde_json::{Map, Value, json};
@@ -92,15 +93,24 @@ impl Row {
     }
 }
 
-/// `Datapath:capabilities`, in pairs of names and values.
-pub fn capabilities(features: &Features) -> Vec<(&'static str, String)> {
-    let text = |row: &Row| match (row.key, row.json(features)) {
-        // There the database says only whether there is such a thing.
-        ("sample_nesting", depth) => (depth.as_u64() > Some(0)).to_string(),
+/// What a datapath can do, as the database tells it.
+pub fn capabilities(backer: &Backer) -> Vec<(&'static str, String)> {
+    let f = shown(backer);
+    let text = |r: &Row| match (r.key, r.json(&f)) {
+        ("sample_nesting", depth) => (depth != 0).to_string(),
         (_, value) => value.to_string(),
     };
-    let known = ROWS.iter().map(|row| (row.key, text(row)));
-    known.chain([("ct_flush", "true".to_string())]).collect()
+    ROWS.iter().map(|r| (r.key, text(r))).chain([("ct_flush", "true".to_string())]).collect()
+}
+
+/// What translation takes the datapath to be capable of; of the kernel, with as many tags as it takes whatever
+/// `other_config:vlan-limit` says.
+fn shown(backer: &Backer) -> Features {
+    let mut f = backer.features();
+    if let Some(k) = backer.kernel() {
+        f.max_vlan_headers = k.features().max_vlan_headers;
+    }
+    f
 }
 
 /// `dpif/show-dp-features`
@@ -108,11 +118,7 @@ pub fn show(app: &Rc<App>, call: &Call) -> Answer {
     let state = app.state.borrow();
     let entry = state.bridges.get(&call.args[0]).ok_or("no such bridge")?;
     let backer = state.backers.get(&entry.backer).ok_or("no such bridge")?;
-    let mut f = backer.features();
-    // What the kernel takes is told whatever `other_config:vlan-limit` says.
-    if let Some(k) = backer.kernel() {
-        f.max_vlan_headers = k.features().max_vlan_headers;
-    }
+    let f = shown(backer);
     if call.format == Format::Json {
         return Ok(Output::Json(ROWS.iter().map(|r| (r.key.to_string(), r.json(&f))).collect::<Map<_, _>>().into()));
     }

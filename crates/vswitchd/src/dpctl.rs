@@ -45,20 +45,36 @@ pub fn add(c: &mut Commands, app: &Rc<App>) {
     command("dpif/dump-flows", "[-m] [--names | --no-names] bridge", 1, 4, bridge_flows);
 }
 
-/// Commands of datapaths of the kernel that the userspace datapath has nothing for.
-const OF_KERNEL: [&str; 5] = ["dump-conntrack", "flush-conntrack", "ct-set-limits", "ct-del-limits", "ct-get-limits"];
+/// Commands of all datapaths; the others are of datapaths of the kernel.
+const OF_ALL: [&str; 13] = [
+    "dump-dps",
+    "show",
+    "dump-flows",
+    "add-flow",
+    "mod-flow",
+    "get-flow",
+    "del-flow",
+    "add-flows",
+    "mod-flows",
+    "del-flows",
+    "offload-stats-show",
+    "cache-get-size",
+    "cache-set-size",
+];
 
 fn kernel_commands(c: &mut Commands, app: &Rc<App>) {
-    for (name, usage, least, most) in control::COMMANDS.iter().filter(|c| OF_KERNEL.contains(&c.0)) {
+    for (name, usage, least, most) in control::COMMANDS.iter().filter(|c| !OF_ALL.contains(&c.0)) {
         let app = app.clone();
         c.add(&format!("dpctl/{name}"), usage, *least, *most, move |call| with_kernel(&app, name, call));
     }
 }
 
 /// Runs a command of the kernel's datapaths where there are any.
-fn with_kernel(app: &App, name: &str, call: &Call) -> Answer {
+pub(crate) fn with_kernel(app: &App, name: &str, call: &Call) -> Answer {
     if !app.state.borrow().backers.values().any(|b| b.kernel().is_some()) {
-        return Err(format!("{SELF}: {name} needs a datapath of the kernel (Operation not supported)"));
+        return Err(format!(
+            "{SELF}: {name} is for datapaths of the kernel, and there is none (Operation not supported)"
+        ));
     }
     let done = control::run(name, &call.args, control::Options::default());
     let errors: Vec<String> = done.errors.iter().map(|e| format!("{SELF}: {e}")).collect();

@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::backer::Backer;
 use crate::dpctl::{self, SELF};
+use dp_kernel::control;
 use io::unixctl::{Answer, Call, Commands};
 use std::rc::Rc;
 
@@ -25,11 +26,18 @@ pub fn add(c: &mut Commands, app: &Rc<App>) {
     command("dpctl/del-flows", "[dp] [file]", 0, 2, del_flows);
     command("dpctl/cache-get-size", "[dp]", 0, 1, |app, call| {
         let mut out = String::new();
-        for_each(app, call.arg(0), |b| out.push_str(&format!("{}:\n", b.full_name())))?;
+        for_each(app, call.arg(0), |b| match b.kernel() {
+            Some(k) => out.push_str(&control::caches_of(&b.full_name(), k)),
+            None => out.push_str(&format!("{}:\n", b.full_name())),
+        })?;
         Ok(out.into())
     });
     command("dpctl/cache-set-size", "dp cache <size>", 3, 3, |app, call| {
-        for_each(app, call.arg(0), |_| ())?;
+        let mut in_kernel = false;
+        for_each(app, call.arg(0), |b| in_kernel = b.kernel().is_some())?;
+        if in_kernel {
+            return dpctl::with_kernel(app, "cache-set-size", call);
+        }
         if call.args[2].parse::<u32>().is_err() {
             return Err(format!("{SELF}: size is malformed (Invalid argument)"));
         }

@@ -238,6 +238,7 @@ impl<F: FnOnce()> Runner<F> {
         if !txn.is_empty() {
             client.replica.transact(txn);
         }
+        reconcile::forget_lost(&self.app).await;
         // A connection whose state changed may have been waiting for its port.
         self.retry_missing(client).await;
     }

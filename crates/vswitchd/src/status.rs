@@ -61,7 +61,9 @@ pub fn outcome(app: &App, replica: &Replica, config: &Config, only: Option<&BTre
         match state.bridges.get(name) {
             Some(e) => {
                 row.optional("datapath_id", Some(format!("{:016x}", e.bridge.datapath_id).as_str()));
-                row.set("datapath_version", "<built-in>".into());
+                // Linux does not tell a version of its datapath.
+                let in_kernel = state.backers.get(&e.backer).is_some_and(|b| b.kernel().is_some());
+                row.set("datapath_version", if in_kernel { "<unknown>" } else { "<built-in>" }.into());
             }
             None => row.optional("datapath_id", None::<&str>),
         }
@@ -87,12 +89,6 @@ pub fn outcome(app: &App, replica: &Replica, config: &Config, only: Option<&BTre
         }
     }
     if let Some(root) = replica.only::<OpenVSwitch>() {
-        for (kind, datapath) in root.datapaths() {
-            let Some(backer) = state.backers.get(kind) else { continue };
-            let mut row = Columns::of(replica, "Datapath", datapath.uuid());
-            row.set("capabilities", Datum::string_map(crate::dp_features::capabilities(&backer.features())));
-            row.finish(txn);
-        }
         let mut row = Columns::of(replica, "Open_vSwitch", root.uuid());
         row.set("datapath_types", strings(&backer::datapath_types(app.dummy)));
         row.set("iface_types", strings(&backer::interface_types(app.dummy)));
@@ -100,6 +96,16 @@ pub fn outcome(app: &App, replica: &Replica, config: &Config, only: Option<&BTre
         row.optional("dpdk_version", Some("none"));
         row.set("cur_cfg", config.next_cfg.into());
         row.finish(txn);
+        for (kind, datapath) in root.datapaths() {
+            // A row may wait for the first bridge of its type.
+            let backer = backer::effective_type(kind, app.dummy).ok().and_then(|k| state.backers.get(k));
+            let Some(backer) = backer else { continue };
+            let pairs = crate::dp_features::capabilities(backer);
+            let pairs = pairs.into_iter().map(|(k, v)| (Atom::string(k), Atom::string(&v))).collect();
+            let mut row = Columns::of(replica, "Datapath", datapath.uuid());
+            row.set("capabilities", Datum::map(pairs));
+            row.finish(txn);
+        }
     }
 }
 

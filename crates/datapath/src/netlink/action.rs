@@ -4,7 +4,7 @@ use super::cookie::{read_cookie, write_cookie};
 use super::set;
 use crate::action::{Ct, DpAction, DropReason, EthHeader, HashAlg, Nat, NshHeader};
 use flow::DpPort;
-use netlink::attr::{Attrs, Malformed, Writer, be16_of, be32_of, string_of, u16_of, u32_of};
+use netlink::attr::{Attrs, Malformed, NESTED, Writer, be16_of, be32_of, string_of, u16_of, u32_of};
 use netlink::ovs::{action, ct, nat, nsh};
 use std::net::IpAddr;
 use wire::EthAddr;
@@ -82,6 +82,8 @@ fn one(w: &mut Writer, a: &DpAction, pid: u32) {
             w.nest(action::CHECK_LESS_EQUAL, |w| write_actions(w, less_equal, pid));
         }),
         DpAction::Drop(reason) => w.u32(action::DROP, *reason as u32),
+        // Kernels that have it insist on its form bit.
+        DpAction::Raw { kind: action::PSAMPLE, bytes } => w.put(action::PSAMPLE | NESTED, bytes),
         DpAction::Raw { kind, bytes } => w.put(*kind, bytes),
         // The switch does these to each packet: see `needs_help`.
         DpAction::LbOutput(_) | DpAction::TunnelPush(_) | DpAction::TunnelPop(_) => w,

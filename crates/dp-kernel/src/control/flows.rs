@@ -53,7 +53,8 @@ fn named(text: &str) -> (Option<Ufid>, &str) {
 pub(crate) fn flow_line(f: &RawFlow, now: Instant, style: KeyStyle<'_>) -> String {
     let mut out = f.ufid.filter(|_| style.verbose).map(|u| format!("ufid:{u}, ")).unwrap_or_default();
     // The kernel has no packet types.
-    out.push_str(&format_key(&f.key, &f.mask, style).replace("packet_type(ns=0/0,id=0/0),", ""));
+    let key = format_key(&f.key, &f.mask, style);
+    out.push_str(&key.replace("packet_type(ns=0/0,id=0/0),", "").replace("packet_type(ns=0,id=0),", ""));
     out.push_str(&format!(", {}", format_stats(&f.stats, now)));
     if style.verbose {
         out.push_str(", dp:ovs");

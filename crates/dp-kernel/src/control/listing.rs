@@ -118,13 +118,15 @@ fn port_counters(p: &Vport) -> String {
 
 /// `cache-get-size [dp]`
 pub(super) fn caches(args: &[String]) -> Done {
-    for_each(args, |out, name, k| {
-        out.line(format!("{name}:"));
-        out.line("  caches:");
-        if let Some(size) = k.info().ok().and_then(|i| i.masks_cache) {
-            out.line(format!("    masks-cache: size:{size}"));
-        }
-    })
+    for_each(args, |out, name, k| out.text.push_str(&caches_of(name, k)))
+}
+
+/// The caches of a datapath, with their sizes.
+#[must_use]
+pub fn caches_of(name: &str, k: &Kernel) -> String {
+    let size = k.info().ok().and_then(|i| i.masks_cache);
+    let size = size.map(|n| format!("    masks-cache: size:{n}\n")).unwrap_or_default();
+    format!("{name}:\n  caches:\n{size}")
 }
 
 /// `cache-set-size dp cache size`

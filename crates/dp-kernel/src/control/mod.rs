@@ -8,7 +8,7 @@ mod listing;
 mod ports;
 mod zones;
 
-pub use listing::show_one;
+pub use listing::{caches_of, show_one};
 
 use crate::{Kernel, Open, RawFlow};
 use clock::Clock;

@@ -249,12 +249,12 @@ impl<'a> ParseContext<'a> {
     }
 }
 
-/// Appends a port: its name where `style` has one, else its reserved name or number.
+/// Appends a port: its reserved name, the name that `style` has for it, or its number.
 pub fn put_port(out: &mut String, style: &Style<'_>, port: OfPort) {
-    if let Some(name) = style.names.and_then(|n| n.port_name(port)) {
-        put_name(out, name);
-    } else if let Some(name) = port.reserved_name() {
+    if let Some(name) = port.reserved_name() {
         out.push_str(name);
+    } else if let Some(name) = style.names.and_then(|n| n.port_name(port)) {
+        put_name(out, name);
     } else {
         number::put_dec(out, u64::from(port.0));
     }

@@ -66,7 +66,8 @@ pub fn parse_flow(cx: &mut ParseContext<'_>, s: &str, how: Use) -> Parsed<FlowMo
     if let Use::Mod(c) = how {
         fm.command = c;
     }
-    fm.new_cookie = if how == Use::Mod(FlowModCommand::Add) { 0 } else { u64::MAX };
+    let changes = matches!(how, Use::Mod(FlowModCommand::Modify | FlowModCommand::ModifyStrict));
+    fm.new_cookie = if changes { u64::MAX } else { 0 };
     let (fields, list) = if how.actions() {
         let (fields, list) = split_actions(s).ok_or("must specify an action")?;
         (fields, Some(list))
@@ -77,8 +78,7 @@ pub fn parse_flow(cx: &mut ParseContext<'_>, s: &str, how: Use) -> Parsed<FlowMo
     for (key, value) in split_key_values(fields) {
         usable = usable.and(one_field(cx, how, &mut fm, &mut m, key, value)?);
     }
-    let cookie_modify = matches!(how, Use::Mod(FlowModCommand::Modify | FlowModCommand::ModifyStrict));
-    if fm.cookie_mask == 0 && fm.new_cookie == u64::MAX && cookie_modify {
+    if fm.cookie_mask == 0 && fm.new_cookie == u64::MAX && changes {
         // A change without a cookie to look for may add a flow, which then needs a cookie.
         fm.new_cookie = 0;
     }
@@ -309,6 +309,9 @@ pub fn parse_packet_out(cx: &mut ParseContext<'_>, s: &str) -> Parsed<PacketOut>
     let mut packet = None;
     let mut port = None;
     for (key, value) in split_key_values(fields) {
+        if value.is_empty() {
+            return Err(format!("field {key} missing value"));
+        }
         match key {
             "in_port" => {
                 let p = cx.port(value).ok_or_else(|| format!("{value} is not a valid OpenFlow port"))?;
@@ -318,7 +321,7 @@ pub fn parse_packet_out(cx: &mut ParseContext<'_>, s: &str) -> Parsed<PacketOut>
                 port = Some(p);
             }
             "packet" => {
-                packet = Some(parse_hex_packet(value)?);
+                packet = Some(parse_hex_packet(value).map_err(|e| format!("packet: {e}"))?);
             }
             "buffer_id" => {}
             _ => {
@@ -351,7 +354,7 @@ pub fn parse_hex_packet(s: &str) -> Result<Vec<u8>, String> {
     let nibble = |b: u8| (b as char).to_digit(16).unwrap_or(0) as u8;
     let out: Vec<u8> = digits.chunks_exact(2).map(|p| nibble(p[0]) << 4 | nibble(p[1])).collect();
     if out.len() < 14 {
-        return Err(format!("Packet data length {} is less than the minimum 14", out.len()));
+        return Err("Packet data too short for Ethernet".to_string());
     }
     Ok(out)
 }

@@ -50,7 +50,13 @@ pub enum Socket {
 fn remote_of(name: &str, socket: Socket) -> Result<Remote> {
     let suffix = if socket == Socket::Snoop { "snoop" } else { "mgmt" };
     if name.contains(':') {
-        return Remote::parse(name, io::stream::OPENFLOW_PORT);
+        let cannot = |why: &str| format!("connecting to {name} ({why})");
+        return match name.split_once(':').map_or("", |x| x.0) {
+            "unix" if name.len() == 5 => Err(cannot("Connection refused")),
+            "unix" | "tcp" | "ssl" => Remote::parse(name, io::stream::OPENFLOW_PORT)
+                .map_err(|_| cannot("Address family not supported by protocol")),
+            _ => Err(cannot("Address family not supported by protocol")),
+        };
     }
     let bare = name.rsplit_once('@').map_or(name, |x| x.1);
     let bridge = dirs::rundir().join(format!("{bare}.{suffix}"));
@@ -64,6 +70,9 @@ fn remote_of(name: &str, socket: Socket) -> Result<Remote> {
     let file = Path::new(name);
     if is_socket(file) {
         return Ok(Remote::Unix(file.to_path_buf()));
+    }
+    if name.is_empty() || file.exists() {
+        return Err(format!("{name}: failed to open socket (Connection refused)"));
     }
     Err(format!("{name} is not a bridge or a socket"))
 }
@@ -81,16 +90,16 @@ impl Vconn {
         let stream = Stream::connect(&remote).await.map_err(|e| format!("connecting to {shown} ({})", strerror(&e)))?;
         let mut v =
             Vconn { stream, framer: Framer::new(), name: shown, version: Version::V10, protocol: Protocols::OF10 };
-        v.greet(versions).await?;
+        v.greet(versions).await.map_err(|()| format!("{name}: failed to connect to socket (Broken pipe)"))?;
         Ok(v)
     }
 
-    async fn greet(&mut self, versions: u32) -> Result<()> {
+    async fn greet(&mut self, versions: u32) -> std::result::Result<(), ()> {
         let newest = Version::ALL.into_iter().rev().find(|v| versions >> v.to_wire() & 1 != 0).unwrap_or(Version::V10);
         let oldest_only = versions == 1 << Version::V10.to_wire();
         let hello = Hello { versions, bitmap: !oldest_only && !is_prefix(versions) };
-        self.send_bytes(&Message::Hello(hello).encode(newest, next_xid())).await?;
-        let data = self.receive().await?;
+        self.send_bytes(&Message::Hello(hello).encode(newest, next_xid())).await.map_err(drop)?;
+        let data = self.receive().await.map_err(drop)?;
         match Message::decode(&data) {
             Ok((_, _, Message::Hello(peer))) => {
                 let common = versions & peer.versions;
@@ -116,13 +125,13 @@ impl Vconn {
                             version_words(peer.versions)
                         ),
                     );
-                    return Err(format!("connecting to {} (Protocol error)", self.name));
+                    return Err(());
                 };
                 self.version = v;
                 self.protocol = Protocols::of_version(v).first();
                 Ok(())
             }
-            _ => Err(format!("connecting to {} (Protocol error)", self.name)),
+            _ => Err(()),
         }
     }
 

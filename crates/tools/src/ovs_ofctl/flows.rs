@@ -93,8 +93,10 @@ pub async fn dump_flows(s: &Settings, args: &[String]) -> Result<u8> {
     }
     let mut out = String::new();
     for fs in &mut flows {
-        fs.idle_age = None;
-        fs.hard_age = None;
+        if v.version < Version::V15 {
+            fs.idle_age = None;
+            fs.hard_age = None;
+        }
         out.push(' ');
         format_flow_stats(&mut out, &style, fs, s.stats);
         out.push('\n');
@@ -339,6 +341,7 @@ pub async fn packet_out(s: &Settings, args: &[String]) -> Result<u8> {
             return Err("packet-out requires at least 3 arguments".to_string());
         }
         for packet in &args[3..] {
+            text::parse::parse_hex_packet(packet)?;
             let text = format!("in_port={} packet={packet} actions={}", args[1], args[2]);
             let (p, u) = text::parse_packet_out(&mut cx, &text)?;
             log_warnings(&mut cx);

@@ -461,7 +461,8 @@ fn parse_options(invocation: &Invocation) -> Result<Parsed> {
         }
     }
     io::tls::configure(tls);
-    if let Some(seconds) = program::timeout_seconds(timeout.as_deref())? {
+    let seconds = program::timeout_seconds(timeout.as_deref()).map_err(|e| e.replace("on -T or", "on -t or"))?;
+    if let Some(seconds) = seconds {
         program::start_timeout(&s.program, seconds);
     }
     if !s.sort.is_empty() {
@@ -478,10 +479,8 @@ fn set_versions(s: &mut Settings, text: &str) -> Result<()> {
         let v = Version::from_name(name).ok_or_else(|| format!("Unknown OpenFlow version: \"{name}\""))?;
         versions |= 1 << v.to_wire();
     }
-    if versions == 0 {
-        return Err("No OpenFlow versions specified".to_string());
-    }
-    s.versions = versions;
+    // An empty list means all of them.
+    s.versions = if versions != 0 { versions } else { Version::ALL.iter().fold(0, |all, v| all | 1 << v.to_wire()) };
     Ok(())
 }
 

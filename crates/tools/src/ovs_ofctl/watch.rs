@@ -5,13 +5,16 @@ use std::rc::Rc;
 
 use flow::text::{Names, ParseContext, parse_field, set_protocol_keyword, split_key_values};
 use flow::{Field, Match, MiniMatch, OfPort};
+use io::unixctl::Answer;
 use openflow::message::*;
 use openflow::protocol::Protocols;
 use openflow::text::print::put_message;
 use openflow::{GroupId, Message, TableId, Version};
+use tokio::sync::oneshot;
 
 use super::Settings;
-use super::client::{Result, Socket, Vconn, open_for_flow_mod};
+use super::client::{Result, Socket, Vconn, open_for_flow_mod, xid_of};
+use super::unixctl::Order;
 
 /// Where messages go: standard error, or a file that `ofctl/set-output-file` names.
 struct Output {
@@ -68,22 +71,25 @@ pub async fn snoop(s: &Settings, switch: &str) -> Result<u8> {
     // The switch sends what it says and hears in whatever version its controllers speak.
     let all = Version::ALL.iter().fold(0, |a, v| a | 1 << v.to_wire());
     let v = Vconn::open_with(s, switch, Socket::Snoop, all).await?;
-    follow(s, v, false, None).await
+    follow(Watched::new(s, switch, v)?).await
 }
 
-/// `monitor SWITCH [MISSLEN] [invalid_ttl] [watch:SPEC]`.
+/// `monitor SWITCH [MISSLEN] [invalid_ttl] [resume] [watch:SPEC]`.
 pub async fn monitor(s: &Settings, args: &[String]) -> Result<u8> {
     let switch = &args[0];
-    let names = s.names_to_accept(switch).await?;
+    let watches_flows = args[1..].iter().any(|a| a.starts_with("watch:"));
+    let names = if watches_flows { s.names_to_accept(switch).await? } else { None };
     let mut usable = Protocols::ANY;
     let mut watches = Vec::new();
-    let (mut miss_len, mut invalid_ttl) = (None, false);
+    let (mut miss_len, mut invalid_ttl, mut resume) = (None, false, false);
     for a in &args[1..] {
         if a.bytes().all(|b| b.is_ascii_digit()) && !a.is_empty() {
             let n: u32 = a.parse().map_err(|_| format!("{a}: bad miss_send_len"))?;
             miss_len = Some(n.min(65535) as u16);
         } else if a == "invalid_ttl" {
             invalid_ttl = true;
+        } else if a == "resume" {
+            resume = true;
         } else if let Some(spec) = a.strip_prefix("watch:") {
             let (q, u) = parse_watch(names.as_ref(), spec, watches.len() as u32)?;
             usable = usable.and(u);
@@ -97,6 +103,13 @@ pub async fn monitor(s: &Settings, args: &[String]) -> Result<u8> {
     } else {
         open_for_flow_mod(s, switch, usable).await?
     };
+    if !watches.is_empty() {
+        let data = v.transact(&Message::FlowMonitorRequest(watches)).await?;
+        print_one(s, &mut Output { file: None, capture: None }, names.as_ref(), &data);
+    }
+    if resume {
+        miss_len = miss_len.or(Some(u16::MAX));
+    }
     if miss_len.is_some() || invalid_ttl {
         let data = v.transact(&Message::GetConfigRequest).await?;
         let mut c = match openflow::Message::decode_with(&data, v.options()) {
@@ -111,12 +124,8 @@ pub async fn monitor(s: &Settings, args: &[String]) -> Result<u8> {
         }
         v.transact_noreply(&[Message::SetConfig(c)]).await?;
     }
-    if !watches.is_empty() {
-        let data = v.transact(&Message::FlowMonitorRequest(watches)).await?;
-        print_one(s, &mut Output { file: None, capture: None }, names.as_ref(), &data);
-    }
     choose_packet_in_format(s, &mut v).await?;
-    follow(s, v, true, names).await
+    follow(Watched { names, reply: true, resume, ..Watched::new(s, switch, v)? }).await
 }
 
 async fn choose_packet_in_format(s: &Settings, v: &mut Vconn) -> Result<()> {
@@ -126,12 +135,12 @@ async fn choose_packet_in_format(s: &Settings, v: &mut Vconn) -> Result<()> {
         }
         return Ok(());
     }
-    // Versions whose own packet-in says little get the richest form that the switch has.
-    if v.version == Version::V10 {
-        for format in [PacketInFormat::Nxt2, PacketInFormat::Nxt] {
-            if v.transact_noreply(&[Message::SetPacketInFormat(format)]).await?.is_none() {
-                break;
-            }
+    // The form that says most; before OpenFlow 1.2 the one before it is still better than none.
+    let forms: &[_] =
+        if v.version < Version::V12 { &[PacketInFormat::Nxt2, PacketInFormat::Nxt] } else { &[PacketInFormat::Nxt2] };
+    for form in forms {
+        if v.transact_noreply(&[Message::SetPacketInFormat(*form)]).await?.is_none() {
+            break;
         }
     }
     Ok(())
@@ -167,10 +176,13 @@ fn parse_watch(names: Option<&Names>, spec: &str, id: u32) -> Result<(FlowMonito
             }
             "out_group" => {
                 q.out_group = GroupId(value.parse().map_err(|_| format!("invalid numeric format {value}"))?);
-                usable = usable.and(Protocols(0x180));
+                usable = usable.and(Protocols::OF13_UP);
             }
             _ if set_protocol_keyword(&mut m, key) => {}
             _ => {
+                if value.is_empty() {
+                    return Err(format!("{spec}: field {key} missing value"));
+                }
                 let f = Field::from_name(key).ok_or_else(|| format!("{key} not understood in monitor request"))?;
                 parse_field(&mut cx, f, value, &mut m)?;
             }
@@ -228,30 +240,150 @@ fn timestamp(t: std::time::Duration) -> String {
     )
 }
 
+/// A connection that is watched, and what was asked of it on the control socket.
+struct Watched<'a> {
+    s: &'a Settings,
+    /// What the user calls the switch.
+    switch: String,
+    v: Vconn,
+    names: Option<Names>,
+    output: Rc<RefCell<Output>>,
+    /// Echo requests are answered.
+    reply: bool,
+    /// Packets that wait for it are let go on.
+    resume: bool,
+    blocked: bool,
+    /// The barrier that somebody waits for.
+    barrier: Option<(u32, oneshot::Sender<Answer>)>,
+}
+
 /// Prints messages until the connection ends or `exit` is called on the control socket.
-async fn follow(s: &Settings, mut v: Vconn, reply: bool, names: Option<Names>) -> Result<u8> {
-    let output = Rc::new(RefCell::new(Output::open(s)?));
-    let control = super::unixctl::start(s, output_setter(&output))?;
-    let mut control = control;
-    if let Some(c) = &mut control {
-        c.ready();
-    }
+async fn follow(mut w: Watched<'_>) -> Result<u8> {
+    let s = w.s;
+    let mut control = super::unixctl::start(s, output_setter(&w.output))?;
+    control.ready();
     loop {
         tokio::select! {
-            data = v.receive_or_end() => {
-                let Some(data) = data? else {
-                    return Err(format!("{}: connection closed by peer", v.name));
-                };
-                print_one(s, &mut output.borrow_mut(), names.as_ref(), &data);
-                if reply {
-                    v.answer_echo(&data).await?;
+            data = w.v.receive_or_end(), if !w.blocked => {
+                let data = data?.ok_or("vconn_recv (End of file)")?;
+                print_one(s, &mut w.output.borrow_mut(), w.names.as_ref(), &data);
+                if w.resume {
+                    w.resume(&data).await?;
+                }
+                if w.barrier.as_ref().is_some_and(|(xid, _)| *xid == xid_of(&data))
+                    && let Some((_, waiting)) = w.barrier.take()
+                {
+                    let _ = waiting.send(Ok("".into()));
+                }
+                if w.reply {
+                    w.v.answer_echo(&data).await?;
                 }
             }
-            order = super::unixctl::next(&mut control) => match order {
-                super::unixctl::Order::Exit => return Ok(0),
-                super::unixctl::Order::Send(bytes) => v.send_bytes(&bytes).await?,
+            (order, answer) = control.next() => match order {
+                Order::Exit => {
+                    let _ = answer.send(Ok("".into()));
+                    // The answer is written by another task.
+                    for _ in 0..8 {
+                        tokio::task::yield_now().await;
+                    }
+                    return Ok(0);
+                }
+                Order::Barrier if w.barrier.is_some() => {
+                    let _ = answer.send(Err("already waiting for barrier reply\n".into()));
+                }
+                Order::Barrier => w.barrier = Some((w.v.send(&Message::BarrierRequest).await?, answer)),
+                other => {
+                    let _ = answer.send(w.obey(other).await);
+                }
             },
         }
+    }
+}
+
+impl Watched<'_> {
+    fn new<'a>(s: &'a Settings, switch: &str, v: Vconn) -> Result<Watched<'a>> {
+        let output = Rc::new(RefCell::new(Output::open(s)?));
+        let switch = switch.to_string();
+        Ok(Watched { s, switch, v, names: None, output, reply: false, resume: false, blocked: false, barrier: None })
+    }
+
+    /// Lets a packet that was paused go on.
+    async fn resume(&mut self, data: &[u8]) -> Result<()> {
+        let Ok((_, _, Message::PacketIn(p))) = Message::decode(data) else { return Ok(()) };
+        if p.continuation.is_none() {
+            return Ok(());
+        }
+        let go_on = Message::Resume(PacketIn { userdata: Default::default(), ..p });
+        let data = go_on.encode(self.v.version, 0);
+        let mut text = "send: ".to_string();
+        put_message(&mut text, &data, self.s.verbosity + 2, &self.s.style(None));
+        self.output.borrow_mut().put(&text);
+        self.v.send_bytes(&data).await
+    }
+
+    /// Prints a message that is sent.
+    fn show_sent(&self, before: &str, data: &[u8]) {
+        let mut text = before.to_string();
+        put_message(&mut text, data, self.s.verbosity, &self.s.style(None));
+        self.output.borrow_mut().put(&text);
+    }
+
+    async fn obey(&mut self, order: Order) -> Answer {
+        match order {
+            Order::Send(messages) => return self.send(&messages).await,
+            Order::PacketOut(text) => return self.packet_out(&text).await,
+            Order::Block if self.blocked => return Ok("already blocking\n".into()),
+            Order::Unblock if !self.blocked => return Ok("already unblocked\n".into()),
+            Order::Block => self.blocked = true,
+            Order::Unblock => self.blocked = false,
+            Order::Exit | Order::Barrier => {}
+        }
+        Ok("".into())
+    }
+
+    /// Sends messages in hexadecimal digits; says of each what became of it.
+    async fn send(&mut self, messages: &[String]) -> Answer {
+        let (mut said, mut ok) = (String::new(), true);
+        for digits in messages {
+            match self.send_digits(digits).await {
+                Ok(()) => said.push_str("sent\n"),
+                Err(e) => {
+                    ok = false;
+                    said.push_str(&e);
+                    said.push('\n');
+                }
+            }
+        }
+        if ok { Ok(said.into()) } else { Err(said) }
+    }
+
+    async fn send_digits(&mut self, digits: &str) -> Result<()> {
+        let digits = digits.replace(char::is_whitespace, "");
+        let data = openflow::action::output::hex_with_dots(&digits).filter(|_| digits.len() % 2 == 0);
+        let data = data.ok_or("Trailing garbage in hex data")?;
+        let Some([_, _, a, b, ..]) = data.first_chunk::<8>() else {
+            return Err("Message too short for OpenFlow".to_string());
+        };
+        if usize::from(u16::from_be_bytes([*a, *b])) != data.len() {
+            return Err("Message size does not match length in OpenFlow header".to_string());
+        }
+        self.show_sent("send: ", &data);
+        self.v.send_bytes(&data).await
+    }
+
+    async fn packet_out(&mut self, text: &str) -> Answer {
+        if self.names.is_none() {
+            self.names = self.s.names_to_accept(&self.switch).await?;
+        }
+        let mut cx = ParseContext::new(self.names.as_ref());
+        let (packet, usable) = openflow::text::parse_packet_out(&mut cx, text).map_err(|e| e + "\n")?;
+        if usable.and(self.v.protocol).is_empty() {
+            return Err("PACKET_OUT actions are incompatible with the OpenFlow connection.\n".into());
+        }
+        let (_, data) = self.v.encode(&Message::PacketOut(packet));
+        self.show_sent("", &data);
+        self.v.send_bytes(&data).await.map_err(|e| e + "\n")?;
+        Ok("".into())
     }
 }
 
