@@ -378,7 +378,10 @@ fn apply(db: &mut Database, txn: Transaction, counts: Counts, id: Option<Uuid>) 
             None => changes.tables.push((table, vec![change])),
         }
     }
-    db.scratch = scratch;
+    // One huge row must not hold its memory for ever.
+    if scratch.capacity() <= 1 << 20 {
+        db.scratch = scratch;
+    }
     let changes = Arc::new(changes);
     db.remember(changes.clone());
     changes
