@@ -131,10 +131,11 @@ pub fn take_packet_in2(r: &mut Reader<'_>, resume: bool) -> Result<PacketIn> {
 
 /// Writes a packet-in in its form.
 pub fn put_packet_in(f: Frame, p: &PacketIn, resume: bool) -> Vec<u8> {
+    let v = f.version();
     match p.format {
-        _ if resume => f.nicira(28, |b| put_properties(b, p, true)),
-        PacketInFormat::Nxt2 => f.nicira(30, |b| put_properties(b, p, false)),
-        PacketInFormat::Nxt => f.nicira(17, |b| put_nxt(b, p)),
+        _ if resume => f.nicira(28, |b| put_properties(b, p, Version::V15, true)),
+        PacketInFormat::Nxt2 => f.nicira(30, |b| put_properties(b, p, v, false)),
+        PacketInFormat::Nxt => f.nicira(17, |b| put_nxt(b, p, v)),
         PacketInFormat::Standard => put_standard(f, p),
     }
 }
@@ -183,11 +184,11 @@ fn put_standard(f: Frame, p: &PacketIn) -> Vec<u8> {
     })
 }
 
-fn put_nxt(b: &mut Vec<u8>, p: &PacketIn) {
+fn put_nxt(b: &mut Vec<u8>, p: &PacketIn, v: Version) {
     let start = b.len();
     b.put32(p.buffer_id);
     b.put16(u16::try_from(p.total_len).unwrap_or(u16::MAX));
-    b.put8(wire_reason(p.reason, Version::V10));
+    b.put8(wire_reason(p.reason, v));
     b.put8(p.table.0);
     b.put64(p.cookie);
     b.put16(0);
@@ -201,7 +202,7 @@ fn put_nxt(b: &mut Vec<u8>, p: &PacketIn) {
     b.put(&p.packet);
 }
 
-fn put_properties(b: &mut Vec<u8>, p: &PacketIn, resume: bool) {
+fn put_properties(b: &mut Vec<u8>, p: &PacketIn, v: Version, resume: bool) {
     property::put(b, 0, |b| b.put(&p.packet));
     if p.total_len as usize != p.packet.len() {
         property::put_u32(b, 1, p.total_len);
@@ -210,7 +211,7 @@ fn put_properties(b: &mut Vec<u8>, p: &PacketIn, resume: bool) {
     if p.cookie != u64::MAX {
         property::put_u64(b, 4, p.cookie);
     }
-    property::put_u8(b, 5, wire_reason(p.reason, Version::V15));
+    property::put_u8(b, 5, wire_reason(p.reason, v));
     property::put(b, 6, |b| oxm_match::put_entries(b, &p.metadata.expand(), Numbering::Oxm(Version::V13), None));
     if let Some(c) = &p.continuation {
         property::put_nested(b, 8, |b| b.put(c));
