@@ -75,6 +75,11 @@ impl Match {
                 self.mask.set_tp_dst(u16::MAX);
                 self.key.set_tp_dst(value as u16 & 0xff);
             }
+            // It shares the bits of the TCP flags: a flow matches all of them, a packet has but these.
+            Field::ND_OPTIONS_TYPE if mask == 0xff => {
+                self.mask.set_tcp_flags(u16::MAX);
+                self.key.set_tcp_flags(value as u16 & 0xff);
+            }
             Field::IN_PORT | Field::IN_PORT_OXM if mask != 0 => self.set_in_port(crate::OfPort(value as u32)),
             _ => self.set_masked(field, value, mask),
         }
@@ -691,7 +696,11 @@ impl Printer<'_, '_> {
                 self.eth("nd_tll", Field::ND_TLL);
                 self.dec("nd_reserved", Field::ND_RESERVED);
                 let (value, mask) = self.value_of(Field::ND_OPTIONS_TYPE);
-                if mask != 0 {
+                if self.mask.tcp_flags() == u16::MAX {
+                    self.name("nd_options_type");
+                    number::put_dec(self.out, value as u64);
+                    self.comma();
+                } else if mask != 0 {
                     self.name("nd_options_type");
                     self.out.push_str(&format!("{value:#x}/{mask:#x}"));
                     self.comma();

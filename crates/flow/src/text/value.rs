@@ -249,8 +249,12 @@ pub fn parse_ipv6(s: &str) -> Result<(Ipv6Addr, u128), String> {
     let Some(m) = mask_text else { return Ok((addr, u128::MAX)) };
     let end = m.bytes().position(|b| !b.is_ascii_digit()).unwrap_or(m.len());
     if end == 0 {
-        let mask: Ipv6Addr = m.parse().map_err(|_| bad())?;
-        return Ok((addr, mask.to_bits()));
+        let end = m.bytes().position(|b| !b.is_ascii_hexdigit() && b != b':' && b != b'.').unwrap_or(m.len());
+        if end == 0 {
+            return Err(bad());
+        }
+        let mask: Ipv6Addr = m[..end].parse().map_err(|_| format!("{s}: Invalid IPv6 mask"))?;
+        return if end == m.len() { Ok((addr, mask.to_bits())) } else { Err(bad()) };
     }
     let Ok(n) = m[..end].parse::<u32>() else { return Err(bad()) };
     if n > 128 {

@@ -158,6 +158,11 @@ fn fits(n: u128, n_bits: u16) -> bool {
 fn load_spec(value: &str) -> Result<LearnSpec, String> {
     let (src_text, dst_text) =
         value.split_once("->").ok_or_else(|| format!("{value}: missing `->' following source"))?;
+    let named = !src_text.starts_with(|c: char| c.is_ascii_digit());
+    if named {
+        // A mistake is said of the whole value.
+        subfield::take(value)?;
+    }
     let dst = subfield::parse(dst_text)?;
     let src = if src_text.starts_with(|c: char| c.is_ascii_digit()) {
         let n = immediate(src_text).ok_or_else(|| format!("{value}: cannot parse integer value"))?;

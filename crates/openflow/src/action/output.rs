@@ -226,7 +226,7 @@ pub fn parse_bundle_load(p: &mut Parser<'_, '_>, arg: &str) -> Parsed {
 
 fn bundle(p: &mut Parser<'_, '_>, arg: &str, load: bool) -> Parsed {
     let mut words = arg.split([',', ' ']).filter(|w| !w.is_empty());
-    let few = || format!("{arg}: not enough arguments to {} action", if load { "bundle_load" } else { "bundle" });
+    let few = || format!("{arg}: not enough arguments to bundle action");
     let mut next = || words.next().ok_or_else(few);
     let (fields_text, basis_text, algorithm, member_type) = (next()?, next()?, next()?, next()?);
     let dst_text = if load { Some(next()?) } else { None };
@@ -236,7 +236,10 @@ fn bundle(p: &mut Parser<'_, '_>, arg: &str, load: bool) -> Parsed {
         None => (first, ""),
     };
     if !["members", "slaves"].iter().any(|d| d.eq_ignore_ascii_case(delimiter)) {
-        return Err(format!("{arg}: missing member delimiter, expected `members', got `{delimiter}'"));
+        // What stands before the colon that should follow the word.
+        let at = delimiter.as_ptr() as usize - arg.as_ptr() as usize;
+        let got = arg[at..].split([':', ' ']).next().unwrap_or(delimiter);
+        return Err(format!("{arg}: missing member delimiter, expected `members', got `{got}'"));
     }
     let fields = HashFields::from_name(fields_text).ok_or_else(|| format!("{arg}: unknown fields `{fields_text}'"))?;
     let basis = flow::text::number::take_u64(basis_text).map_or(0, |n| n.0) as u16;

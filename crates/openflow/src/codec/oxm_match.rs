@@ -574,7 +574,7 @@ pub fn take_block_into(m: &mut Match, r: &mut Reader<'_>, strictness: Strictness
     let (ty, len) = (head.u16()?, usize::from(head.u16()?));
     // What a packet-in says of a packet: the length is looked at first.
     let misfit = len < 4 || round8(len) > r.len();
-    if strictness == Strictness::Loose && misfit {
+    if strictness != Strictness::Strict && misfit {
         return Err(Error::BadMatchBadLen);
     }
     if ty != 1 {

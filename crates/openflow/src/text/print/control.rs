@@ -203,7 +203,9 @@ fn put_features(out: &mut String, x: &Features, v: Version) {
             (CAP_FLOW_MONITORING, "FLOW_MONITORING"),
         ],
     };
-    let known = names.iter().filter(|n| x.capabilities & n.0 != 0).map(|n| n.1).collect::<Vec<_>>();
+    // The last two came with OpenFlow 1.4.
+    let late = if v < Version::V14 { CAP_BUNDLES | CAP_FLOW_MONITORING } else { 0 };
+    let known = names.iter().filter(|n| x.capabilities & !late & n.0 != 0).map(|n| n.1).collect::<Vec<_>>();
     out.push_str(if known.is_empty() { "0" } else { "" });
     out.push_str(&known.join(" "));
     out.push('\n');

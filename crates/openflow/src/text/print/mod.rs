@@ -57,7 +57,8 @@ pub fn put_message(out: &mut String, data: &[u8], verbosity: u32, style: &Style<
         return;
     }
     put_name(out, data, false);
-    let o = Options { table_id: is_with_table(data), debug_actions: false };
+    // The high byte of a Nicira or OpenFlow 1.0 flow_mod's command can be a table.
+    let o = Options { table_id: true, debug_actions: false };
     match Message::decode_with(data, o) {
         Ok((version, _, m)) => {
             put_body(out, &m, version, verbosity, style, data);
@@ -76,11 +77,6 @@ pub fn put_message(out: &mut String, data: &[u8], verbosity: u32, style: &Style<
             hex_dump(out, data, 0, true);
         }
     }
-}
-
-/// OpenFlow 1.0: whether the high byte of a flow_mod's command can be a table, which is how such messages are read.
-fn is_with_table(data: &[u8]) -> bool {
-    data.first() == Some(&1)
 }
 
 /// Whether this is a message that joins a bundle.
@@ -260,7 +256,7 @@ fn put_quoted_request(out: &mut String, data: &[u8], verbosity: u32, style: &Sty
 fn put_ascii(out: &mut String, data: &[u8]) {
     for b in data {
         match b {
-            0x20..0x7f if *b != b'\\' => out.push(*b as char),
+            0x20..0x7f if !matches!(*b, b'\\' | b'"') => out.push(*b as char),
             _ => {
                 let _ = write!(out, "\\{b:03o}");
             }
