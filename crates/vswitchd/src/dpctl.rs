@@ -65,9 +65,7 @@ const OF_ALL: [&str; 13] = [
 fn kernel_commands(c: &mut Commands, app: &Rc<App>) {
     for (name, usage, least, most) in control::COMMANDS.iter().filter(|c| !OF_ALL.contains(&c.0)) {
         let app = app.clone();
-        c.add(&format!("dpctl/{name}"), usage, *least, (*most).min(ANY_NUMBER), move |call| {
-            with_kernel(&app, name, call)
-        });
+        c.add(&format!("dpctl/{name}"), usage, *least, *most, move |call| with_kernel(&app, name, call));
     }
 }
 
