@@ -296,7 +296,8 @@ impl Printer<'_> {
 
     fn headers(&mut self) {
         if self.key.packet_type() == PacketType::ETHERNET {
-            self.attr("eth", true);
+            // Where the packet type says that it is Ethernet, nothing need be said of addresses that do not matter.
+            self.attr("eth", self.mask.packet_type_raw() == 0);
         }
         let mut depth = 0;
         for n in 0..2 {

@@ -39,15 +39,17 @@ impl Poller {
             match action {
                 DpAction::Output(port) => {
                     let mut copy = if last { std::mem::take(&mut packet) } else { packet.clone() };
-                    if let Some(len) = cut.take() {
-                        truncate(&mut copy, len);
+                    if let Some(bytes) = cut.take() {
+                        let left = copy.len().saturating_sub(bytes);
+                        truncate(&mut copy, left);
                     }
                     self.output(*port, copy);
                     if last {
                         return;
                     }
                 }
-                DpAction::Trunc(len) => cut = Some(*len as usize),
+                // So many bytes go from the end, whatever is put in front until the packet leaves.
+                DpAction::Trunc(len) => cut = Some(packet.len().saturating_sub(*len as usize)),
                 DpAction::PushVlan { tpid, tci } => {
                     edit::push_vlan(&mut packet, *tpid, *tci & !flow::key::VLAN_CFI);
                     self.refresh(&packet, key);
@@ -94,8 +96,9 @@ impl Poller {
                 DpAction::Set(s) => header::set(&mut packet, key, s),
                 DpAction::Userspace { cookie, .. } => {
                     let mut copy = packet.clone();
-                    if let Some(len) = cut.take() {
-                        truncate(&mut copy, len);
+                    if let Some(bytes) = cut.take() {
+                        let left = copy.len().saturating_sub(bytes);
+                        truncate(&mut copy, left);
                     }
                     copy.complete_checksum();
                     self.ask(UpcallKind::Action { cookie, actions: &actions[i + 1..] }, copy, key, depth);

@@ -18,7 +18,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use translate::view::Timeouts;
+use translate::view::{Counters, Timeouts};
 use translate::{Bridge as Shared, Rule as FlowRule, RuleData};
 
 /// The tables of a bridge, as the one who changes them sees them.
@@ -293,7 +293,7 @@ impl FlowTables {
         }
         let deletes = matches!(fm.command, FlowModCommand::Delete | FlowModCommand::DeleteStrict);
         match fm.command {
-            FlowModCommand::Add => self.add(change, fm, flags, now)?,
+            FlowModCommand::Add => self.add(change, fm, flags, None, now)?,
             FlowModCommand::Modify => self.modify(change, fm, false, now)?,
             FlowModCommand::ModifyStrict => self.modify(change, fm, true, now)?,
             FlowModCommand::Delete => {
@@ -309,7 +309,28 @@ impl FlowTables {
         Ok(())
     }
 
-    fn add(&self, change: &mut Change, fm: &FlowMod, flags: u16, now: Instant) -> Result<(), Error> {
+    /// Stages a flow that a packet taught. The packet may have met it already: `counters` are those that it moved.
+    pub fn stage_learned(
+        &self,
+        change: &mut Change,
+        fm: &FlowMod,
+        counters: Option<Arc<Counters>>,
+        now: Instant,
+    ) -> Result<(), Error> {
+        if fm.table.0 == INTERNAL_TABLE {
+            return Err(Error::BadRequestEperm);
+        }
+        self.add(change, fm, fm.flags, counters, now)
+    }
+
+    fn add(
+        &self,
+        change: &mut Change,
+        fm: &FlowMod,
+        flags: u16,
+        counters: Option<Arc<Counters>>,
+        now: Instant,
+    ) -> Result<(), Error> {
         let table = if fm.table == TableId::ALL { TableId(0) } else { fm.table };
         let rules = &self.shared.tables[usize::from(table.0)].rules;
         let old = rules.find(change.version, &fm.matching, priority(fm.priority));
@@ -342,7 +363,7 @@ impl FlowTables {
             created: now,
             born: old.as_ref().map_or(change.version, |r| r.data.born),
             modified: now,
-            stats: keep.map_or_else(Arc::default, |r| r.data.stats.clone()),
+            stats: keep.map(|r| r.data.stats.clone()).or(counters).unwrap_or_default(),
             hidden: false,
             clauses: RuleData::clauses_of(&fm.actions),
         };
@@ -383,7 +404,11 @@ impl FlowTables {
         let old = self.select_in(change.version, &Selection::of_flow_mod(fm, strict));
         if old.is_empty() {
             // OpenFlow 1.0 and 1.1: a modify that finds nothing adds. Later versions and modifies by cookie do not.
-            return if fm.modify_cookie && fm.cookie_mask == 0 { self.add(change, fm, fm.flags, now) } else { Ok(()) };
+            return if fm.modify_cookie && fm.cookie_mask == 0 {
+                self.add(change, fm, fm.flags, None, now)
+            } else {
+                Ok(())
+            };
         }
         for r in old {
             let d = &r.data;

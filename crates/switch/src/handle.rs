@@ -281,7 +281,7 @@ impl Bridge {
             ..FlowMod::default()
         };
         let mut change = self.tables.begin();
-        match self.tables.stage(&mut change, &fm, now) {
+        match self.tables.stage_learned(&mut change, &fm, flow.counters.clone(), now) {
             Ok(()) => self.commit(change, None, now),
             Err(e) => {
                 self.tables.rollback(change);

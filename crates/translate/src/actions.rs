@@ -219,7 +219,7 @@ impl Xlator<'_> {
                     put(&mut self.key, dst, value & ones(dst.n_bits));
                     self.report_subfield(dst);
                 }
-                None => self.warning(|| "attempt to pop from an empty stack".into()),
+                None => self.problem(|| "stack underflow".into()),
             },
             Action::DeleteField(field) => {
                 self.key.set(*field, 0);

@@ -1,10 +1,14 @@
 //! The `learn` action: a flow made from the packet.
 
+use std::sync::Arc;
+
 use flow::{FieldValue, Match, OfPort, Subfield};
+use openflow::TableId;
 use openflow::action::{Action, Learn, LearnDst, LearnSrc, SetField, SetFieldForm};
 
 use crate::fields::{get, look, ones};
 use crate::request::{Effect, LearnedFlow};
+use crate::view::{Counters, Rule, RuleData};
 use crate::xlate::Xlator;
 
 impl Xlator<'_> {
@@ -18,7 +22,7 @@ impl Xlator<'_> {
             return self.warning(|| "suppressing side effects, so learn action ignored".into());
         }
         let (matching, actions) = self.learned(spec);
-        let flow = Box::new(LearnedFlow { spec: spec.clone(), matching, actions });
+        let mut flow = Box::new(LearnedFlow { spec: spec.clone(), matching, actions, counters: None });
         if let Some(recorder) = &mut self.recorder {
             let text = recorder.describe.actions(&self.here.config, &flow.actions);
             let mut what = format!("table={} {} priority={}", spec.table.0, flow.matching, spec.priority);
@@ -46,7 +50,59 @@ impl Xlator<'_> {
         if !room {
             return self.detail(|| "Limit exceeded, learn failed".into());
         }
+        self.meet_at_once(&mut flow);
         self.out.effects.push(Effect::LearnFlow { bridge: self.here.config.id, flow, rule: self.rule.clone() });
+    }
+
+    /// Lets later lookups of this packet meet the flow, if it is a new one.
+    fn meet_at_once(&mut self, flow: &mut LearnedFlow) {
+        let spec = &flow.spec;
+        let Some(table) = self.here.bridge.tables.get(usize::from(spec.table.0)) else { return };
+        let matching = flow::MiniMatch::new(&flow.matching);
+        let version = self.here.version.number();
+        if table.rules.find(version, &matching, spec.priority.into()).is_some() {
+            return;
+        }
+        let counters = Arc::new(Counters::default());
+        flow.counters = Some(counters.clone());
+        let data = RuleData {
+            table: spec.table,
+            cookie: spec.cookie,
+            actions: flow.actions.as_slice().into(),
+            flags: 0,
+            importance: 0,
+            timeouts: Arc::default(),
+            created: self.req.now,
+            born: version,
+            modified: self.req.now,
+            stats: counters,
+            hidden: false,
+            clauses: Box::default(),
+        };
+        let rule = Arc::new(Rule::new(matching, spec.priority.into(), version, data));
+        self.fresh.push((self.here.config.id, rule));
+    }
+
+    /// What a lookup finds that found `rule` in the table: that, or a flow that this packet taught.
+    pub(crate) fn or_learned(
+        &mut self,
+        table: TableId,
+        key: &flow::FlowKey,
+        mut rule: Option<Arc<Rule>>,
+    ) -> Option<Arc<Rule>> {
+        for (bridge, fresh) in &self.fresh {
+            let better = rule.as_ref().is_none_or(|r| r.priority < fresh.priority);
+            if *bridge != self.here.config.id || fresh.data.table != table || !better {
+                continue;
+            }
+            for (word, _, mask) in fresh.matching.iter() {
+                self.wc.set_word(word, self.wc.word(word) | mask);
+            }
+            if fresh.matching.matches(key) {
+                rule = Some(fresh.clone());
+            }
+        }
+        rule
     }
 
     /// Whether the `limit` of flows with the cookie in the table lets this one in; a flow that is there already stays.

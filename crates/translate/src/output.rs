@@ -91,10 +91,11 @@ impl Xlator<'_> {
         if port.tunnel.as_ref().is_some_and(|tunnel| !self.set_tunnel(tunnel)) {
             return;
         }
-        self.commit();
+        // Before the headers change: a length is that of the packet as the datapath then has it.
         if let Some(len) = self.truncate {
             self.out.actions.push(DpAction::Trunc(len));
         }
+        self.commit();
         self.out.actions.push(DpAction::Output(dp));
         self.out.output = Some(number);
         self.normal = NormalOutput::Port(number);

@@ -141,6 +141,9 @@ pub struct LearnedFlow {
     pub matching: flow::Match,
     /// Its actions.
     pub actions: Vec<Action>,
+    /// Of a flow that was not there: what the packet that taught it, and those that follow it through the datapath, count
+    /// for it until it is in its table.
+    pub counters: Option<Arc<crate::view::Counters>>,
 }
 
 /// A packet for the controllers.

@@ -15,7 +15,7 @@ use crate::fields::is_ip;
 use crate::frozen::FrozenState;
 use crate::request::{Credit, Effect, Request, Start, Xlate, XlateError};
 use crate::trace::{NodeKind, Recorder};
-use crate::view::{Bridge, BridgeConfig, FragHandling, Network, Rule, TableMiss};
+use crate::view::{Bridge, BridgeConfig, BridgeId, FragHandling, Network, Rule, TableMiss};
 
 /// Levels of resubmission, groups, clones and patch ports that one packet may go down.
 pub const MAX_DEPTH: u32 = 64;
@@ -86,6 +86,8 @@ pub(crate) struct Xlator<'a> {
     pub was_mpls: bool,
     /// A header that goes in front of the packet, with what the key says by then, when the packet is next needed.
     pub pending: Option<crate::encap::Pending>,
+    /// Flows that this packet taught, with their bridges.
+    pub fresh: Vec<(BridgeId, Arc<Rule>)>,
     pub mirrors: u32,
     pub normal: NormalOutput,
     /// `dp_hash` that a recirculated packet carries was asked for by a group.
@@ -198,6 +200,7 @@ impl<'a> Xlator<'a> {
             conntracked: false,
             was_mpls: false,
             pending: None,
+            fresh: Vec::new(),
             mirrors: 0,
             normal: NormalOutput::Drop,
             orig_in_port: req.key.in_port(),
@@ -469,6 +472,7 @@ impl<'a> Xlator<'a> {
         loop {
             let this = bridge.tables.get(usize::from(table.0))?;
             let rule = this.rules.lookup(self.here.version.number(), &key, Some(&mut self.wc));
+            let rule = self.or_learned(table, &key, rule);
             if with_ct {
                 self.swap_ct_mask();
             }

@@ -131,10 +131,11 @@ pub fn take_packet_in2(r: &mut Reader<'_>, resume: bool) -> Result<PacketIn> {
 
 /// Writes a packet-in in its form.
 pub fn put_packet_in(f: Frame, p: &PacketIn, resume: bool) -> Vec<u8> {
+    let v = f.version();
     match p.format {
-        _ if resume => f.nicira(28, |b| put_properties(b, p, true)),
-        PacketInFormat::Nxt2 => f.nicira(30, |b| put_properties(b, p, false)),
-        PacketInFormat::Nxt => f.nicira(17, |b| put_nxt(b, p)),
+        _ if resume => f.nicira(28, |b| put_properties(b, p, Version::V15, true)),
+        PacketInFormat::Nxt2 => f.nicira(30, |b| put_properties(b, p, v, false)),
+        PacketInFormat::Nxt => f.nicira(17, |b| put_nxt(b, p, v)),
         PacketInFormat::Standard => put_standard(f, p),
     }
 }
@@ -183,11 +184,11 @@ fn put_standard(f: Frame, p: &PacketIn) -> Vec<u8> {
     })
 }
 
-fn put_nxt(b: &mut Vec<u8>, p: &PacketIn) {
+fn put_nxt(b: &mut Vec<u8>, p: &PacketIn, v: Version) {
     let start = b.len();
     b.put32(p.buffer_id);
     b.put16(u16::try_from(p.total_len).unwrap_or(u16::MAX));
-    b.put8(wire_reason(p.reason, Version::V10));
+    b.put8(wire_reason(p.reason, v));
     b.put8(p.table.0);
     b.put64(p.cookie);
     b.put16(0);
@@ -201,7 +202,7 @@ fn put_nxt(b: &mut Vec<u8>, p: &PacketIn) {
     b.put(&p.packet);
 }
 
-fn put_properties(b: &mut Vec<u8>, p: &PacketIn, resume: bool) {
+fn put_properties(b: &mut Vec<u8>, p: &PacketIn, v: Version, resume: bool) {
     property::put(b, 0, |b| b.put(&p.packet));
     if p.total_len as usize != p.packet.len() {
         property::put_u32(b, 1, p.total_len);
@@ -210,7 +211,7 @@ fn put_properties(b: &mut Vec<u8>, p: &PacketIn, resume: bool) {
     if p.cookie != u64::MAX {
         property::put_u64(b, 4, p.cookie);
     }
-    property::put_u8(b, 5, wire_reason(p.reason, Version::V15));
+    property::put_u8(b, 5, wire_reason(p.reason, v));
     property::put(b, 6, |b| oxm_match::put_entries(b, &p.metadata.expand(), Numbering::Oxm(Version::V13), None));
     if let Some(c) = &p.continuation {
         property::put_nested(b, 8, |b| b.put(c));
@@ -229,17 +230,16 @@ impl Continuation {
         while !r.is_empty() {
             let p = property::take_from(&mut r, u16::MAX)?;
             match p.ty {
-                0x8000 => c.bridge = p.u128()?.to_be_bytes(),
+                0x8000 => c.bridge = native_words(p.u128()?.to_be_bytes()),
                 0x8001 => c.stack.insert(0, p.payload.to_vec()),
                 0x8002 => c.mirrors = p.u32()?,
                 0x8003 => c.conntracked = true,
                 0x8004 => c.table = Some(TableId(p.u8()?)),
                 0x8005 => c.cookie = Some(p.u64()?),
                 0x8006 => {
-                    // Table and cookie before a list of actions are of the rule that it belongs to.
-                    if let Some(table) = c.table.take() {
-                        c.actions.push(Action::UnrollXlate { table, cookie: c.cookie.take() });
-                    }
+                    // Table and cookie before a list of actions are of the rule that it belongs to, 0 if left out.
+                    let (table, cookie) = (c.table.take().unwrap_or(TableId(0)), c.cookie.take().unwrap_or(0));
+                    c.actions.push(Action::UnrollXlate { table, cookie: Some(cookie) });
                     c.actions.extend(frame::decode_list(cx, p.payload.get(4..).unwrap_or(&[]))?);
                 }
                 0x8007 => c.action_set = frame::decode_list(cx, p.payload.get(4..).unwrap_or(&[]))?,
@@ -253,7 +253,7 @@ impl Continuation {
     /// Writes the properties of a continuation.
     pub fn encode(&self, v: Version) -> Vec<u8> {
         let mut b = Vec::new();
-        property::put(&mut b, 0x8000, |b| b.put(&self.bridge));
+        property::put(&mut b, 0x8000, |b| b.put(&native_words(self.bridge)));
         for value in self.stack.iter().rev() {
             property::put(&mut b, 0x8001, |b| b.put(value));
         }
@@ -266,7 +266,7 @@ impl Continuation {
         let mut rest = &self.actions[..];
         while let Some(first) = rest.first() {
             if let Action::UnrollXlate { table, cookie } = first {
-                put_origin(&mut b, Some(*table), *cookie);
+                put_origin(&mut b, Some(*table).filter(|t| t.0 != 0), cookie.filter(|c| *c != 0));
                 rest = &rest[1..];
             }
             let end = rest.iter().position(|a| matches!(a, Action::UnrollXlate { .. })).unwrap_or(rest.len());
@@ -284,6 +284,15 @@ impl Continuation {
         }
         b
     }
+}
+
+/// The identifier of a bridge as switches write it, four 32-bit words in their own order of bytes, and back.
+fn native_words(mut id: [u8; 16]) -> [u8; 16] {
+    for word in id.chunks_exact_mut(4) {
+        let n = [word[0], word[1], word[2], word[3]];
+        word.copy_from_slice(&u32::from_be_bytes(n).to_ne_bytes());
+    }
+    id
 }
 
 fn put_origin(b: &mut Vec<u8>, table: Option<TableId>, cookie: Option<u64>) {
