@@ -100,7 +100,7 @@ def order(lab, packets=PACKETS, flows=FLOWS):
     chain = [f"table={n},priority=1,udp,actions=ct(zone={n},table={n + 1})" for n in range(11, 15)]
     rules(lab, "priority=50,udp,in_port=1,tp_dst=9,actions=move:NXM_OF_UDP_SRC[]->NXM_NX_REG0[0..15],ct(zone=10,table=11)", *chain,
           "table=15,priority=1,udp,actions=output:2")
-    begin(lab, "order", "h2", "receive 9 8")
+    begin(lab, "order", "h2", "receive 9 20")
     half = flows // 2
     senders = [begin(lab, f"sender{i}", "h1", f"send 10.0.0.2 9 {half} {packets // flows} {10000 + i * half} {i} 0.01", ready=False) for i in (0, 1)]
     for s in senders:

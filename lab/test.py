@@ -92,7 +92,7 @@ def main():
                 totals[0] += 1
             elif len(sides) == 2 and base.get(check, (False,))[0] is False:
                 totals[2] += 1
-                print(f"  kernel {kernel}: for the reference neither: {check}")
+                print(f"  kernel {kernel}: for the reference neither: {check}: {base[check][1].strip()[-300:]}")
             else:
                 totals[1] += 1
                 print(f"  FAILED kernel {kernel}: {check}\n      " + detail.strip().replace("\n", "\n      "))

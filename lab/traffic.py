@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Numbered UDP packets, and what became of them. Runs inside the lab's machine, in a network namespace.
 
-    traffic.py send ADDRESS PORT FLOWS EACH FIRST-SOURCE-PORT [CPU [PAUSE]]   all packets of one flow, then the next flow's
+    traffic.py send ADDRESS PORT FLOWS EACH FIRST-SOURCE-PORT [CPU [PAUSE]]   all packets of one flow, then the next flow's; a pause
+                                                                              after every ten packets and every flow
     traffic.py steady ADDRESS PORT PER-SECOND SECONDS                one flow, evenly
     traffic.py receive PORT IDLE-SECONDS [stamps]   until that long nothing came: {"received", "reordered", "flows", "flows reordered",
                                                     "gap"}; the gap is the longest time between two, as the kernel stamped them
@@ -37,6 +38,8 @@ def send(address, port, flows, each, first, cpu="", pause="0"):
                 sent += 1
             except OSError:
                 pass
+            if number % 10 == 9:
+                time.sleep(float(pause))
         s.close()
         time.sleep(float(pause))
     print(json.dumps({"sent": sent}), flush=True)
