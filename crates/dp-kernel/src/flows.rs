@@ -7,6 +7,7 @@ use datapath::netlink::{
     needs_help, read_actions, read_key, read_mask, write_actions, write_key, write_mask, write_metadata,
 };
 use datapath::{DpAction, DpError, Execute, FlowDump, FlowPut, FlowStats, Ufid, UserCookie};
+use flow::key::{MAX_VLANS, VLAN_CFI};
 use flow::{FlowKey, FlowMask, MiniKey};
 use netlink::flow::{Flow, OMIT_ACTIONS, OMIT_KEY, OMIT_MASK};
 use netlink::message::CREATE;
@@ -121,10 +122,14 @@ fn stats_of(k: &Kernel, f: &Flow<'_>) -> FlowStats {
 fn raw(k: &Kernel, f: &Flow<'_>) -> Result<RawFlow, Malformed> {
     let key_attrs = f.key.unwrap_or(&[]);
     let key = read_key(key_attrs)?;
+    let mut mask = read_mask(f.mask, &key, key_attrs)?;
+    // The kernel always matches how many tags a packet has, without saying so.
+    let tags = (0..MAX_VLANS).find(|n| key.vlan_tci(*n) & VLAN_CFI == 0);
+    tags.iter().for_each(|n| mask.set_vlan_tci(*n, u16::MAX));
     Ok(RawFlow {
         ufid: f.ufid.map(Ufid),
         key_attrs: key_attrs.to_vec(),
-        mask: read_mask(f.mask, &key, key_attrs)?,
+        mask,
         actions: read_actions(f.actions.unwrap_or(&[]))?,
         key,
         stats: stats_of(k, f),
