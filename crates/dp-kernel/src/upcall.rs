@@ -343,6 +343,7 @@ impl Loop<'_> {
                 Err(e) if e.kind() == stdio::ErrorKind::Interrupted => {}
                 Err(e) if e.raw_os_error() == Some(rustix::io::Errno::NOBUFS.raw_os_error()) => {
                     // The kernel threw packets away; what it kept is still there to be read.
+                    Counter::NetlinkOverflow.hit();
                     let before = self.counts.overruns.fetch_add(1, Ordering::Relaxed);
                     if before.is_multiple_of(1000) {
                         vlog_warn!(

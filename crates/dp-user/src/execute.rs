@@ -40,7 +40,8 @@ impl Poller {
                 DpAction::Output(port) => {
                     let mut copy = if last { std::mem::take(&mut packet) } else { packet.clone() };
                     if let Some(bytes) = cut.take() {
-                        truncate(&mut copy, packet.len().saturating_sub(bytes));
+                        let left = copy.len().saturating_sub(bytes);
+                        truncate(&mut copy, left);
                     }
                     self.output(*port, copy);
                     if last {
@@ -96,7 +97,8 @@ impl Poller {
                 DpAction::Userspace { cookie, .. } => {
                     let mut copy = packet.clone();
                     if let Some(bytes) = cut.take() {
-                        truncate(&mut copy, packet.len().saturating_sub(bytes));
+                        let left = copy.len().saturating_sub(bytes);
+                        truncate(&mut copy, left);
                     }
                     copy.complete_checksum();
                     self.ask(UpcallKind::Action { cookie, actions: &actions[i + 1..] }, copy, key, depth);

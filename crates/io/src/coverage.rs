@@ -74,6 +74,8 @@ counters! {
     DpifExecute = "dpif_execute",
     /// A packet could not be executed through a datapath.
     DpifExecuteError = "dpif_execute_error",
+    /// A netlink socket was full, and messages were lost.
+    NetlinkOverflow = "netlink_overflow",
     /// Datapath flows were checked against the tables.
     RevalidatorRun = "revalidator_run",
     /// Revalidation after a change of OpenFlow tables.
@@ -232,7 +234,6 @@ const ORIGINAL_NAMES: &[&str] = &[
     "netdev_received",
     "netdev_sent",
     "netdev_set_policing",
-    "netlink_overflow",
     "netlink_received",
     "netlink_sent",
     "nln_changed",

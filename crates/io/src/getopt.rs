@@ -66,7 +66,7 @@ pub fn parse<T: Copy>(args: &[String], table: &[Opt<T>], order: Order) -> Result
                 Some((n, v)) => (n, Some(v.to_string())),
                 None => (body, None),
             };
-            let opt = find_long(name, table)?;
+            let opt = find_long(name, body, table)?;
             let value = match (opt.takes, inline) {
                 (Takes::Nothing, Some(_)) => return Err(format!("option '--{}' doesn't allow an argument", opt.long)),
                 (Takes::Value, None) => match it.next() {
@@ -111,17 +111,18 @@ pub fn parse<T: Copy>(args: &[String], table: &[Opt<T>], order: Order) -> Result
     Ok(out)
 }
 
-fn find_long<'t, T>(name: &str, table: &'t [Opt<T>]) -> Result<&'t Opt<T>, String> {
+/// `whole` is the option as it was given, with its argument.
+fn find_long<'t, T>(name: &str, whole: &str, table: &'t [Opt<T>]) -> Result<&'t Opt<T>, String> {
     if let Some(exact) = table.iter().find(|o| !o.long.is_empty() && o.long == name) {
         return Ok(exact);
     }
     let candidates: Vec<&Opt<T>> = table.iter().filter(|o| !o.long.is_empty() && o.long.starts_with(name)).collect();
     match candidates.as_slice() {
-        [] => Err(format!("unrecognized option '--{name}'")),
+        [] => Err(format!("unrecognized option '--{whole}'")),
         [one] => Ok(one),
         many => {
             let list: Vec<String> = many.iter().map(|o| format!("'--{}'", o.long)).collect();
-            Err(format!("option '--{name}' is ambiguous; possibilities: {}", list.join(" ")))
+            Err(format!("option '--{whole}' is ambiguous; possibilities: {}", list.join(" ")))
         }
     }
 }
@@ -164,6 +165,7 @@ mod tests {
         check("-", Ok((&[], &["-"])));
         check("--no-", Err("option '--no-' is ambiguous; possibilities: '--no-wait' '--no-chdir'"));
         check("--nope", Err("unrecognized option '--nope'"));
+        check("--nope=1", Err("unrecognized option '--nope=1'"));
         check("--help=1", Err("option '--help' doesn't allow an argument"));
         check("--timeout", Err("option '--timeout' requires an argument"));
         check("-t", Err("option requires an argument -- 't'"));

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net;
 
 use flow::{Match, MiniMatch, OfPort};
 use openflow::controller::{Connection, Event};
@@ -11,31 +11,26 @@ use openflow::{Action, Message, Version};
 
 fn main() -> std::io::Result<()> {
     let port = std::env::args().nth(1).and_then(|p| p.parse().ok()).unwrap_or(6653);
-    for stream in TcpListener::bind(("0.0.0.0", port))?.incoming() {
+    for stream in net::TcpListener::bind(("0.0.0.0", port))?.incoming() {
         let stream = stream?;
-        std::thread::spawn(move || {
-            if let Err(e) = serve(stream) {
-                eprintln!("connection dropped: {e}");
-            }
-        });
+        std::thread::spawn(move || serve(stream).unwrap_or_else(|e| eprintln!("connection dropped: {e}")));
     }
     Ok(())
 }
 
-fn serve(mut stream: TcpStream) -> Result<(), Box<dyn std::error::Error>> {
+fn serve(mut stream: net::TcpStream) -> Result<(), Box<dyn std::error::Error>> {
     let mut switch = Connection::new(&[Version::V13]);
     let mut ports: HashMap<[u8; 6], OfPort> = HashMap::new();
     let mut buf = [0; 65536];
     loop {
         stream.write_all(&switch.output())?;
-        let n = stream.read(&mut buf)?;
-        if n == 0 {
-            return Ok(());
-        }
+        let n = match stream.read(&mut buf)? {
+            0 => return Ok(()),
+            n => n,
+        };
         for event in switch.input(&buf[..n])? {
             match event {
-                Event::Ready { features, .. } => {
-                    println!("switch {:016x}", features.datapath_id);
+                Event::Ready { .. } => {
                     let actions = vec![Action::Output { port: OfPort::CONTROLLER, max_len: u16::MAX }];
                     switch.send(&Message::FlowMod(FlowMod { priority: 0, actions, ..FlowMod::default() }));
                 }
@@ -47,8 +42,7 @@ fn serve(mut stream: TcpStream) -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn packet_in(switch: &mut Connection, ports: &mut HashMap<[u8; 6], OfPort>, p: PacketIn) {
-    let (Some(dst), Some(src)) = (p.packet.first_chunk::<6>(), p.packet.get(6..).and_then(|s| s.first_chunk::<6>()))
-    else {
+    let Some((dst, src)) = p.packet.first_chunk::<6>().zip(p.packet.get(6..).and_then(|s| s.first_chunk::<6>())) else {
         return;
     };
     ports.insert(*src, p.in_port());
@@ -60,10 +54,6 @@ fn packet_in(switch: &mut Connection, ports: &mut HashMap<[u8; 6], OfPort>, p: P
         let (matching, actions) = (MiniMatch::new(&m), actions.clone());
         switch.send(&Message::FlowMod(FlowMod { idle_timeout: 60, matching, actions, ..FlowMod::default() }));
     }
-    switch.send(&Message::PacketOut(PacketOut {
-        buffer_id: u32::MAX,
-        metadata: p.metadata,
-        actions,
-        packet: p.packet,
-    }));
+    let (metadata, packet) = (p.metadata, p.packet);
+    switch.send(&Message::PacketOut(PacketOut { buffer_id: u32::MAX, metadata, actions, packet }));
 }

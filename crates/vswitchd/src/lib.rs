@@ -57,7 +57,7 @@ const MAX_NOTICES: usize = 4096;
 const STATS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Runs a switch until `shutdown` is done or somebody asks for `exit`. `ready` is called once the control socket serves
-/// and the database's configuration was applied for the first time, or could not be had at once.
+/// and the database's configuration was applied for the first time.
 pub async fn run(options: &Options, shutdown: impl Future<Output = ()>, ready: impl FnOnce()) -> Result<(), String> {
     let clock = Clock::real();
     let (sender, mut notices) = mpsc::channel(MAX_NOTICES);
@@ -157,10 +157,6 @@ impl<F: FnOnce()> Runner<F> {
     async fn follow(&mut self, client: &mut Client) {
         while client.replica.poll_outcome().is_some() {}
         if !client.replica.is_live() || !client.replica.has_lock() {
-            // A daemon whose database is not there yet serves its control socket all the same.
-            if client.last_error().is_some() {
-                self.be_ready();
-            }
             return;
         }
         if client.replica.sequence() == self.applied {
@@ -242,6 +238,7 @@ impl<F: FnOnce()> Runner<F> {
         if !txn.is_empty() {
             client.replica.transact(txn);
         }
+        reconcile::forget_lost(&self.app).await;
         // A connection whose state changed may have been waiting for its port.
         self.retry_missing(client).await;
     }

@@ -261,6 +261,37 @@ async fn remove_named(app: &Rc<App>, bridge: &str, names: Vec<String>) {
     .await;
 }
 
+/// Takes interfaces away whose ports the kernel has given up with their devices; what the database still wants is then missing, and
+/// comes back with its device. Numbers of such ports may be others' by now.
+pub async fn forget_lost(app: &Rc<App>) {
+    let kernels: Vec<_> = {
+        let state = app.state.borrow();
+        state.backers.iter().filter_map(|(kind, b)| Some((kind.clone(), b.kernel()?.clone()))).collect()
+    };
+    for (kind, kernel) in kernels {
+        let Ok(Ok(ports)) = elsewhere(move || kernel.vports()).await else { continue };
+        let there: HashMap<u32, String> = ports.into_iter().filter_map(|p| Some((p.port?, p.name?))).collect();
+        let mut lost: Vec<(String, Vec<String>)> = vec![];
+        for (bridge, entry) in app.state.borrow_mut().bridges.iter_mut().filter(|(_, e)| e.backer == kind) {
+            let gone = |name: &String, i: &Interface| i.dp.is_some_and(|p| there.get(&p.0) != Some(name));
+            let names: Vec<String> =
+                entry.interfaces.iter().filter(|(n, i)| gone(n, i)).map(|(n, _)| n.clone()).collect();
+            for name in &names {
+                if let Some(i) = entry.interfaces.get_mut(name) {
+                    i.dp = None;
+                }
+                let why = format!("could not open network device {name} (No such device)");
+                vlog_warn!(Module::Bridge, "{why}");
+                entry.errors.insert(name.clone(), why);
+            }
+            lost.push((bridge.clone(), names));
+        }
+        for (bridge, names) in lost {
+            remove_named(app, &bridge, names).await;
+        }
+    }
+}
+
 async fn add_interfaces(app: &Rc<App>, bridge: &str, wanted: &config::BridgeConfig) {
     // The local port first, then those with a number of their own, then those that had one, so that nobody else takes it.
     let mut missing: Vec<(&String, &InterfaceConfig, Uuid)> = {

@@ -93,6 +93,7 @@ pub fn outcome(app: &App, replica: &Replica, config: &Config, only: Option<&BTre
         row.set("datapath_types", strings(&backer::datapath_types(app.dummy)));
         row.set("iface_types", strings(&backer::interface_types(app.dummy)));
         row.set("dpdk_initialized", false.into());
+        row.optional("dpdk_version", Some("none"));
         row.set("cur_cfg", config.next_cfg.into());
         row.finish(txn);
         for (kind, datapath) in root.datapaths() {

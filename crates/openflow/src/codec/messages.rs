@@ -26,6 +26,9 @@ impl Message {
         if usize::from(len) != data.len() {
             return Err(Error::BadRequestBadLen);
         }
+        if version_byte == 0 && ty < 4 {
+            return Err(Error::BadRequestBadVersion);
+        }
         if ty == 0 {
             // OpenFlow 1.3.1 §6.3.1: a hello may come in any version.
             let v = Version::from_wire(version_byte.clamp(1, 6)).ok_or(Error::BadRequestBadVersion)?;
@@ -73,11 +76,15 @@ impl Message {
 
 /// The error for a message of a version to come: what is not known of it.
 fn of_unknown_version(data: &[u8]) -> Error {
+    if data.get(1) == Some(&1) {
+        return Error::BadRequestBadLen;
+    }
     match super::types::identify_start(Version::V15, data) {
+        Err(Error::BadRequestBadStat) => Error::BadRequestBadVersion,
         Err(e) => e,
         Ok(id) => match id.family {
             Family::Standard => Error::BadRequestBadVersion,
-            Family::Stat => Error::BadRequestBadStat,
+            Family::Stat => Error::BadRequestBadVersion,
             _ => Error::BadRequestBadSubtype,
         },
     }

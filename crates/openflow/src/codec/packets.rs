@@ -230,17 +230,16 @@ impl Continuation {
         while !r.is_empty() {
             let p = property::take_from(&mut r, u16::MAX)?;
             match p.ty {
-                0x8000 => c.bridge = p.u128()?.to_be_bytes(),
+                0x8000 => c.bridge = native_words(p.u128()?.to_be_bytes()),
                 0x8001 => c.stack.insert(0, p.payload.to_vec()),
                 0x8002 => c.mirrors = p.u32()?,
                 0x8003 => c.conntracked = true,
                 0x8004 => c.table = Some(TableId(p.u8()?)),
                 0x8005 => c.cookie = Some(p.u64()?),
                 0x8006 => {
-                    // Table and cookie before a list of actions are of the rule that it belongs to.
-                    if let Some(table) = c.table.take() {
-                        c.actions.push(Action::UnrollXlate { table, cookie: c.cookie.take() });
-                    }
+                    // Table and cookie before a list of actions are of the rule that it belongs to, 0 if left out.
+                    let (table, cookie) = (c.table.take().unwrap_or(TableId(0)), c.cookie.take().unwrap_or(0));
+                    c.actions.push(Action::UnrollXlate { table, cookie: Some(cookie) });
                     c.actions.extend(frame::decode_list(cx, p.payload.get(4..).unwrap_or(&[]))?);
                 }
                 0x8007 => c.action_set = frame::decode_list(cx, p.payload.get(4..).unwrap_or(&[]))?,
@@ -254,7 +253,7 @@ impl Continuation {
     /// Writes the properties of a continuation.
     pub fn encode(&self, v: Version) -> Vec<u8> {
         let mut b = Vec::new();
-        property::put(&mut b, 0x8000, |b| b.put(&self.bridge));
+        property::put(&mut b, 0x8000, |b| b.put(&native_words(self.bridge)));
         for value in self.stack.iter().rev() {
             property::put(&mut b, 0x8001, |b| b.put(value));
         }
@@ -267,7 +266,7 @@ impl Continuation {
         let mut rest = &self.actions[..];
         while let Some(first) = rest.first() {
             if let Action::UnrollXlate { table, cookie } = first {
-                put_origin(&mut b, Some(*table), *cookie);
+                put_origin(&mut b, Some(*table).filter(|t| t.0 != 0), cookie.filter(|c| *c != 0));
                 rest = &rest[1..];
             }
             let end = rest.iter().position(|a| matches!(a, Action::UnrollXlate { .. })).unwrap_or(rest.len());
@@ -285,6 +284,15 @@ impl Continuation {
         }
         b
     }
+}
+
+/// The identifier of a bridge as switches write it, four 32-bit words in their own order of bytes, and back.
+fn native_words(mut id: [u8; 16]) -> [u8; 16] {
+    for word in id.chunks_exact_mut(4) {
+        let n = [word[0], word[1], word[2], word[3]];
+        word.copy_from_slice(&u32::from_be_bytes(n).to_ne_bytes());
+    }
+    id
 }
 
 fn put_origin(b: &mut Vec<u8>, table: Option<TableId>, cookie: Option<u64>) {

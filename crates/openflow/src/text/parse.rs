@@ -66,7 +66,8 @@ pub fn parse_flow(cx: &mut ParseContext<'_>, s: &str, how: Use) -> Parsed<FlowMo
     if let Use::Mod(c) = how {
         fm.command = c;
     }
-    fm.new_cookie = if how == Use::Mod(FlowModCommand::Add) { 0 } else { u64::MAX };
+    let changes = matches!(how, Use::Mod(FlowModCommand::Modify | FlowModCommand::ModifyStrict));
+    fm.new_cookie = if changes { u64::MAX } else { 0 };
     let (fields, list) = if how.actions() {
         let (fields, list) = split_actions(s).ok_or("must specify an action")?;
         (fields, Some(list))
@@ -77,8 +78,7 @@ pub fn parse_flow(cx: &mut ParseContext<'_>, s: &str, how: Use) -> Parsed<FlowMo
     for (key, value) in split_key_values(fields) {
         usable = usable.and(one_field(cx, how, &mut fm, &mut m, key, value)?);
     }
-    let cookie_modify = matches!(how, Use::Mod(FlowModCommand::Modify | FlowModCommand::ModifyStrict));
-    if fm.cookie_mask == 0 && fm.new_cookie == u64::MAX && cookie_modify {
+    if fm.cookie_mask == 0 && fm.new_cookie == u64::MAX && changes {
         // A change without a cookie to look for may add a flow, which then needs a cookie.
         fm.new_cookie = 0;
     }

@@ -211,7 +211,7 @@ fn split_globals(args: &[String], product: &Product) -> Result<(Globals, Vec<Str
                 }
                 continue;
             }
-            let (name, _, takes) = find_global(name, &locals)?;
+            let (name, _, takes) = find_global(name, body, &locals)?;
             let value = match (takes, inline) {
                 (Takes::Nothing, Some(_)) => return Err(format!("option '--{name}' doesn't allow an argument")),
                 (Takes::Value, None) => {
@@ -253,7 +253,12 @@ fn split_globals(args: &[String], product: &Product) -> Result<(Globals, Vec<Str
     Ok((globals, rest))
 }
 
-fn find_global(name: &str, locals: &[&str]) -> Result<&'static (&'static str, Option<char>, Takes), String> {
+/// `whole` is the option as it was given, with its argument.
+fn find_global(
+    name: &str,
+    whole: &str,
+    locals: &[&str],
+) -> Result<&'static (&'static str, Option<char>, Takes), String> {
     if let Some(exact) = GLOBALS.iter().find(|(long, _, _)| *long == name) {
         return Ok(exact);
     }
@@ -267,8 +272,8 @@ fn find_global(name: &str, locals: &[&str]) -> Result<&'static (&'static str, Op
     all.extend(starts.iter().map(|local| format!("'--{local}'")));
     match (found.as_slice(), starts.is_empty()) {
         ([one], true) => Ok(one),
-        _ if all.is_empty() => Err(format!("unrecognized option '--{name}'")),
-        _ => Err(format!("option '--{name}' is ambiguous; possibilities: {}", all.join(" "))),
+        _ if all.is_empty() => Err(format!("unrecognized option '--{whole}'")),
+        _ => Err(format!("option '--{whole}' is ambiguous; possibilities: {}", all.join(" "))),
     }
 }
 

@@ -103,6 +103,13 @@ pub async fn monitor(s: &Settings, args: &[String]) -> Result<u8> {
     } else {
         open_for_flow_mod(s, switch, usable).await?
     };
+    if !watches.is_empty() {
+        let data = v.transact(&Message::FlowMonitorRequest(watches)).await?;
+        print_one(s, &mut Output { file: None, capture: None }, names.as_ref(), &data);
+    }
+    if resume {
+        miss_len = miss_len.or(Some(u16::MAX));
+    }
     if miss_len.is_some() || invalid_ttl {
         let data = v.transact(&Message::GetConfigRequest).await?;
         let mut c = match openflow::Message::decode_with(&data, v.options()) {
@@ -116,10 +123,6 @@ pub async fn monitor(s: &Settings, args: &[String]) -> Result<u8> {
             c.flags |= 4;
         }
         v.transact_noreply(&[Message::SetConfig(c)]).await?;
-    }
-    if !watches.is_empty() {
-        let data = v.transact(&Message::FlowMonitorRequest(watches)).await?;
-        print_one(s, &mut Output { file: None, capture: None }, names.as_ref(), &data);
     }
     choose_packet_in_format(s, &mut v).await?;
     follow(Watched { names, reply: true, resume, ..Watched::new(s, switch, v)? }).await

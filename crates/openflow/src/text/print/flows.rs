@@ -35,7 +35,7 @@ pub(super) fn put(out: &mut String, m: &Message, v: Version, verbosity: u32, sty
                 put_update(out, style, u);
             }
         }
-        Message::PacketIn(p) | Message::Resume(p) => put_packet_in(out, style, p, verbosity),
+        Message::PacketIn(p) | Message::Resume(p) => put_packet_in(out, style, p, v, verbosity),
         Message::PacketOut(p) => put_packet_out(out, style, p, verbosity),
         _ => {}
     }
@@ -67,11 +67,11 @@ fn put_flags(out: &mut String, flags: u16) {
 pub fn format_flow_mod(out: &mut String, style: &Style<'_>, fm: &FlowMod) {
     out.push(' ');
     out.push_str(COMMANDS[fm.command as usize]);
-    if fm.table != TableId(0) && fm.table != TableId::ALL {
+    if fm.table == TableId::ALL {
+        out.push_str(" table:255");
+    } else if fm.table != TableId(0) {
         out.push_str(" table:");
         put_table(out, style, fm.table.0);
-    } else if fm.table == TableId::ALL && !matches!(fm.command, FlowModCommand::Add) && !fm.nicira {
-        out.push_str(" table:255");
     }
     out.push(' ');
     let at = out.len();
@@ -230,10 +230,10 @@ fn put_monitor(out: &mut String, style: &Style<'_>, q: &FlowMonitorRequest) {
         (FM_MODIFY, "modify"),
         (FM_ACTIONS, "actions"),
         (FM_NO_ABBREV, "no_abbrev"),
-        (FM_ONLY_OWN, "only_own"),
+        (FM_ONLY_OWN, "own"),
     ];
     let flags: Vec<&str> = names.iter().filter(|n| q.flags & n.0 != 0).map(|n| n.1).collect();
-    let flags = if flags.is_empty() { "0".to_string() } else { flags.join("+") };
+    let flags = if flags.is_empty() { "0".to_string() } else { flags.join(",") };
     let _ = write!(out, "\n id={} flags={flags}", q.id);
     if q.out_port != OfPort::ANY {
         out.push_str(" out_port=");
@@ -300,7 +300,7 @@ fn put_update(out: &mut String, style: &Style<'_>, u: &FlowUpdate) {
     }
 }
 
-fn put_packet_in(out: &mut String, style: &Style<'_>, p: &PacketIn, verbosity: u32) {
+fn put_packet_in(out: &mut String, style: &Style<'_>, p: &PacketIn, v: Version, verbosity: u32) {
     if p.table != TableId(0) {
         out.push_str(" table_id=");
         put_table(out, style, p.table.0);
@@ -336,13 +336,13 @@ fn put_packet_in(out: &mut String, style: &Style<'_>, p: &PacketIn, verbosity: u
         out.push('\n');
     }
     if let Some(c) = &p.continuation {
-        put_continuation(out, style, c);
+        put_continuation(out, style, c, v);
     }
     put_data(out, style, &p.packet, &m, verbosity);
 }
 
-fn put_continuation(out: &mut String, style: &Style<'_>, data: &[u8]) {
-    let Ok(c) = Continuation::decode(data, Version::V13) else { return };
+fn put_continuation(out: &mut String, style: &Style<'_>, data: &[u8], v: Version) {
+    let Ok(c) = Continuation::decode(data, v) else { return };
     if c.bridge != [0; 16] {
         let b = c.bridge;
         let hex = |r: std::ops::Range<usize>| b[r].iter().map(|x| format!("{x:02x}")).collect::<String>();

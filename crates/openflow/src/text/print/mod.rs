@@ -95,7 +95,8 @@ fn put_name(out: &mut String, data: &[u8], cut: bool) {
     let xid = data.get(4..8).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
     let ty = data.get(1).copied().unwrap_or(0xff);
     let version = Version::from_wire(byte);
-    if byte != 0 && (ty == 0 || (version.is_none() && ty < 4)) {
+    let short_error = !cut && ty == 1 && data.len() < 12;
+    if byte != 0 && (ty == 0 || (version.is_none() && ty < 4 && !short_error)) {
         // Types that have the same number in all versions.
         out.push_str(["OFPT_HELLO", "OFPT_ERROR", "OFPT_ECHO_REQUEST", "OFPT_ECHO_REPLY"][usize::from(ty)]);
         put_version(out, byte);
