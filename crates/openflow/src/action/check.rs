@@ -329,18 +329,27 @@ impl Checker<'_> {
                     return Err(Error::BadInstructionBadTableId);
                 }
             }
-            Action::WriteActions(inner) | Action::Clone(inner) => {
-                let saved = self.m.clone();
-                for a in inner.iter_mut() {
-                    self.one(a)?;
-                }
-                self.m = saved;
+            Action::Clone(inner) => self.nested(inner)?,
+            // What the packet is when the set is done nobody can tell from the match.
+            Action::WriteActions(inner) => {
+                let inconsistent = self.inconsistent;
+                self.nested(inner)?;
+                self.inconsistent = inconsistent;
             }
             Action::Learn(l) => self.learn(l)?,
             Action::Ct(c) => self.ct(c)?,
             Action::Nat(n) => self.nat(n)?,
             _ => self.headers(a)?,
         }
+        Ok(())
+    }
+
+    fn nested(&mut self, inner: &mut [Action]) -> Result<(), Error> {
+        let saved = self.m.clone();
+        for a in inner.iter_mut() {
+            self.one(a)?;
+        }
+        self.m = saved;
         Ok(())
     }
 
