@@ -53,7 +53,7 @@ pub fn commands(program: &str, app: &Rc<App>) -> Commands {
     add(&mut c, app, "dpif/show", "", 0, 0, |app, call| dpif_show(app, call));
     add(&mut c, app, "dpif/dump-dps", "", 0, 0, |app, _| {
         let state = app.state.borrow();
-        Ok(state.backers.values().map(|b| format!("{}\n", b.full_name())).collect::<String>().into())
+        Ok(state.bridges.iter().map(|(name, e)| format!("{}@{name}\n", e.backer)).collect::<String>().into())
     });
     add(&mut c, app, "dpif/show-dp-features", "bridge", 1, 1, crate::dp_features::show);
     let usage = "[--force] bridge [feature [value]]";

@@ -41,7 +41,7 @@ pub fn add(c: &mut Commands, app: &Rc<App>) {
         Ok(state.backers.values().filter_map(one).collect::<String>().into())
     });
     command("dpctl/parse-actions", "actions", 1, ANY_NUMBER, reparse);
-    command("dpctl/normalize-actions", "actions", 1, ANY_NUMBER, reparse);
+    command("dpctl/normalize-actions", "actions", 2, ANY_NUMBER, reparse);
     command("dpif/dump-flows", "[-m] [--names | --no-names] bridge", 1, 4, bridge_flows);
 }
 
@@ -134,7 +134,11 @@ fn show(app: &App, call: &Call) -> Answer {
     let mut all = Vec::new();
     for name in &names {
         if !state.backers.values().any(|b| b.full_name() == **name || b.datapath().name() == name.as_str()) {
-            return Err(format!("{SELF}: opening datapath {name} failed (No such device)"));
+            // A type that nobody serves is another mistake than a datapath that is not there.
+            let unknown =
+                name.split_once('@').is_some_and(|(kind, _)| !crate::backer::datapath_types(app.dummy).contains(&kind));
+            let why = if unknown { "Address family not supported by protocol" } else { "No such device" };
+            return Err(format!("{SELF}: opening datapath {name} failed ({why})"));
         }
     }
     for b in state.backers.values() {
@@ -149,6 +153,9 @@ fn show(app: &App, call: &Call) -> Answer {
         let s = dp.stats();
         out.push_str(&format!("{}:\n", b.full_name()));
         out.push_str(&format!("  lookups: hit:{} missed:{} lost:{}\n  flows: {}\n", s.hit, s.missed, s.lost, s.flows));
+        // The datapath itself has a number, too, by which nothing enters or leaves.
+        let kind = if dp.kind() == "dummy" { "dummy-internal" } else { "tap" };
+        out.push_str(&format!("  port 0: {} ({kind})\n", dp.name()));
         let mut ports = Vec::new();
         for p in dp.ports() {
             out.push_str(&format!("  port {}: {}", p.port.0, p.name));
@@ -258,7 +265,9 @@ fn flow_json(flow: &FlowDump, style: KeyStyle<'_>) -> Value {
 fn dump_flows(app: &App, call: &Call) -> Answer {
     let o = DumpOptions::of(call)?;
     let filter = match o.filter {
-        Some(f) => Some(switch::trace::parse_match(f).map_err(|e| format!("{SELF}: Failed to parse filter ({e})"))?),
+        Some(f) => {
+            Some(switch::trace::parse_match(f).map_err(|e| format!("{SELF}: Failed to parse filter ({f}: {e})"))?)
+        }
         None => None,
     };
     with_backer(app, o.target, |b| {

@@ -100,7 +100,7 @@ fn entry(app: &App, args: &[&str]) -> Result<(Entry, usize), String> {
         [] => return Err("syntax error (or the bridge name was omitted)".into()),
     };
     drop(state);
-    let (full_name, datapath) = dpctl::find(app, dp)?;
+    let (full_name, datapath) = dpctl::find(app, dp).map_err(|_| "Cannot find the datapath")?;
     let (mut key, _) = parse_key(text, &DpNames::of(&*datapath)).map_err(|e| format!("syntax error at {e}"))?;
     let state = app.state.borrow();
     let (kind, backer) =
@@ -120,7 +120,7 @@ fn trace(app: &App, call: &Call, packet_out: bool) -> Answer {
         Some(None) => return Err("Too few command arguments".into()),
         Some(Some(s)) => {
             let parsed = text::parse(&mut ParseContext::new(None), s, Place::Actions);
-            Some(parsed.map_err(|e| format!("Bad actions: {e}"))?.0)
+            Some(parsed?.0)
         }
         None => None,
     };
@@ -133,7 +133,7 @@ fn trace(app: &App, call: &Call, packet_out: bool) -> Answer {
             at.key = flow::extract(&bytes, &meta);
             Some(bytes)
         }
-        Some(_) => return Err("Too many command arguments".into()),
+        Some(_) => return Err("too many arguments".into()),
     };
     let state = app.state.borrow();
     let backer = state.backers.get(&at.backer).ok_or("Cannot find the datapath")?;
