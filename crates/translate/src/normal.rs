@@ -300,6 +300,12 @@ impl Xlator<'_> {
         };
         let Some(port) = port else { return };
         let before = [0, 1].map(|n| (self.key.vlan_tci(n), self.key.vlan_tpid(n)));
+        for (n, (tci, _)) in before.into_iter().enumerate() {
+            // Whether a tag without a VLAN stays depends on its priority.
+            if tci & VLAN_CFI != 0 && tci & 0xfff == 0 {
+                self.wc.set_vlan_tci(n, self.wc.vlan_tci(n) | VLAN_PCP_MASK);
+            }
+        }
         put_tags(&mut self.key, &leaving, out.priority_tags, before[0].0 & VLAN_PCP_MASK);
         self.send(port);
         for (n, (tci, tpid)) in before.into_iter().enumerate() {
