@@ -9,6 +9,32 @@ use crate::attrs::TCP_FLAGS;
 use crate::flow::{FlowDump, FlowStats};
 use crate::key_text::{KeyStyle, format_key};
 
+/// What a line of a file of flows has done with its flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// `add FLOW`
+    Add,
+    /// `modify FLOW`
+    Modify,
+    /// `delete FLOW`
+    Delete,
+}
+
+impl Deed {
+    /// The deed that a line names first, or the `usual` one, and the flow behind it.
+    #[must_use]
+    pub fn of(line: &str, usual: Deed) -> (Deed, &str) {
+        for (word, deed) in [("add", Deed::Add), ("modify", Deed::Modify), ("delete", Deed::Delete)] {
+            if let Some(rest) = line.strip_prefix(word)
+                && rest.starts_with(char::is_whitespace)
+            {
+                return (deed, rest.trim());
+            }
+        }
+        (usual, line)
+    }
+}
+
 /// `packets:N, bytes:N, used:T`, and TCP flags where there were any.
 #[must_use]
 pub fn format_stats(stats: &FlowStats, now: Instant) -> String {

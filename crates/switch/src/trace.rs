@@ -424,23 +424,6 @@ pub fn json(q: &Question<'_>) -> Value {
     passes(q, &words).into_iter().map(one).collect()
 }
 
-/// Reads a match, as the filters of dumps take it.
-///
-/// # Errors
-/// One line that says what is wrong.
-pub fn parse_match(s: &str) -> Result<Match, String> {
-    let mut m = Match::any();
-    let mut cx = ParseContext::new(None);
-    for (name, value) in split_key_values(s) {
-        if value.is_empty() && set_protocol_keyword(&mut m, name) {
-            continue;
-        }
-        let field = Field::from_name(name).ok_or_else(|| format!("unknown field {name}"))?;
-        parse_field(&mut cx, field, value, &mut m)?;
-    }
-    Ok(m)
-}
-
 /// Reads the fields of one packet, as `ofproto/trace` takes them: `in_port=1,tcp,nw_src=1.2.3.4`. A packet has one value
 /// in each field: neither masks nor a second value are taken.
 ///

@@ -265,9 +265,7 @@ fn flow_json(flow: &FlowDump, style: KeyStyle<'_>) -> Value {
 fn dump_flows(app: &App, call: &Call) -> Answer {
     let o = DumpOptions::of(call)?;
     let filter = match o.filter {
-        Some(f) => {
-            Some(switch::trace::parse_match(f).map_err(|e| format!("{SELF}: Failed to parse filter ({f}: {e})"))?)
-        }
+        Some(f) => Some(flow::text::parse_match(f).map_err(|e| format!("{SELF}: Failed to parse filter ({f}: {e})"))?),
         None => None,
     };
     with_backer(app, o.target, |b| {

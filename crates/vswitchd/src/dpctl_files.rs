@@ -3,17 +3,10 @@
 use crate::app::App;
 use crate::backer::Backer;
 use crate::dpctl::{self, SELF};
+use datapath::flow_text::Deed;
 use dp_kernel::control;
 use io::unixctl::{Answer, Call, Commands};
 use std::rc::Rc;
-
-/// What is done with a flow.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Deed {
-    Add,
-    Modify,
-    Delete,
-}
 
 /// Adds the commands.
 pub fn add(c: &mut Commands, app: &Rc<App>) {
@@ -98,7 +91,7 @@ fn file(app: &App, call: &Call, usual: Deed) -> Answer {
         if line.is_empty() {
             continue;
         }
-        let (deed, rest) = deed_of(line, usual);
+        let (deed, rest) = Deed::of(line, usual);
         let result = match (deed, rest.split_once(char::is_whitespace)) {
             (Deed::Delete, None) => dpctl::delete(app, dp, rest),
             (Deed::Add | Deed::Modify, Some((flow, actions))) => {
@@ -112,15 +105,4 @@ fn file(app: &App, call: &Call, usual: Deed) -> Answer {
         }
     }
     Ok(out.into())
-}
-
-fn deed_of(line: &str, usual: Deed) -> (Deed, &str) {
-    for (word, deed) in [("add", Deed::Add), ("modify", Deed::Modify), ("delete", Deed::Delete)] {
-        if let Some(rest) = line.strip_prefix(word)
-            && rest.starts_with(char::is_whitespace)
-        {
-            return (deed, rest.trim());
-        }
-    }
-    (usual, line)
 }

@@ -72,7 +72,7 @@ fn one(m: &vswitch::Mirror<'_>) -> Result<MirrorConfig, String> {
     };
     let filter = match m.filter() {
         Some(text) if !text.is_empty() => {
-            let matching = switch::trace::parse_match(text).map_err(|e| format!("filter is invalid: {e}"))?;
+            let matching = flow::text::parse_match(text).map_err(|e| format!("filter is invalid: {e}"))?;
             Some(flow::MiniMatch::new(&matching))
         }
         _ => None,

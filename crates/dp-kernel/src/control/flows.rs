@@ -4,23 +4,15 @@ use super::{Done, Options, Outcome, choose, failure};
 use crate::{Kernel, RawFlow};
 use clock::Instant;
 use datapath::action_text::{format_actions, parse_actions};
-use datapath::flow_text::format_stats;
+use datapath::flow_text::{Deed, format_stats};
 use datapath::key_text::{KeyStyle, NoNames, PortNames, format_key, parse_key};
 use datapath::{DpError, FlowPut, FlowStats, PortInfo, Ufid};
-use flow::text::{ParseContext, parse_field, set_protocol_keyword, split_key_values};
-use flow::{DpPort, Field, FlowKey, FlowMask, Match};
+use flow::text::parse_match;
+use flow::{DpPort, FlowKey, FlowMask};
 use io::program::strerror;
 use io::vlog::Module;
 use io::vlog_warn;
 use std::sync::Arc;
-
-/// What is done with a flow.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Deed {
-    Add,
-    Modify,
-    Delete,
-}
 
 struct Names(Vec<PortInfo>);
 
@@ -63,20 +55,6 @@ pub(crate) fn flow_line(f: &RawFlow, now: Instant, style: KeyStyle<'_>) -> Strin
     out
 }
 
-/// Reads a match.
-fn parse_filter(s: &str) -> Result<Match, String> {
-    let mut m = Match::any();
-    let mut cx = ParseContext::new(None);
-    for (name, value) in split_key_values(s) {
-        if value.is_empty() && set_protocol_keyword(&mut m, name) {
-            continue;
-        }
-        let field = Field::from_name(name).ok_or_else(|| format!("unknown field {name}"))?;
-        parse_field(&mut cx, field, value, &mut m)?;
-    }
-    Ok(m)
-}
-
 /// `dump-flows`
 pub(super) fn dump(args: &[String], o: Options) -> Done {
     let mut o = o;
@@ -95,7 +73,7 @@ pub(super) fn dump(args: &[String], o: Options) -> Done {
         }
     }
     let (k, _) = choose(&dp, 0)?;
-    let filter = match filter.map(parse_filter) {
+    let filter = match filter.map(parse_match) {
         Some(Err(e)) => return failure(format!("Failed to parse filter ({e})")),
         Some(Ok(m)) => Some(m),
         None => None,
@@ -298,7 +276,7 @@ pub(super) fn file(args: &[String], o: Options, usual: Deed) -> Done {
         if line.is_empty() {
             continue;
         }
-        let (deed, rest) = deed_of(line, usual);
+        let (deed, rest) = Deed::of(line, usual);
         let done = match (deed, rest.split_once(char::is_whitespace)) {
             (Deed::Delete, None) => del_text(&k, rest, o),
             (Deed::Add | Deed::Modify, Some((flow, actions))) => put_text(&k, flow, actions.trim(), o, deed),
@@ -309,15 +287,4 @@ pub(super) fn file(args: &[String], o: Options, usual: Deed) -> Done {
         out.errors.extend(done.errors);
     }
     Ok(out)
-}
-
-fn deed_of(line: &str, usual: Deed) -> (Deed, &str) {
-    for (word, deed) in [("add", Deed::Add), ("modify", Deed::Modify), ("delete", Deed::Delete)] {
-        if let Some(rest) = line.strip_prefix(word)
-            && rest.starts_with(char::is_whitespace)
-        {
-            return (deed, rest.trim());
-        }
-    }
-    (usual, line)
 }

@@ -13,6 +13,7 @@ pub use listing::{caches_of, show_one};
 use crate::{Kernel, Open, RawFlow};
 use clock::Clock;
 use datapath::FlowDump;
+use datapath::flow_text::Deed;
 use datapath::key_text::KeyStyle;
 use io::program::strerror;
 use std::fmt::Write as _;
@@ -202,12 +203,12 @@ pub fn run(name: &str, args: &[String], o: Options) -> Outcome {
         "dump-dps" => listing::dump_dps(),
         "show" => listing::show(args, o),
         "dump-flows" => flows::dump(args, o),
-        "add-flow" => flows::put(args, o, flows::Deed::Add),
-        "mod-flow" => flows::put(args, o, flows::Deed::Modify),
+        "add-flow" => flows::put(args, o, Deed::Add),
+        "mod-flow" => flows::put(args, o, Deed::Modify),
         "get-flow" => flows::get(args, o),
         "del-flow" => flows::del(args, o),
-        "add-flows" => flows::file(args, o, flows::Deed::Add),
-        "mod-flows" => flows::file(args, o, flows::Deed::Modify),
+        "add-flows" => flows::file(args, o, Deed::Add),
+        "mod-flows" => flows::file(args, o, Deed::Modify),
         "del-flows" => flows::del_all(args, o),
         "offload-stats-show" => shown("HW Offload stats:\n"),
         "cache-get-size" => listing::caches(args),

@@ -45,6 +45,23 @@ pub fn set_protocol_keyword(m: &mut Match, word: &str) -> bool {
     true
 }
 
+/// Reads a match, as the filters of dumps take it.
+///
+/// # Errors
+/// One line that says what is wrong.
+pub fn parse_match(s: &str) -> Result<Match, String> {
+    let mut m = Match::any();
+    let mut cx = ParseContext::new(None);
+    for (name, value) in super::split_key_values(s) {
+        if value.is_empty() && set_protocol_keyword(&mut m, name) {
+            continue;
+        }
+        let field = Field::from_name(name).ok_or_else(|| format!("unknown field {name}"))?;
+        parse_field(&mut cx, field, value, &mut m)?;
+    }
+    Ok(m)
+}
+
 impl Match {
     /// Matches `value` under `mask` in `field`, which may be a tunnel metadata field.
     ///

@@ -7,7 +7,7 @@ pub mod number;
 pub mod value;
 
 pub use keys::{KeyValues, split_key_values};
-pub use matching::{format_match, format_mini_match, parse_field, set_protocol_keyword};
+pub use matching::{format_match, format_mini_match, parse_field, parse_match, set_protocol_keyword};
 pub use value::{format_value, parse_value};
 
 use std::collections::HashMap;
