@@ -19,6 +19,8 @@ pub enum Done {
     Added(Arc<FlowRule>),
     /// Its actions or its cookie changed. The rule is the new one; `noticeable` is false if nothing really did.
     Modified {
+        /// The rule as it was.
+        old: Arc<FlowRule>,
         /// The new rule.
         rule: Arc<FlowRule>,
         /// Whether actions or cookie are others than before.

@@ -279,9 +279,19 @@ impl Conn {
             AsyncKind::RequestForward,
         ];
         let set = self.asynchronous.map(|a| a.masks).unwrap_or_default();
-        let masks = kinds.map(|k| {
-            [false, true].map(|s| Some(set[k as usize][usize::from(s)].unwrap_or_else(|| self.default_mask(k, s))))
-        });
+        // Before OpenFlow 1.4 there were fewer reasons. Role status goes out unless it is turned off, and like the original
+        // the switch does not say so.
+        let old = self.version().is_some_and(|v| v < Version::V14);
+        let known = |k: AsyncKind| match k {
+            AsyncKind::PacketIn if old => 0x7,
+            AsyncKind::FlowRemoved if old => 0xf,
+            AsyncKind::PacketIn | AsyncKind::FlowRemoved | AsyncKind::PortStatus => u32::MAX,
+            _ => 0,
+        };
+        let mask = |k: AsyncKind, s: bool| {
+            set[k as usize][usize::from(s)].unwrap_or_else(|| self.default_mask(k, s) & known(k))
+        };
+        let masks = kinds.map(|k| [false, true].map(|s| Some(mask(k, s))));
         AsyncConfig { masks, form: AsyncForm::Standard }
     }
 

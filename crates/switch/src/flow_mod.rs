@@ -431,7 +431,7 @@ impl FlowTables {
             };
             change.remove(r.clone());
             let rule = change.add(&self.shared, r.matching.clone(), r.priority, data);
-            change.done.push(Done::Modified { rule, noticeable });
+            change.done.push(Done::Modified { old: r, rule, noticeable });
         }
         Ok(())
     }

@@ -117,7 +117,9 @@ impl Monitors {
                 Done::Modified { rule, .. } => (rule, FlowEvent::Modified, FM_MODIFY, FlowRemovedReason::Delete),
                 Done::Removed(r, reason) => (r, FlowEvent::Deleted, FM_DELETE, *reason),
             };
-            let flags = self.flags(rule);
+            // Who watches a port or a group is told, too, of a flow that leaves it.
+            let before = if let Done::Modified { old, .. } = d { self.flags(old) } else { 0 };
+            let flags = self.flags(rule) | before;
             if rule.data.hidden || flags & flag == 0 {
                 continue;
             }
