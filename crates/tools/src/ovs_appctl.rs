@@ -76,7 +76,7 @@ pub fn main(invocation: &Invocation) -> ExitCode {
             Option_::Target => settings.target = value,
             Option_::Timeout => timeout = Some(value),
             Option_::Pretty => settings.pretty = true,
-            Option_::Format => match value.as_str() {
+            Option_::Format => match value.to_ascii_lowercase().as_str() {
                 "json" => settings.json = true,
                 "text" => settings.json = false,
                 _ => return invocation.fail(format!("value {value} on -f or --format is invalid")),

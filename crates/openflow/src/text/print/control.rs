@@ -31,7 +31,7 @@ pub(super) fn put(out: &mut String, m: &Message, v: Version, _verbosity: u32, st
             out.push_str(" reason=");
             match x {
                 RequestForward::Group(g) => {
-                    out.push_str("group_mod");
+                    out.push_str("group_mod\n");
                     super::format_group_mod(out, style, g, v);
                 }
                 RequestForward::Meter(m) => {
