@@ -218,7 +218,10 @@ fn track(key: &mut FlowKey, ct: &datapath::action::Ct) -> Option<String> {
     if let Some((label, bits)) = ct.label {
         key.set_ct_label(key.ct_label() & !bits | label & bits);
     }
-    let nat = ct.nat.as_ref().filter(|nat| nat.src || nat.dst)?;
+    let nat = ct.nat.as_ref()?;
+    if !nat.src && !nat.dst {
+        return Some("Replacing src/dst IP/ports to simulate NAT:\n Initial flow: \n Modified flow: ".into());
+    }
     let shown = |key: &FlowKey| {
         let ((src, dst), name) = if key.eth_type() == ethertype::IPV6 {
             ((key.ipv6_src().to_string(), key.ipv6_dst().to_string()), "ipv6")

@@ -553,6 +553,9 @@ impl Xlator<'_> {
         self.commit();
         let saved = self.save();
         let start = self.out.actions.len();
+        if inner.is_empty() {
+            self.note(NodeKind::Action, || "drop".into());
+        }
         self.deeper(|this| this.actions(inner, last));
         if self.freezing {
             // The clone goes on by itself after its own recirculation.
@@ -660,7 +663,7 @@ impl Xlator<'_> {
 fn field_text(field: Field, value: u128) -> String {
     use flow::Format;
     match field.def().format {
-        Format::Dec => value.to_string(),
+        Format::Dec | Format::Port16 | Format::Port32 => value.to_string(),
         Format::Ipv4 => std::net::Ipv4Addr::from_bits(value as u32).to_string(),
         Format::Ipv6 => std::net::Ipv6Addr::from_bits(value).to_string(),
         Format::Ethernet => EthAddr::from_u64(value as u64).to_string(),

@@ -123,7 +123,7 @@ fn network(key: &FlowKey, base: &mut FlowKey, wc: &mut FlowMask, out: &mut Vec<D
         && key.nw_frag() & 2 == 0;
     if differs(attr, key, base) {
         // Without a protocol there is no header to be set: a packet cut short, or one described only by its type.
-        let whole = base.nw_proto() != 0;
+        let whole = key.nw_proto() != 0;
         if whole {
             set(attr, key, base, wc, out);
         }

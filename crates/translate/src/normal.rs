@@ -376,6 +376,7 @@ impl Xlator<'_> {
             self.mirrors |= 1 << i;
             self.out.credits.push(crate::request::Credit::Mirrors(config.id, 1 << i));
             let truncate = std::mem::replace(&mut self.truncate, (m.snaplen != 0).then(|| u32::from(m.snaplen)));
+            let mirroring = std::mem::replace(&mut self.mirroring, true);
             if let Some(out) = m.out_bundle.and_then(|b| config.bundles.get(&b)) {
                 if out.id != bundle {
                     self.output_bundle(out, &tags);
@@ -392,6 +393,7 @@ impl Xlator<'_> {
                 }
             }
             self.truncate = truncate;
+            self.mirroring = mirroring;
         }
     }
 }

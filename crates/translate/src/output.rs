@@ -91,7 +91,10 @@ impl Xlator<'_> {
         if port.tunnel.as_ref().is_some_and(|tunnel| !self.set_tunnel(tunnel)) {
             return;
         }
-        // Before the headers change: a length is that of the packet as the datapath then has it.
+        // The length of an output is that of the packet before its headers change; a mirror's that of what it sends.
+        if self.mirroring {
+            self.commit();
+        }
         if let Some(len) = self.truncate {
             self.out.actions.push(DpAction::Trunc(len));
         }

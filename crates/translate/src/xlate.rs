@@ -86,6 +86,8 @@ pub(crate) struct Xlator<'a> {
     pub was_mpls: bool,
     /// A header that goes in front of the packet, with what the key says by then, when the packet is next needed.
     pub pending: Option<crate::encap::Pending>,
+    /// What goes out now goes to a mirror.
+    pub mirroring: bool,
     /// Flows that this packet taught, with their bridges.
     pub fresh: Vec<(BridgeId, Arc<Rule>)>,
     pub mirrors: u32,
@@ -200,6 +202,7 @@ impl<'a> Xlator<'a> {
             conntracked: false,
             was_mpls: false,
             pending: None,
+            mirroring: false,
             fresh: Vec::new(),
             mirrors: 0,
             normal: NormalOutput::Drop,
@@ -758,9 +761,11 @@ impl<'a> Xlator<'a> {
         let orig = &self.req.key;
         let wc = &mut self.wc;
         // Registers, metadata, the action set's output: each pass through the tables starts with them empty or frozen.
-        wc.set_metadata(0);
-        for i in 10..26 {
-            wc.set_word(i, 0);
+        if self.out.error.is_none() || self.recorder.is_none() {
+            wc.set_metadata(0);
+            for i in 10..26 {
+                wc.set_word(i, 0);
+            }
         }
         wc.set_actset_output_raw(0);
         wc.set_conj_id(0);
