@@ -23,7 +23,7 @@ use subtable::Subtable;
 use trie::{Trie, Walk};
 
 /// Address fields whose prefixes are kept in tries.
-pub(crate) const PREFIX_FIELDS: [Field; 4] = [Field::IP_SRC, Field::IP_DST, Field::IPV6_SRC, Field::IPV6_DST];
+pub(crate) const PREFIX_FIELDS: [Field; 4] = [Field::IP_DST, Field::IP_SRC, Field::IPV6_DST, Field::IPV6_SRC];
 
 /// Length of a mask of `bits` bits that is a prefix; 0 for one that is not.
 pub(crate) fn prefix_len(mask: u128, bits: u32) -> u32 {
