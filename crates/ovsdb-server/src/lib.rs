@@ -137,6 +137,7 @@ impl Server {
         tasks.spawn_local(connection::send_updates(shared.clone()));
         tasks.spawn_local(rhythm::stay_awake(shared.clone()));
         tasks.spawn_local(report_memory(shared.clone(), remotes.clone()));
+        let mut commanded = None;
         if let Some(control) = self.control.take() {
             let commands = control::commands(
                 &self.program,
@@ -146,7 +147,7 @@ impl Server {
                 self.config_file.as_ref(),
                 &self.exit,
             );
-            tasks.spawn_local(unixctl::serve(control, Rc::new(commands)));
+            commanded = Some(tasks.spawn_local(unixctl::serve(control, Rc::new(commands))));
         }
         let exit = self.exit.clone();
         tasks.run_until(exit.notified()).await;
@@ -155,6 +156,14 @@ impl Server {
             let mut core = shared.borrow_mut();
             let names: Vec<String> = core.dbs.keys().cloned().collect();
             names.iter().for_each(|name| core.end_monitors(name));
+            // The files' locks go before anybody hears of the end, so that another server can take its place at once.
+            core.dbs.clear();
+        }
+        // So do the sockets, with the tasks that listen on them.
+        remotes.borrow_mut().close();
+        if let Some(task) = commanded {
+            task.abort();
+            tasks.run_until(async { drop(task.await) }).await;
         }
         last();
         tasks.run_until(unixctl::gone()).await;

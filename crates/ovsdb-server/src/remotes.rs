@@ -72,6 +72,11 @@ pub struct Remotes {
 pub type SharedRemotes = Rc<RefCell<Remotes>>;
 
 impl Remotes {
+    /// Ends all listening and connecting; connections that there are stay.
+    pub fn close(&mut self) {
+        self.running.clear();
+    }
+
     /// Takes TLS options; columns that values name must exist.
     pub fn set_tls(&mut self, core: &Core, options: &[(String, String)]) -> Result<(), String> {
         for (_, value) in options.iter().filter(|(_, value)| value.starts_with("db:")) {
