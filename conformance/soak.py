@@ -358,6 +358,16 @@ def garbage(server, args, rng):
     return f"{len(samples)} malformed inputs, memory {server.memory():.0f} MiB"
 
 
+def open_files(pid):
+    """What a process has open; files that it closes meanwhile are left out."""
+    folder = f"/proc/{pid}/fd"
+    for fd in os.listdir(folder):
+        try:
+            yield os.readlink(f"{folder}/{fd}")
+        except FileNotFoundError:
+            pass
+
+
 def half_open(server, args, rng):
     """Peers that vanish in the middle of a message, over TCP: probed, dropped, and logged; others are served."""
     server.create()
@@ -365,7 +375,7 @@ def half_open(server, args, rng):
     server.run("ovs-appctl", "-t", f"{server.dir}/s.ctl", "ovsdb-server/add-remote", "ptcp:0:127.0.0.1")
     ports = []
     with open(f"/proc/{server.process.pid}/net/tcp") as f:
-        inodes = {os.readlink(f"/proc/{server.process.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{server.process.pid}/fd")}
+        inodes = set(open_files(server.process.pid))
         for line in list(f)[1:]:
             words = line.split()
             if words[3] == "0A" and f"socket:[{words[9]}]" in inodes:
