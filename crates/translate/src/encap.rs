@@ -31,11 +31,14 @@ impl Xlator<'_> {
         self.fail(XlateError::UnsupportedPacketType);
     }
 
-    /// Puts the header that `encap` asked for in front of the packet.
+    /// Puts the header that `encap` asked for in front of the packet, or takes away the one that `decap` did. What else was
+    /// changed since is still to be done.
     pub(crate) fn push_pending(&mut self) {
         let action = match self.pending.take() {
             None => return,
             Some(Pending::Ethernet) => {
+                self.base.set_eth_src(self.key.eth_src());
+                self.base.set_eth_dst(self.key.eth_dst());
                 DpAction::PushEth(EthHeader { src: self.key.eth_src(), dst: self.key.eth_dst() })
             }
             Some(Pending::Bare) => DpAction::PopEth,
@@ -48,12 +51,17 @@ impl Xlator<'_> {
                     let context = [self.key.word(55), self.key.word(56)];
                     header.metadata = context.iter().flat_map(|w| w.to_be_bytes()).collect();
                 }
+                for word in 54..57 {
+                    self.base.set_word(word, self.key.word(word));
+                }
                 DpAction::PushNsh(header)
             }
-            Some(Pending::Mpls) => DpAction::AddMpls { ethertype: self.key.eth_type(), lse: self.key.mpls_lse(0) },
+            Some(Pending::Mpls) => {
+                self.base.set_mpls_lse(0, self.key.mpls_lse(0));
+                DpAction::AddMpls { ethertype: self.key.eth_type(), lse: self.key.mpls_lse(0) }
+            }
         };
         self.out.actions.push(action);
-        self.base = self.key;
     }
 
     pub(crate) fn encap(&mut self, e: &Encap) {

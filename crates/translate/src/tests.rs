@@ -297,6 +297,20 @@ fn packet_out_runs_its_actions() {
 }
 
 #[test]
+fn headers_in_front_wait_and_changes_do_not_get_lost() {
+    let encap =
+        |packet_type| Action::Encap(Box::new(openflow::action::Encap { packet_type, hdr_size: 0, props: Vec::new() }));
+    let eth = || encap(flow::PacketType::ETHERNET);
+    let dst = |a| Action::SetEthDst(EthAddr::from_u64(a));
+    let decap = || Action::Decap(flow::PacketType::new(0, 0));
+    check(
+        vec![decap(), Action::SetIpv4Dst([1, 2, 3, 4].into()), eth(), dst(7), output(2)],
+        "pop_eth,set(ipv4(dst=1.2.3.4)),push_eth(src=00:00:00:00:00:00,dst=00:00:00:00:00:07),12",
+    );
+    check(vec![decap(), eth()], "drop");
+}
+
+#[test]
 fn patch_ports_join_bridges() {
     let mut net = network(|c| {
         let peer = Some((BridgeId(2), OfPort(1)));
