@@ -2,7 +2,10 @@
 
 use clock::Instant;
 use flow::{DpPort, OfPort};
-use openflow::message::ports::{PC_PORT_DOWN, PS_LINK_DOWN, PS_LIVE, PortDesc, feature};
+use openflow::Version;
+use openflow::message::ports::{
+    PC_NO_FWD, PC_NO_PACKET_IN, PC_NO_RECV, PC_PORT_DOWN, PS_LINK_DOWN, PS_LIVE, PortDesc, feature,
+};
 use std::collections::BTreeSet;
 use translate::BundleId;
 use wire::EthAddr;
@@ -42,7 +45,11 @@ impl Port {
     /// As controllers see it.
     pub fn desc(&self) -> PortDesc {
         let down = if self.admin_up { 0 } else { PC_PORT_DOWN };
-        let link = if self.carrier { PS_LIVE } else { PS_LINK_DOWN };
+        let link = match (self.carrier, self.admin_up) {
+            (false, _) => PS_LINK_DOWN,
+            (true, false) => 0,
+            (true, true) => PS_LIVE,
+        };
         PortDesc {
             port: self.of,
             hw_addr: self.mac,
@@ -54,6 +61,17 @@ impl Port {
             ..PortDesc::default()
         }
     }
+}
+
+/// What a controller that speaks `version` sees of a port's settings and state.
+pub(crate) fn visible(desc: &PortDesc, version: Version) -> PortDesc {
+    let mut seen = desc.clone();
+    if version == Version::V10 {
+        seen.state &= !PS_LIVE;
+    } else {
+        seen.config &= PC_PORT_DOWN | PC_NO_RECV | PC_NO_FWD | PC_NO_PACKET_IN;
+    }
+    seen
 }
 
 /// The feature bit of a speed (OpenFlow 1.3.5 §A.2.1).

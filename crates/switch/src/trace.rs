@@ -156,11 +156,15 @@ fn headers(key: &FlowKey, mask: &mut FlowMask) {
         }
         _ => return,
     };
+    // A bare packet shows the connection's original addresses, as the original does.
+    let bare = key.packet_type() != PacketType::ETHERNET;
     if v6 {
         (45..49).for_each(|i| mask.set_word(i, u64::MAX));
         mask.set_ipv6_label(u32::MAX);
+        (33..if bare { 37 } else { 33 }).for_each(|i| mask.set_word(i, u64::MAX));
     } else {
         mask.set_word(44, u64::MAX);
+        (32..if bare { 33 } else { 32 }).for_each(|i| mask.set_word(i, u64::MAX));
     }
     mask.set_nw_proto(0xff);
     mask.set_nw_tos(0xff);
