@@ -188,12 +188,16 @@ impl<F: FnOnce()> Runner<F> {
         self.config = Some(config.clone());
         let touched = std::mem::take(&mut self.app.state.borrow_mut().touched);
         let only = (!again).then_some(&touched);
+        // Who sees the new `cur_cfg` must also see what the devices say by now: one transaction.
+        let reports = status::interfaces(&self.app, false, only).await;
         let mut txn = Txn::new();
         status::outcome(&self.app, &client.replica, &config, only, &mut txn);
+        status::write(&client.replica, &reports, &mut txn);
         if !txn.is_empty() {
             client.replica.transact(txn);
         }
-        self.report(client, false, only).await;
+        reconcile::forget_lost(&self.app).await;
+        self.retry_missing(client).await;
         self.be_ready();
     }
 

@@ -31,8 +31,9 @@ impl<'a> Columns<'a> {
 
     fn set(&mut self, column: &str, value: Datum) {
         let Some(row) = self.replica.row(self.table, self.uuid) else { return };
-        // A schema older or newer than ours may lack the column.
-        if row.get(column).is_some_and(|old| *old != value) {
+        // While a transaction of ours is under way, the row may be about to change: what it holds now says nothing. A schema older
+        // or newer than ours may lack the column.
+        if row.get(column).is_some_and(|old| self.replica.is_writing() || *old != value) {
             self.changed.insert(column.into(), value.to_json());
         }
     }
