@@ -13,6 +13,7 @@ mod mirrors;
 mod openflow;
 mod port_order;
 mod probe;
+mod publish;
 mod reconcile;
 mod settings;
 mod status;
@@ -192,12 +193,10 @@ impl<F: FnOnce()> Runner<F> {
         let reports = status::interfaces(&self.app, false, only).await;
         let mut txn = Txn::new();
         status::outcome(&self.app, &client.replica, &config, only, &mut txn);
-        status::write(&client.replica, &reports, &mut txn);
+        status::write(&client.replica, &reports, &mut txn).await;
         if !txn.is_empty() {
             client.replica.transact(txn);
         }
-        reconcile::forget_lost(&self.app).await;
-        self.retry_missing(client).await;
         self.be_ready();
     }
 
@@ -235,7 +234,7 @@ impl<F: FnOnce()> Runner<F> {
         }
         let reports = status::interfaces(&self.app, statistics, only).await;
         let mut txn = Txn::new();
-        status::write(&client.replica, &reports, &mut txn);
+        status::write(&client.replica, &reports, &mut txn).await;
         if statistics {
             status::mirrors(&self.app, &client.replica, &mut txn);
         }
