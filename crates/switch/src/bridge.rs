@@ -37,8 +37,10 @@ pub enum Event {
         /// Up.
         up: bool,
     },
-    /// Ports' configuration bits changed: translation has to see them.
-    PortConfig,
+    /// A controller changed a port's configuration: translation has to see it.
+    Port(OfPort),
+    /// Settings of the bridge changed that translation has to see.
+    Settings,
 }
 
 /// One OpenFlow switch.
@@ -139,7 +141,7 @@ impl Bridge {
         let missed = self.miss_to_controller();
         self.conns.remove(&id);
         if self.miss_to_controller() != missed {
-            self.events.push_back(Event::PortConfig);
+            self.events.push_back(Event::Settings);
         }
     }
 
@@ -163,7 +165,7 @@ impl Bridge {
             self.request(id, request, now);
         }
         if self.miss_to_controller() != missed {
-            self.events.push_back(Event::PortConfig);
+            self.events.push_back(Event::Settings);
         }
     }
 
