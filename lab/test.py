@@ -18,7 +18,7 @@ import interop  # noqa: E402
 import run as kit_run  # noqa: E402
 
 KERNELS = ("6.12", "7.3")
-LIMIT = 1800
+LIMIT = 2700
 
 
 def others(kit, side):
@@ -32,7 +32,7 @@ def boot(args, kernel, sides, kit):
         script = "mkdir -p /tmp/fvs\n"
         for side in sides:
             with open(f"{out}/{side}.json", "w", encoding="utf-8") as f:
-                json.dump(dict(kit.side(side), others=others(kit, side), namespaces=False, packages="", reference=interop.reference_folder()), f)
+                json.dump(dict(kit.side(side), name=side, quick=args.quick, others=others(kit, side), namespaces=False, packages="", reference=interop.reference_folder()), f)
             capture = " $LAB_OUT/capture" if args.capture and side == "ref" else ""
             script += f"{sys.executable} {HERE}/inside.py $LAB_OUT/{side}.json $LAB_OUT/{side}.result{capture} && echo {side}: done\n"
         done = subprocess.run([f"{HERE}/run.sh", "--kernel", kernel, "--timeout", str(LIMIT), "--out", out, "sh", "-c", script],
@@ -47,6 +47,8 @@ def boot(args, kernel, sides, kit):
                 found[side] = {"the machine ran the tests": (False, (done.stdout + done.stderr)[-1500:])}
             if not ended:
                 found[side]["the tests ran to their end"] = (False, (done.stdout + done.stderr)[-1500:])
+            with open(f"{kit.results}/lab-{kernel}.{side}.json", "w", encoding="utf-8") as f:
+                json.dump(found[side], f, indent=1)
             logs = f"{kit.results}/lab-{kernel}.{side}.log"
             subprocess.run(["rm", "-rf", logs])
             subprocess.run(["cp", "-r", f"{out}/{side}.result.log", logs], stderr=subprocess.DEVNULL)
@@ -63,6 +65,7 @@ def main():
     p.add_argument("--side", choices=("both", "ref", "ours"), default="both")
     p.add_argument("--bin", metavar="PATH")
     p.add_argument("--ref-bin", metavar="DIR")
+    p.add_argument("--quick", action="store_true", help="without what only measures: order, latency, a flood")
     p.add_argument("--strict", action="store_true")
     p.add_argument("--capture", metavar="FOLDER", help="keep the reference's netlink messages there, as hex")
     args = p.parse_args()

@@ -354,6 +354,40 @@ pub fn read_mask(attrs: Option<&[u8]>, of: &FlowKey, key_attrs: &[u8]) -> Result
     Ok(mask)
 }
 
+/// Largest kind of attribute that keys have a field for, or that is never in a message.
+const LARGEST: u16 = key::IPV6_EXTHDRS - 1;
+
+/// An attribute of a key for which there is no field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownAttr {
+    /// `OVS_KEY_ATTR_*`.
+    pub kind: u16,
+    /// Bytes of the key.
+    pub value: Vec<u8>,
+    /// Bytes of the mask, as many.
+    pub mask: Vec<u8>,
+}
+
+/// What a key has that there is no field for.
+///
+/// # Errors
+/// If the attributes do not fit their lengths.
+pub fn unknown_attrs(attrs: &[u8], mask: Option<&[u8]>) -> Result<Vec<UnknownAttr>, Malformed> {
+    let mut all = vec![];
+    for a in Attrs(attrs) {
+        let (kind, value) = a?;
+        let under = mask.map(|m| Attrs(m).find(kind)).transpose()?.flatten();
+        if kind == key::ENCAP {
+            all.extend(unknown_attrs(value, under)?);
+        } else if kind > LARGEST {
+            let usual = if mask.is_some() { 0 } else { u8::MAX };
+            let mask = under.map_or_else(|| vec![usual; value.len()], <[u8]>::to_vec);
+            all.push(UnknownAttr { kind, value: value.to_vec(), mask });
+        }
+    }
+    Ok(all)
+}
+
 /// The same attributes with all bits of their values set.
 fn all_ones(attrs: &[u8]) -> Result<Vec<u8>, Malformed> {
     let mut w = Writer::new();
