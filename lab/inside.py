@@ -43,7 +43,7 @@ def reaches(lab, title, source, target, wanted=True, options=""):
 def datapath_flows(lab, pattern):
     """Flows of the datapath, without what counts up, in order."""
     lines = [l for l in lab.sh("ovs-dpctl dump-flows")[0].splitlines() if pattern in l]
-    lines = [re.sub(r"recirc(_id)?\(0x[1-9a-f][0-9a-f]*\)|packets:\d+|bytes:\d+|used:[^,]*|flags:[^,]*, |recirc_id=\d+", "", l) for l in lines]
+    lines = [re.sub(r"recirc(_id)?\(0x[1-9a-f][0-9a-f]*\)|(?<=dp_hash\()0x[0-9a-f]+(?=/)|packets:\d+|bytes:\d+|used:[^,]*|flags:[^,]*, |recirc_id=\d+", "", l) for l in lines]
     return "\n".join(sorted(set(lines)))
 
 

@@ -5,8 +5,8 @@ use crate::transport::{Request, lock, malformed};
 use crate::{Kernel, dp_error};
 use datapath::action::SlowReason;
 use datapath::netlink::{
-    UnknownAttr, needs_help, read_actions, read_key, read_mask, unknown_attrs, write_actions, write_key, write_mask,
-    write_metadata,
+    UnknownAttr, needs_help, read_actions, read_key, read_mask, unknown_attrs, write_actions, write_key,
+    write_key_under, write_mask, write_metadata,
 };
 use datapath::{Datapath, DpAction, DpError, Execute, FlowDump, FlowPut, FlowStats, Ufid, UserCookie};
 use flow::key::{MAX_VLANS, VLAN_CFI};
@@ -93,7 +93,7 @@ impl Encoded {
     /// `None` where something does not fit a message.
     pub fn of(put: &FlowPut, pid: u32) -> Option<Encoded> {
         let mut e = Encoded { key: Writer::new(), mask: Writer::new(), actions: Writer::new() };
-        write_key(&mut e.key, &put.key);
+        write_key_under(&mut e.key, &put.key, &put.mask);
         write_mask(&mut e.mask, &put.key, &put.mask);
         match helped(put) {
             Some(reason) => {

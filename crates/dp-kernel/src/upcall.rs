@@ -9,11 +9,14 @@ use crate::dispatch::{self, Dispatch, Shared};
 use crate::flows::Origin;
 use crate::transport::{Connection, Request, lock};
 use crate::{Counts, Kernel};
+use datapath::action_text::format_actions;
+use datapath::key_text::{KeyStyle, NoNames, format_key};
 use datapath::netlink::{read_cookie, read_key};
 use datapath::{DpAction, Execute, FlowPut, Ufid, Upcall, UpcallAnswer, UpcallHandler, UpcallKind};
 use flow::{FlowKey, FlowMask, Metadata};
 use io::coverage::Counter;
-use io::vlog::Module;
+use io::program::strerror;
+use io::vlog::{Module, RateLimit};
 use io::{vlog_info, vlog_warn};
 use netdev::linux::netlink::{NetlinkSocket, Protocol};
 use netlink::Messages;
@@ -331,11 +334,27 @@ impl Loop<'_> {
         for (l, result) in good.into_iter().zip(self.connection.ask_all(&requests)) {
             let actions: Arc<[DpAction]> = l.put.actions.into();
             handler.resume(l.held);
-            if result.is_ok() {
-                self.kernel.remember(l.ufid, &l.put.key, &l.put.mask, actions.clone());
+            match &result {
+                Ok(_) => self.kernel.remember(l.ufid, &l.put.key, &l.put.mask, actions.clone()),
+                Err(e) => self.refused(&l.ufid, (&l.put.key, &l.put.mask), &actions, e),
             }
             handler.installed(l.ufid, &l.put.key, &l.put.mask, &actions, result.is_ok());
         }
+    }
+}
+
+impl Loop<'_> {
+    /// Says that the kernel did not take a flow. One that it has already is nothing to speak of: packets on two CPUs asked for it.
+    fn refused(&self, ufid: &Ufid, (key, mask): (&FlowKey, &FlowMask), actions: &[DpAction], e: &stdio::Error) {
+        static OFTEN: RateLimit = RateLimit::new(9, 5);
+        let there = e.raw_os_error() == Some(rustix::io::Errno::EXIST.raw_os_error());
+        if there || OFTEN.pass(Module::Dpif).is_none() {
+            return;
+        }
+        let key = format_key(key, mask, KeyStyle { verbose: true, names: &NoNames });
+        let name = datapath::Datapath::name(self.kernel);
+        let (why, actions) = (strerror(e), format_actions(actions, &NoNames));
+        vlog_warn!(Module::Dpif, "system@{name}: failed to put[create] ({why}) ufid:{ufid} {key}, actions:{actions}");
     }
 }
 
