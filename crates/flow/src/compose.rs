@@ -6,8 +6,37 @@ use crate::extract::{ETH_TYPE_NONE, number::*};
 use crate::key::{FRAG_LATER, FlowKey, MAX_MPLS, VLAN_CFI};
 use crate::packet_type::PacketType;
 
-/// Payload after the last header, in bytes, unless a length is asked for.
-pub const DEFAULT_PAYLOAD: usize = 64;
+/// What packets carry that have room for something: each byte is its own number.
+const PAYLOAD: [u8; 64] = {
+    let mut bytes = [0; 64];
+    let mut n = 0;
+    while n < bytes.len() {
+        bytes[n] = n as u8;
+        n += 1;
+    }
+    bytes
+};
+
+/// What a packet with these fields usually carries: echoes, datagrams, and TCP segments that neither begin nor end a
+/// connection have a payload.
+#[must_use]
+pub fn usual_payload(key: &FlowKey) -> &'static [u8] {
+    const FIN_SYN_RST: u16 = 7;
+    let v6 = match key.eth_type() {
+        ETH_IPV4 => false,
+        ETH_IPV6 => true,
+        _ => return &[],
+    };
+    let carries = key.nw_frag() & FRAG_LATER == 0
+        && match key.nw_proto() {
+            IP_UDP => true,
+            IP_TCP => key.tcp_flags() & FIN_SYN_RST == 0,
+            IP_ICMP if !v6 => matches!(key.tp_src(), 0 | 8),
+            IP_ICMPV6 if v6 => matches!(key.tp_src(), 128 | 129),
+            _ => false,
+        };
+    if carries { &PAYLOAD } else { &[] }
+}
 
 /// A packet with the fields of `key`, checksums and lengths right. `payload` follows the last header, which it does not
 /// for ARP and ND messages. A key without an IP protocol that is known ends at the IP header.

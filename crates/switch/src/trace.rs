@@ -376,7 +376,7 @@ fn pass_text(out: &mut String, q: &Question<'_>, words: &Words<'_>, pass: &Pass)
     if let Some(trace) = &x.trace {
         out.push_str(&trace.text());
     }
-    out.push_str(&format!("\nFinal flow: {}\n", final_text(pass, &full)));
+    out.push_str(&format!("\nFinal flow: {}\n", final_text(pass, &words)));
     out.push_str(&format!("Megaflow: {}\n", words.matching(&Match::new(&pass.key, &x.mask))));
     out.push_str(&format!("Datapath actions: {}\n", format_actions(&x.actions, q.dp_names)));
     if let Some(e) = x.error {
@@ -391,7 +391,7 @@ fn pass_text(out: &mut String, q: &Question<'_>, words: &Words<'_>, pass: &Pass)
     }
 }
 
-fn final_text(pass: &Pass, full: &dyn Fn(&FlowKey) -> String) -> String {
+fn final_text(pass: &Pass, words: &Words<'_>) -> String {
     let mut start = pass.key;
     start.set_actset_output(OfPort::UNSET);
     let mut end = pass.answer.final_key;
@@ -399,7 +399,12 @@ fn final_text(pass: &Pass, full: &dyn Fn(&FlowKey) -> String) -> String {
         return "unchanged".into();
     }
     end.set_actset_output_raw(0);
-    full(&end)
+    let mut mask = shown(&end);
+    if start.packet_type() == PacketType::ETHERNET && start.eth_type() == end.eth_type() {
+        // Only a packet that came in bare shows its connection's addresses.
+        (32..37).for_each(|word| mask.set_word(word, 0));
+    }
+    words.matching(&Match::new(&end, &mask))
 }
 
 fn node_json(node: &Node) -> Value {
@@ -421,7 +426,7 @@ pub fn json(q: &Question<'_>) -> Value {
             "recirculation": pass.title,
             "flow": full(&pass.key),
             "steps": x.trace.iter().flat_map(|t| &t.nodes).map(node_json).collect::<Vec<_>>(),
-            "final_flow": final_text(&pass, &full),
+            "final_flow": final_text(&pass, &words),
             "megaflow": words.matching(&Match::new(&pass.key, &x.mask)),
             "datapath_actions": format_actions(&x.actions, q.dp_names),
             "error": x.error.map(|e| e.text()),

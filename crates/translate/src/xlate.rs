@@ -522,6 +522,8 @@ impl<'a> Xlator<'a> {
     fn credit_internal(&mut self, reg0: u32) {
         let mut key = FlowKey::ZERO;
         key.set_reg(0, reg0);
+        // Rules for packets that did not come back from the datapath do not count these.
+        key.set_recirc_id(1);
         let rule = self.here.bridge.tables.last().and_then(|t| t.rules.lookup(self.here.version.number(), &key, None));
         self.out.credits.extend(rule.map(Credit::Rule));
     }

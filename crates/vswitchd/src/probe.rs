@@ -126,7 +126,9 @@ fn trace(app: &App, call: &Call, packet_out: bool) -> Answer {
     };
     let (mut at, used) = entry(app, &args.rest)?;
     let packet = match args.rest.get(used..) {
-        Some([]) | None => args.generate.then(|| flow::compose::compose(&at.key, &[0; flow::compose::DEFAULT_PAYLOAD])),
+        Some([]) | None => {
+            args.generate.then(|| flow::compose::compose(&at.key, flow::compose::usual_payload(&at.key)))
+        }
         Some([hex]) => {
             let bytes = from_hex(hex).ok_or("Trailing garbage in packet data")?;
             let meta = metadata(&at.key);
@@ -197,11 +199,7 @@ fn packet_of(text: &str, len: Option<usize>) -> Result<Vec<u8>, String> {
     Ok(match len {
         Some(len) if len > bare.len() => flow::compose::compose(&key, &vec![0; len - bare.len()]),
         Some(_) => bare,
-        // What is above the transport layer gets something to carry.
-        None if key.nw_proto() != 0 && matches!(key.eth_type(), 0x800 | 0x86dd) => {
-            flow::compose::compose(&key, &[0; flow::compose::DEFAULT_PAYLOAD])
-        }
-        None => bare,
+        None => flow::compose::compose(&key, flow::compose::usual_payload(&key)),
     })
 }
 
@@ -282,10 +280,14 @@ fn admin_state(app: &App, call: &Call) -> Answer {
 
 fn conn_state(app: &App, call: &Call) -> Answer {
     let mut out = String::new();
-    let found = with_dummies(app, call.arg(0), |name, _| {
-        if call.arg(0).is_some() {
-            out.push_str(&format!("{name}: unknown\n"));
-        }
+    let found = with_dummies(app, call.arg(0), |name, device| {
+        let state = match device.is_connected() {
+            Some(true) => "connected",
+            Some(false) => "disconnected",
+            None if call.arg(0).is_some() => "unknown",
+            None => return,
+        };
+        out.push_str(&format!("{name}: {state}\n"));
     });
     if !found && call.arg(0).is_some() {
         return Err("Unknown Dummy Interface".into());
