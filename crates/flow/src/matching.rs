@@ -80,7 +80,8 @@ impl Match {
     }
 }
 
-/// The match that only packets with the same headers as `key`'s packet meet: every field that the packet has, exactly.
+/// The match that only packets with the same headers as `key`'s packet meet: every field that the packet has, exactly, but for
+/// those of ND messages beyond addresses.
 pub fn match_of_packet(key: &FlowKey) -> Match {
     use crate::extract::number as proto;
     let mut mask = FlowMask::ZERO;
@@ -139,10 +140,7 @@ pub fn match_of_packet(key: &FlowKey) -> Match {
             proto::IP_ICMPV6 if key.eth_type() == proto::ETH_IPV6 => {
                 exact(&mut mask, &[Field::TCP_SRC, Field::TCP_DST]);
                 if matches!(key.tp_src(), 135 | 136) {
-                    exact(
-                        &mut mask,
-                        &[Field::ND_TARGET, Field::ARP_SHA, Field::ARP_THA, Field::ND_RESERVED, Field::ND_OPTIONS_TYPE],
-                    );
+                    exact(&mut mask, &[Field::ND_TARGET, Field::ARP_SHA, Field::ARP_THA]);
                 }
             }
             _ => {}

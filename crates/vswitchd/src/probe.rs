@@ -126,9 +126,7 @@ fn trace(app: &App, call: &Call, packet_out: bool) -> Answer {
     };
     let (mut at, used) = entry(app, &args.rest)?;
     let packet = match args.rest.get(used..) {
-        Some([]) | None => {
-            args.generate.then(|| flow::compose::compose(&at.key, flow::compose::usual_payload(&at.key)))
-        }
+        Some([]) | None => args.generate.then(|| flow::compose(&at.key, flow::Payload::Usual)),
         Some([hex]) => {
             let bytes = from_hex(hex).ok_or("Trailing garbage in packet data")?;
             let meta = metadata(&at.key);
@@ -195,12 +193,10 @@ fn packet_of(text: &str, len: Option<usize>) -> Result<Vec<u8>, String> {
     if key.eth_type() == 0 && key.eth_src().is_zero() && key.eth_dst().is_zero() {
         return Err(format!("syntax error at {text}"));
     }
-    let bare = flow::compose::compose(&key, &[]);
-    Ok(match len {
-        Some(len) if len > bare.len() => flow::compose::compose(&key, &vec![0; len - bare.len()]),
-        Some(_) => bare,
-        None => flow::compose::compose(&key, flow::compose::usual_payload(&key)),
-    })
+    let Some(len) = len else { return Ok(flow::compose(&key, flow::Payload::Usual)) };
+    let bare = flow::compose(&key, flow::Payload::Fill(&[]));
+    let missing = len.saturating_sub(bare.len());
+    Ok(if missing > 0 { flow::compose(&key, flow::Payload::Fill(&vec![0; missing])) } else { bare })
 }
 
 fn with_dummies(app: &App, name: Option<&str>, mut f: impl FnMut(&str, &DummyDevice)) -> bool {
