@@ -11,6 +11,7 @@ mod dpif_netdev;
 mod links;
 mod mirrors;
 mod openflow;
+mod own_flows;
 mod port_order;
 mod probe;
 mod publish;
