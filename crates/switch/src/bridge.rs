@@ -185,6 +185,9 @@ impl Bridge {
             self.resume_monitors(id);
         }
         let Some(c) = self.conns.get_mut(&id) else { return (vec![], Some("bridge is gone".into())) };
+        if !c.has_output() {
+            c.continue_dump();
+        }
         let (class, output, closing) = (c.class, c.take_output(), c.closing.take());
         if class == Class::Primary && !output.is_empty() {
             self.overhear(&output);
@@ -338,6 +341,7 @@ impl Bridge {
             self.tables.expire(&mut change, now);
             self.commit(change, None, now);
         }
+        self.tables.rest();
         self.expire_bundles(now);
         let expired = self.shared.macs().expire(now);
         if expired > 0 {

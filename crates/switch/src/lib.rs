@@ -20,6 +20,7 @@ pub mod port;
 pub mod rate_limit;
 mod resume;
 pub mod revalidate;
+mod shared_actions;
 pub mod show;
 mod stats;
 pub mod table;
