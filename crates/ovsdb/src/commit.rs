@@ -93,9 +93,9 @@ fn count_references(db: &Database, txn: &Transaction) -> Result<Counts> {
             if old == new {
                 continue;
             }
-            each_strong(reference, old, |target| *counts.entry(target).or_default() -= 1);
+            each_strong(reference, row.id, old, |target| *counts.entry(target).or_default() -= 1);
             let mut missing = None;
-            each_strong(reference, new, |target| {
+            each_strong(reference, row.id, new, |target| {
                 *counts.entry(target).or_default() += 1;
                 if missing.is_none() && txn.touched(target).is_none() && db.tables()[target.0].get(&target.1).is_none()
                 {
@@ -126,10 +126,11 @@ fn column_of(row: &Option<Vec<Datum>>, column: usize) -> Option<&Datum> {
     row.as_ref()?.get(column)
 }
 
-fn each_strong(reference: &crate::table::RefColumn, datum: Option<&Datum>, mut each: impl FnMut(RowId)) {
+/// The rows that row `from` keeps alive by a column. A row does not keep itself (RFC 7047 §3.2: "a different row").
+fn each_strong(reference: &crate::table::RefColumn, from: RowId, datum: Option<&Datum>, mut each: impl FnMut(RowId)) {
     if let Some(datum) = datum {
         reference.each(datum, |target, kind| {
-            if kind == RefKind::Strong {
+            if kind == RefKind::Strong && target.1 != from.1 {
                 each(target);
             }
         });
@@ -166,7 +167,7 @@ fn collect_garbage(db: &Database, txn: &mut Transaction, counts: &mut Counts) {
         let Some(at) = txn.touch(db, id) else { continue };
         let Some(row) = txn.rows[at].new.take() else { continue };
         for reference in &db.tables()[id.0].references {
-            each_strong(reference, row.get(reference.column), |target| {
+            each_strong(reference, id, row.get(reference.column), |target| {
                 *counts.entry(target).or_default() -= 1;
                 if !is_root(target.0) {
                     suspects.push(target);

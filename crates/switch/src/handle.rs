@@ -168,7 +168,7 @@ impl Bridge {
             vlog_rl!((5, 5), Module::Ofproto, Level::Warn, "{}: reassembling fragments is not supported", self.name);
         } else if frags != self.frags {
             self.frags = frags;
-            self.events.push_back(Event::PortConfig);
+            self.events.push_back(Event::Settings);
         }
         Ok(())
     }
@@ -341,7 +341,7 @@ impl Bridge {
             self.events.push_back(Event::PortAdmin { port: pm.port, up });
         }
         self.set_port(changed);
-        self.events.push_back(Event::PortConfig);
+        self.events.push_back(Event::Port(pm.port));
         Ok(())
     }
 

@@ -24,7 +24,12 @@ pub fn rule_line(rule: &Rule, with_cookie: bool, offload: bool, now: Instant) ->
     if offload {
         out.push_str("n_offload_packets=0, n_offload_bytes=0, ");
     }
-    out + &openflow::text::match_and_actions(&rule.matching, rule.priority as u16, &d.actions)
+    let text = openflow::text::match_and_actions(&rule.matching, rule.priority as u16, &d.actions);
+    // A match that says nothing leaves its comma: scripts split there.
+    if text.starts_with("actions=") {
+        out.push(',');
+    }
+    out + &text
 }
 
 /// A rule as JSON.

@@ -9,7 +9,7 @@ use clock::Instant;
 use flow::OfPort;
 use openflow::message::{
     AggregateStats, FlowStats, FlowStatsRequest, GroupFeatures, Message, Multipart, PortDesc, PortStats,
-    QueueConfigReply, QueueRequest, QueueStats, TableStats,
+    QueueConfigReply, QueueDesc, QueueRequest, QueueStats, TableStats,
 };
 use openflow::{Error, Version, Xid};
 use std::sync::Arc;
@@ -47,11 +47,11 @@ impl Bridge {
             Message::PortStatsRequest(port) => Message::PortStatsReply(Multipart::new(self.port_stats(port, now)?)),
             Message::PortDescRequest(port) => Message::PortDescReply(Multipart::new(self.port_descs(port))),
             Message::QueueStatsRequest(r) => Message::QueueStatsReply(Multipart::new(self.queue_stats(r)?)),
-            Message::QueueGetConfigRequest(r) => Message::QueueGetConfigReply(self.queue_config(r.port)?),
-            Message::QueueDescRequest(r) => {
-                self.queue_config(r.port)?;
-                Message::QueueDescReply(Multipart::new(vec![]))
+            Message::QueueGetConfigRequest(r) => {
+                let all = QueueRequest { port: r.port, queue: openflow::message::QUEUE_ALL };
+                Message::QueueGetConfigReply(QueueConfigReply { port: r.port, queues: self.queue_descs(all)? })
             }
+            Message::QueueDescRequest(r) => Message::QueueDescReply(Multipart::new(self.queue_descs(r)?)),
             Message::GroupDescRequest(g) => {
                 Message::GroupDescReply(Multipart::new(group_mod::describe(&self.shared, g)))
             }
@@ -160,18 +160,44 @@ impl Bridge {
         if ports.is_empty() && !matches!(r.port, OfPort::ANY | OfPort::ALL) {
             return Err(Error::QueueOpFailedBadPort);
         }
-        if r.queue != openflow::message::QUEUE_ALL {
-            return Err(Error::QueueOpFailedBadQueue);
+        let queues = ports.into_iter().filter(|port| self.has_queue(port));
+        let stats: Vec<QueueStats> = queues
+            .filter(|_| matches!(r.queue, 0 | openflow::message::QUEUE_ALL))
+            .map(|port| QueueStats {
+                port: port.of,
+                queue: 0,
+                tx_bytes: u64::MAX,
+                tx_packets: u64::MAX,
+                tx_errors: u64::MAX,
+                duration: None,
+            })
+            .collect();
+        match r.queue {
+            openflow::message::QUEUE_ALL => Ok(stats),
+            _ if stats.is_empty() => Err(Error::QueueOpFailedBadQueue),
+            _ => Ok(stats),
         }
-        // Queues are those of the ports' QoS rows, of which the datapath serves none.
-        Ok(vec![])
     }
 
-    fn queue_config(&self, port: OfPort) -> Result<QueueConfigReply, Error> {
-        if self.wanted(port).is_empty() && !matches!(port, OfPort::ANY | OfPort::ALL) {
+    /// Dummies have one queue, of which nothing is known. Other devices have those of their QoS, of which the datapath
+    /// serves none.
+    fn has_queue(&self, port: &Port) -> bool {
+        let local = port.of == OfPort::LOCAL && self.datapath.kind() == "dummy";
+        port.kind.starts_with("dummy") || local
+    }
+
+    fn queue_descs(&self, r: QueueRequest) -> Result<Vec<QueueDesc>, Error> {
+        let ports = self.wanted(r.port);
+        if ports.is_empty() && !matches!(r.port, OfPort::ANY | OfPort::ALL) {
             return Err(Error::QueueOpFailedBadPort);
         }
-        Ok(QueueConfigReply { port, queues: vec![] })
+        let mut ports: Vec<&Port> = ports.into_iter().filter(|port| self.has_queue(port)).collect();
+        ports.sort_by_key(|port| port.of);
+        if r.queue != 0 && r.queue != openflow::message::QUEUE_ALL {
+            return Err(Error::QueueOpFailedBadQueue);
+        }
+        let desc = |port: &Port| QueueDesc { port: port.of, queue: 0, min_rate: None, max_rate: None };
+        Ok(ports.into_iter().map(desc).collect())
     }
 }
 

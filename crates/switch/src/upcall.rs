@@ -377,6 +377,7 @@ impl Upcalls {
         if !self.megaflows.load(Ordering::Relaxed) {
             // What the packet does not have stays wild: there is nothing to compare.
             xlate.mask.union(&flow::matching::match_of_packet(upcall.key).mask);
+            xlate.mask.union(&metadata_mask());
         }
         let install = (!full).then_some(InstallFlow { mask: xlate.mask, actions });
         UpcallAnswer { actions: xlate.actions, install }
@@ -398,6 +399,7 @@ impl Upcalls {
                     let to = packet_in::from_frozen(
                         &state,
                         &key,
+                        upcall.key.dp_in_port(),
                         upcall.packet,
                         packet_in::Particulars {
                             cookie: *rule_cookie,
@@ -415,6 +417,20 @@ impl Upcalls {
             }
         }
     }
+}
+
+/// All that packets have beside their bytes, but tunnels.
+fn metadata_mask() -> FlowMask {
+    let mut mask = FlowMask::ZERO;
+    mask.set_recirc_id(u32::MAX);
+    mask.set_dp_hash(u32::MAX);
+    mask.set_skb_priority(u32::MAX);
+    mask.set_pkt_mark(u32::MAX);
+    mask.set_ct_state(0xff);
+    mask.set_ct_zone(u16::MAX);
+    mask.set_ct_mark(u32::MAX);
+    mask.set_ct_label(u128::MAX);
+    mask
 }
 
 /// What a flow of the datapath does whose every packet the switch has to see.

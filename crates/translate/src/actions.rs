@@ -450,6 +450,7 @@ impl Xlator<'_> {
         if ttl > 1 {
             self.key.set_nsh_ttl(ttl - 1);
         } else {
+            self.warning(|| "NSH decrement TTL exception".into());
             self.send_to_controller(u16::MAX, PacketInReason::InvalidTtl, 0, &[], false);
             self.exit = true;
         }

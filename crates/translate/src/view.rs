@@ -12,7 +12,7 @@ use openflow::action::Action;
 use openflow::message::groups::{GroupProps, GroupType};
 use openflow::{GroupId, MeterId, TableId};
 use protocols::mac_learning::MacTable;
-use snapshot::{Published, Versions};
+use snapshot::{Published, SharedMap, Versions};
 use wire::EthAddr;
 
 use crate::frozen::FrozenStore;
@@ -456,9 +456,9 @@ pub struct BridgeConfig {
     /// Name.
     pub name: String,
     /// OpenFlow ports.
-    pub ports: HashMap<OfPort, Port>,
+    pub ports: SharedMap<OfPort, Port>,
     /// Database ports.
-    pub bundles: HashMap<BundleId, Bundle>,
+    pub bundles: SharedMap<BundleId, Bundle>,
     /// Ids of `bundles` in the order in which a flood goes out.
     pub flood_order: Vec<BundleId>,
     /// Mirrors, at most 32.
@@ -543,7 +543,7 @@ pub struct Network {
     /// Bridges.
     pub bridges: HashMap<BridgeId, Arc<Bridge>>,
     /// Which OpenFlow port a datapath port is.
-    pub dp_ports: HashMap<DpPort, (BridgeId, OfPort)>,
+    pub dp_ports: SharedMap<DpPort, (BridgeId, OfPort)>,
     /// What the datapath can do.
     pub features: Features,
     /// State of packets that recirculate or wait for a controller.
@@ -554,6 +554,6 @@ impl Network {
     /// No bridges.
     #[must_use]
     pub fn empty(features: Features) -> Self {
-        Network { bridges: HashMap::new(), dp_ports: HashMap::new(), features, frozen: Arc::default() }
+        Network { bridges: HashMap::new(), dp_ports: SharedMap::default(), features, frozen: Arc::default() }
     }
 }

@@ -17,6 +17,13 @@ use crate::request::{Credit, Effect, Request, Start, Xlate, XlateError};
 use crate::trace::{NodeKind, Recorder};
 use crate::view::{Bridge, BridgeConfig, BridgeId, FragHandling, Network, Rule, TableMiss};
 
+/// Register 0 of the rules of a switch's own table that count the packets that no other rule matched and that go to controllers…
+pub const INTERNAL_MISS: u32 = 1;
+/// … or are dropped …
+pub const INTERNAL_DROP: u32 = 2;
+/// … and the fragments that are dropped because of `set-frags drop`.
+pub const INTERNAL_FRAGMENT: u32 = 3;
+
 /// Levels of resubmission, groups, clones and patch ports that one packet may go down.
 pub const MAX_DEPTH: u32 = 64;
 /// Levels of any kind: what the stacks of the threads that translate have room for.
@@ -502,12 +509,23 @@ impl<'a> Xlator<'a> {
                 }
                 _ => {
                     self.missed(table);
+                    self.credit_internal(INTERNAL_DROP);
                     self.note(NodeKind::Action, || "drop".into());
                     self.leave();
                     return None;
                 }
             }
         }
+    }
+
+    /// Counts the packet for a rule of the switch's own table, the last one: register 0 tells which.
+    fn credit_internal(&mut self, reg0: u32) {
+        let mut key = FlowKey::ZERO;
+        key.set_reg(0, reg0);
+        // Rules for packets that did not come back from the datapath do not count these.
+        key.set_recirc_id(1);
+        let rule = self.here.bridge.tables.last().and_then(|t| t.rules.lookup(self.here.version.number(), &key, None));
+        self.out.credits.extend(rule.map(Credit::Rule));
     }
 
     fn missed(&mut self, table: TableId) {
@@ -521,9 +539,11 @@ impl<'a> Xlator<'a> {
         use openflow::message::ports::PC_NO_PACKET_IN;
         let port = self.here.config.ports.get(&self.key.in_port());
         if port.is_some_and(|p| p.config & PC_NO_PACKET_IN != 0) {
+            self.credit_internal(INTERNAL_DROP);
             self.note(NodeKind::Action, || "drop".into());
         } else {
             let len = self.here.config.miss_send_len;
+            self.credit_internal(INTERNAL_MISS);
             self.note(NodeKind::Action, || format!("CONTROLLER:{len}"));
             self.send_to_controller(len, PacketInReason::ImplicitMiss, 0, &[], false);
         }
@@ -540,6 +560,7 @@ impl<'a> Xlator<'a> {
                     key.set_tp_dst(0);
                 }
                 FragHandling::Drop => {
+                    self.credit_internal(INTERNAL_FRAGMENT);
                     self.detail(|| "fragment, dropping".into());
                     return None;
                 }

@@ -13,6 +13,7 @@ mod mirrors;
 mod openflow;
 mod port_order;
 mod probe;
+mod publish;
 mod reconcile;
 mod settings;
 mod status;
@@ -188,12 +189,14 @@ impl<F: FnOnce()> Runner<F> {
         self.config = Some(config.clone());
         let touched = std::mem::take(&mut self.app.state.borrow_mut().touched);
         let only = (!again).then_some(&touched);
+        // Who sees the new `cur_cfg` must also see what the devices say by now: one transaction.
+        let reports = status::interfaces(&self.app, false, only).await;
         let mut txn = Txn::new();
         status::outcome(&self.app, &client.replica, &config, only, &mut txn);
+        status::write(&client.replica, &reports, &mut txn).await;
         if !txn.is_empty() {
             client.replica.transact(txn);
         }
-        self.report(client, false, only).await;
         self.be_ready();
     }
 
@@ -231,7 +234,7 @@ impl<F: FnOnce()> Runner<F> {
         }
         let reports = status::interfaces(&self.app, statistics, only).await;
         let mut txn = Txn::new();
-        status::write(&client.replica, &reports, &mut txn);
+        status::write(&client.replica, &reports, &mut txn).await;
         if statistics {
             status::mirrors(&self.app, &client.replica, &mut txn);
         }
