@@ -152,11 +152,9 @@ impl Bridge {
         s
     }
 
-    fn port_descs(&self, port: OfPort) -> Vec<PortDesc> {
-        match port {
-            OfPort::ANY | OfPort::ALL => self.ports.values().map(Port::desc).collect(),
-            one => self.ports.get(&one).map(Port::desc).into_iter().collect(),
-        }
+    /// What controllers see of a port, or of all.
+    pub(crate) fn port_descs(&self, port: OfPort) -> Vec<PortDesc> {
+        self.wanted(port).into_iter().map(Port::desc).collect()
     }
 
     fn queue_stats(&self, r: QueueRequest) -> Result<Vec<QueueStats>, Error> {
