@@ -68,11 +68,14 @@ impl Handlers {
         }
         let mode = if dispatch == Dispatch::PerCpu { "per-cpu" } else { "per-vport" };
         vlog_info!(Module::DpifNetlink, "Datapath dispatch mode: {mode}");
+        let pinned = by_cpu && !dispatch::comes_back();
         let mut handlers = Handlers { dispatch, workers: vec![] };
         for (n, shared) in shared.into_iter().enumerate() {
             let (kernel, mine) = (Arc::downgrade(kernel), shared.clone());
+            let cpu = usable.get(n).copied().filter(|_| pinned);
             let thread =
                 std::thread::Builder::new().name(format!("handler{}", n + 1)).stack_size(STACK).spawn(move || {
+                    cpu.into_iter().for_each(dispatch::stay_on);
                     let Ok(connection) = Connection::open(Protocol::Generic) else { return };
                     Worker::run(n, &kernel, &mine, connection);
                 })?;
