@@ -69,6 +69,10 @@ pub(crate) struct Control {
     pub settings: Settings,
     pub topology: Topology,
     pub devices: BTreeMap<DpPort, Arc<dyn Device>>,
+    /// Names of the ports.
+    pub names: BTreeSet<String>,
+    /// No number below this, but 0, is free.
+    pub free: u32,
     pub affinity: BTreeMap<DpPort, PortSettings>,
     /// Core of the thread that receives from a queue.
     pub at: BTreeMap<(DpPort, u32), u32>,
@@ -84,6 +88,8 @@ impl Default for Control {
             settings: Settings::default(),
             topology: Topology::system(),
             devices: BTreeMap::new(),
+            names: BTreeSet::new(),
+            free: 1,
             affinity: BTreeMap::new(),
             at: BTreeMap::new(),
             balanced: Instant::ZERO,

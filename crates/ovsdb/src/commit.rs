@@ -93,6 +93,12 @@ fn count_references(db: &Database, txn: &Transaction) -> Result<Counts> {
             if old == new {
                 continue;
             }
+            // What a large set keeps is not counted off and on again.
+            let parts = old.zip(new).filter(|(old, new)| !old.is_map() && !new.is_map()).map(|(old, new)| {
+                let (gone, added) = old.differing(new);
+                (Datum::from_sorted(gone.to_vec()), Datum::from_sorted(added.to_vec()))
+            });
+            let (old, new) = parts.as_ref().map_or((old, new), |(gone, added)| (Some(gone), Some(added)));
             each_strong(reference, row.id, old, |target| *counts.entry(target).or_default() -= 1);
             let mut missing = None;
             each_strong(reference, row.id, new, |target| {
@@ -213,6 +219,9 @@ fn clean_weak_references(db: &Database, txn: &mut Transaction) -> Result<()> {
     for at in 0..txn.rows.len() {
         let id = txn.rows[at].id;
         for reference in &db.tables()[id.0].references {
+            if !is_weak(reference.key) && !is_weak(reference.value) {
+                continue;
+            }
             let column = reference.column;
             let Some(row) = &txn.rows[at].new else { continue };
             let datum = &row[column];
@@ -419,7 +428,8 @@ fn update_weak_references(db: &mut Database, row: &TouchedRow) {
 
 fn weak_targets(db: &Database, table: usize, row: &Option<Vec<Datum>>) -> HashSet<RowId, RandomState> {
     let mut targets = HashSet::default();
-    for reference in &db.tables()[table].references {
+    let weak = |r: &&crate::table::RefColumn| is_weak(r.key) || is_weak(r.value);
+    for reference in db.tables()[table].references.iter().filter(weak) {
         each_weak(reference, column_of(row, reference.column), |target| {
             targets.insert(target);
         });

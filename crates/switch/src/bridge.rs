@@ -74,6 +74,8 @@ pub struct Bridge {
     pub(crate) tlv_table: crate::tlv::TlvTable,
     /// Silence after which an open bundle is given up.
     pub bundle_idle_timeout: Duration,
+    /// Flows that it makes for itself, and their rules.
+    pub(crate) own_flows: (crate::in_band::OwnFlows, Vec<Arc<translate::Rule>>),
     pub(crate) events: VecDeque<Event>,
 }
 
@@ -119,6 +121,7 @@ impl Bridge {
             meters: BTreeMap::new(),
             tlv_table: BTreeMap::new(),
             bundle_idle_timeout: crate::bundle::IDLE_TIMEOUT,
+            own_flows: Default::default(),
             events: VecDeque::new(),
         }
     }
@@ -182,6 +185,9 @@ impl Bridge {
             self.resume_monitors(id);
         }
         let Some(c) = self.conns.get_mut(&id) else { return (vec![], Some("bridge is gone".into())) };
+        if !c.has_output() {
+            c.continue_dump();
+        }
         let (class, output, closing) = (c.class, c.take_output(), c.closing.take());
         if class == Class::Primary && !output.is_empty() {
             self.overhear(&output);
@@ -335,6 +341,7 @@ impl Bridge {
             self.tables.expire(&mut change, now);
             self.commit(change, None, now);
         }
+        self.tables.rest();
         self.expire_bundles(now);
         let expired = self.shared.macs().expire(now);
         if expired > 0 {

@@ -41,6 +41,9 @@ const INVALID_TTL: u16 = 4;
 impl Bridge {
     pub(crate) fn request(&mut self, id: ConnId, request: Request, now: Instant) {
         let Request { version, xid, raw, message } = request;
+        if let Some(c) = self.conns.get_mut(&id) {
+            c.finish_dump();
+        }
         let result = match message {
             Ok(m) => self.obey(Origin { conn: id, xid, version }, m, &raw, now),
             Err(e) => Err(e),

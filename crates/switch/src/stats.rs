@@ -1,12 +1,13 @@
 //! Answers to statistics and description requests (OpenFlow 1.3.5 §A.3.5).
 
 use crate::bridge::{Bridge, idle_age};
-use crate::conn::ConnId;
+use crate::conn::{Conn, ConnId};
 use crate::flow_mod::Selection;
 use crate::port::Port;
 use crate::{INTERNAL_TABLE, features, group_mod, packet_in};
 use clock::Instant;
 use flow::OfPort;
+use io::coverage::Counter;
 use openflow::message::{
     AggregateStats, FlowStats, FlowStatsRequest, GroupFeatures, Message, Multipart, PortDesc, PortStats,
     QueueConfigReply, QueueDesc, QueueRequest, QueueStats, TableStats,
@@ -23,9 +24,12 @@ impl Bridge {
             Message::DescRequest => Message::DescReply(self.desc.clone()),
             Message::FlowStatsRequest(r) => {
                 self.sync_counters(now);
-                let rules = self.tables.select(&Selection::of_request(&r));
-                let flows = rules.iter().map(|rule| flow_stats(rule, &r, now)).collect();
-                Message::FlowStatsReply(Multipart::new(flows).in_nicira_form(r.nicira))
+                let rules = self.tables.select(&Selection::of_request(&r)).into_iter();
+                if let Some(conn) = self.conns.get_mut(&id) {
+                    conn.dump = Some(FlowDump { xid, request: r, rules, now });
+                    conn.continue_dump();
+                }
+                return Ok(());
             }
             Message::AggregateRequest(r) => {
                 self.sync_counters(now);
@@ -198,6 +202,39 @@ impl Bridge {
         }
         let desc = |port: &Port| QueueDesc { port: port.of, queue: 0, min_rate: None, max_rate: None };
         Ok(ports.into_iter().map(desc).collect())
+    }
+}
+
+/// A reply about flows of which the beginning was sent.
+#[derive(Debug)]
+pub(crate) struct FlowDump {
+    xid: Xid,
+    request: FlowStatsRequest,
+    rules: std::vec::IntoIter<Arc<Rule>>,
+    now: Instant,
+}
+
+/// Flows that are put into a reply at once: the peer reads them while the next are.
+const FLOWS_AT_ONCE: usize = 1024;
+
+impl Conn {
+    /// Makes the next part of a reply about flows.
+    pub(crate) fn continue_dump(&mut self) {
+        let Some(mut dump) = self.dump.take() else { return };
+        let next = dump.rules.by_ref().take(FLOWS_AT_ONCE);
+        let entries = next.map(|rule| flow_stats(&rule, &dump.request, dump.now)).collect();
+        let more = !dump.rules.as_slice().is_empty();
+        let part = Multipart { more, entries, nicira: dump.request.nicira };
+        Counter::VconnSent.hit();
+        self.reply(dump.xid, Message::FlowStatsReply(part));
+        self.dump = more.then_some(dump);
+    }
+
+    /// Makes the rest of a reply about flows: what is asked next is answered after it.
+    pub(crate) fn finish_dump(&mut self) {
+        while self.dump.is_some() {
+            self.continue_dump();
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
+use translate::view::Timeouts;
 use translate::{BridgeId, Credit, Effect, LearnedFlow, Network, Request, Rule};
 
 /// Something that the control thread has to deal with.
@@ -491,6 +492,10 @@ pub(crate) fn pin_tags(key: &FlowKey, mask: &mut FlowMask) {
 /// `fin_timeout`: a rule's timeouts only ever become shorter.
 fn shorten(rule: &Rule, idle: u16, hard: u16) {
     let t = &rule.data.timeouts;
+    // Not those that flows without timeouts share: a group of another flow's action set shortens none.
+    if Arc::ptr_eq(t, &Timeouts::none()) {
+        return;
+    }
     for (timeout, to) in [(&t.idle, idle), (&t.hard, hard)] {
         if to != 0 {
             let _ =

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use classifier::{Classifier, Clause, Payload};
 use clock::Instant;
@@ -101,6 +101,15 @@ pub struct Timeouts {
     pub idle: AtomicU16,
     /// Seconds of life, 0 for none.
     pub hard: AtomicU16,
+}
+
+impl Timeouts {
+    /// Those of all flows that live for ever; they are not to be changed.
+    #[must_use]
+    pub fn none() -> Arc<Timeouts> {
+        static NONE: LazyLock<Arc<Timeouts>> = LazyLock::new(Arc::default);
+        NONE.clone()
+    }
 }
 
 impl RuleData {
@@ -529,9 +538,13 @@ impl Bridge {
 
     /// Takes out of the tables the retired rules that no translation can see any more.
     pub fn reclaim(&self) {
+        let mut by_table: HashMap<u8, Vec<Arc<Rule>>> = HashMap::new();
         for rule in self.versions.reclaim() {
-            if let Some(table) = self.tables.get(usize::from(rule.data.table.0)) {
-                table.rules.remove(&rule);
+            by_table.entry(rule.data.table.0).or_default().push(rule);
+        }
+        for (table, rules) in by_table {
+            if let Some(table) = self.tables.get(usize::from(table)) {
+                table.rules.remove_all(&rules);
             }
         }
         self.groups.forget(self.versions.oldest());
