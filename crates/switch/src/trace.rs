@@ -70,6 +70,12 @@ impl Describe for Words<'_> {
         action::text::format(&mut out, &self.style(), actions);
         out
     }
+
+    fn numbered_actions(&self, _: &BridgeConfig, actions: &[Action]) -> String {
+        let mut out = String::new();
+        action::text::format(&mut out, &Style::default(), actions);
+        out
+    }
 }
 
 /// The fields that a packet like `key` has: its headers always, metadata where it is not zero.

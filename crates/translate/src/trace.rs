@@ -109,6 +109,10 @@ pub trait Describe: Sync {
     }
     /// A list of actions.
     fn actions(&self, bridge: &BridgeConfig, actions: &[Action]) -> String;
+    /// A list of actions with numbers of ports and tables, never their names.
+    fn numbered_actions(&self, bridge: &BridgeConfig, actions: &[Action]) -> String {
+        self.actions(bridge, actions)
+    }
     /// A port.
     fn port(&self, bridge: &BridgeConfig, port: OfPort) -> String {
         let _ = bridge;

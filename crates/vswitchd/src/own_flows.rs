@@ -89,10 +89,16 @@ fn neighbour(neighbours: &str, ip: Ipv4Addr) -> Option<EthAddr> {
 fn fails_open(name: &str, entry: &mut BridgeEntry, now: Instant) -> bool {
     let active: Vec<_> = entry.endpoints.values().filter(|e| e.kind.class == Class::Primary).collect();
     let connected = active.iter().any(|e| e.link.borrow().conn.is_some());
-    if active.is_empty() || entry.config.fail_secure || connected {
+    if active.is_empty() || connected {
         entry.alone_since = None;
+    }
+    if active.is_empty() || connected || entry.config.fail_secure {
         if std::mem::take(&mut entry.fails_open) {
-            vlog_warn!(Module::FailOpen, "No longer in fail-open mode");
+            vlog_warn!(Module::FailOpen, "{name}: No longer in fail-open mode");
+        }
+        // It may not forward alone now; how long it has been alone counts when it may.
+        if !active.is_empty() && !connected {
+            entry.alone_since.get_or_insert(now);
         }
         return false;
     }

@@ -285,8 +285,8 @@ fn conn_state(app: &App, call: &Call) -> Answer {
         };
         out.push_str(&format!("{name}: {state}\n"));
     });
-    if !found && call.arg(0).is_some() {
-        return Err("Unknown Dummy Interface".into());
+    if let (false, Some(name)) = (found, call.arg(0)) {
+        out.push_str(&format!("{name}: unknown\n"));
     }
     Ok(out.into())
 }
