@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Gives two ovsdb-servers the same random schemas, transactions and monitors, and compares their replies, updates and files.
 
-usage: database.py [--bin PATH] [--transactions N] [--per-round N] [--seed N] [--show N] [--rounds N]
+usage: database.py [--bin PATH] [--transactions N] [--per-round N] [--seed N] [--show N] [--rounds N] [--seconds N]
 
 A round is a random schema with a server of each side and some transactions, right and wrong ones (see schemas.py), with locks, changing
 monitors of each kind beside them. UUIDs that the servers choose are named by the order in which they appear. After every few transactions
@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
@@ -110,7 +111,7 @@ def shape(v):
     text = re.sub(r'\\"syntax\\".*|"syntax": ".*?(?<!\\)"(, )?', "", text)
     text = re.sub(r"@\d+@|<uuid>|" + UUID.pattern, "U", text)
     text = re.sub(r"\b(c|n)\d\b", "COL", text)
-    return re.sub(r"\d+(\.\d+)?(e[+-]?\d+)?", "N", text)[:150]
+    return re.sub(r"-?\d+(\.\d+)?(e[+-]?\d+)?", "N", text)[:150]
 
 
 def first_difference(a, b, path=""):
@@ -151,7 +152,7 @@ class Round:
 
     def open(self):
         for s in self.sides:
-            s.main, s.second, s.later = s.connect(), s.connect(), None
+            s.main, s.second, s.other, s.later = s.connect(), s.connect(), s.connect(), None
 
     def both(self, method, params, session="main"):
         """The reply of each side, normalised, and the notifications before it, in each side's order of monitors."""
@@ -235,6 +236,9 @@ class Round:
                     name = op.get("op") if isinstance(op, dict) else op
                     self.differ(f"reply to {name}", asked, a, b, failed(theirs) != failed(ours) or not failed(theirs))
                     return
+        if asked[0] == "convert" and theirs["error"] and ours["error"] and shape(theirs) == shape(ours):
+            self.found.several += 1  # rows are converted in no promised order
+            return
         if asked[0].startswith("monitor") and theirs["error"] and ours["error"] and self.tables_in(asked[1]) > 1:
             self.found.several += 1
             return
@@ -258,7 +262,7 @@ class Round:
         for column, value in op["row"].items():
             probe = {"op": "update", "table": op["table"], "where": [["_uuid", "==", ["uuid", NOBODY]]], "row": {column: value}}
             # Each operation may declare a name that the value uses.
-            (theirs, _), (ours, _) = self.both("transact", ["Db", probe, {"op": "abort"}], "second")
+            (theirs, _), (ours, _) = self.both("transact", ["Db", probe, {"op": "abort"}], "other")
             if theirs != ours:
                 return False
             errors.append((theirs["result"] or [{}])[0])
@@ -345,7 +349,7 @@ class Round:
         request = ["Db", wait, {"op": "comment", "comment": "waited"}]
         insert = {"op": "insert", "table": table, "uuid": self.gen.fresh(), "row": {}}
         wait["where"][0][2][1] = wait["rows"][0]["_uuid"][1] = insert["uuid"]
-        probe = [s.second.ask("transact", message(["Db", insert, {"op": "abort"}]))[0] for s in self.sides]
+        probe = [s.other.ask("transact", message(["Db", insert, {"op": "abort"}]))[0] for s in self.sides]
         lasts = self.gen.schema["tables"][table].get("isRoot") and all(list((json.loads(p).get("result") or [{}])[0]) == ["uuid"] for p in probe)
         replies = []
         for s in self.sides:
@@ -353,7 +357,7 @@ class Round:
             s.main.ask("echo", "[1]")
             s.name_row(insert["uuid"], f"@{self.gen.label}@")
             if lasts:
-                s.second.ask("transact", message(["Db", insert]))
+                s.other.ask("transact", message(["Db", insert]))
                 reply = s.main.wait(number, 0.5) or '{"error": "canceled"}'
             else:
                 reply = '{"error": "canceled"}'
@@ -388,8 +392,8 @@ class Round:
                 bad = r.catch_up(s.second, rows)
                 if bad and s is self.sides[0]:
                     self.found.notes[f"the reference's {r.method} does not tell what is there"] += 1
-                    raise Stop
-                if bad:
+                    s.replicas = [x for x in s.replicas if x is not r]
+                elif bad:
                     self.differ(f"what our {r.method} tells is not what is there", bad, "", "", True)
         self.check_history()
 
@@ -401,8 +405,11 @@ class Round:
             before = getattr(s, "versions", {})
             changed.append(sorted(s.labels.get(u, u) for u in now if before.get(u) != now[u]))
             s.versions = now
-        if changed[0] != changed[1]:
+        if not set(changed[1]) <= set(changed[0]):
             self.differ("which rows have a new version", [], *changed)
+        elif changed[0] != changed[1]:
+            # Rows that end as they were, as their new weak references led nowhere.
+            self.found.notes["the reference gives rows that did not change a new version"] += 1
 
     def check_history(self):
         """A client that comes back is told what it missed. (The reference has a history for clustered databases only.)"""
@@ -476,7 +483,7 @@ class Round:
 
     def end(self):
         for s in self.sides:
-            for session in ("main", "second"):
+            for session in ("main", "second", "other"):
                 if hasattr(s, session):
                     getattr(s, session).close()
             s.stop()
@@ -522,6 +529,7 @@ def main():
     p.add_argument("--transactions", type=int, default=20000)
     p.add_argument("--per-round", type=int, default=150)
     p.add_argument("--rounds", type=int)
+    p.add_argument("--seconds", type=float, help="stop after that time")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--show", type=int, default=30)
     p.add_argument("--only", choices=["ref"])
@@ -532,8 +540,8 @@ def main():
         print("database.py: the reference or our programs are not there", file=sys.stderr)
         return 77
     found, total, ended = Findings(), 0, 0
-    seed = a.seed
-    while (a.rounds is None and total < a.transactions) or (a.rounds is not None and seed < a.seed + a.rounds):
+    seed, end = a.seed, time.monotonic() + (a.seconds or 1e9)
+    while time.monotonic() < end and ((a.rounds is None and total < a.transactions) or (a.rounds is not None and seed < a.seed + a.rounds)):
         work = tempfile.mkdtemp(prefix="ferrovs-db-")
         print(f"seed {seed}, {total} transactions", end="\r", file=sys.stderr, flush=True)
         pair = []

@@ -85,6 +85,25 @@ pub(crate) fn cpus() -> (Vec<usize>, usize) {
     (usable, most)
 }
 
+/// Whether this kernel sends a packet that is given back and misses again to the socket that it came from (Linux 7.0 and later).
+/// Others send it to that of the CPU on which it was given back.
+pub(crate) fn comes_back() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    is_at_least_7(&release)
+}
+
+fn is_at_least_7(release: &str) -> bool {
+    release.split(['.', '-']).next().and_then(|n| n.trim().parse::<u32>().ok()).is_some_and(|major| major >= 7)
+}
+
+/// Keeps the calling thread on a CPU, so that what it gives back stays there.
+pub(crate) fn stay_on(cpu: usize) {
+    let mut set = rustix::thread::CpuSet::new();
+    set.set(cpu);
+    // A CPU that has been taken from the process meanwhile: packets may change handlers, as without this.
+    let _ = rustix::thread::sched_setaffinity(None, &set);
+}
+
 /// For each CPU, which of `n` handlers it is given to: those that the process may use have one each.
 pub(crate) fn share(usable: &[usize], cpus: usize) -> Vec<usize> {
     (0..cpus).map(|c| usable.iter().position(|u| *u == c).unwrap_or(c % usable.len().max(1))).collect()
@@ -218,6 +237,16 @@ mod tests {
         assert_eq!(share(&[0], 1), [0]);
         let (usable, most) = cpus();
         assert!(usable.iter().all(|c| *c < most));
+    }
+
+    #[test]
+    fn kernels_by_release() {
+        let check = |release, want| assert_eq!(is_at_least_7(release), want, "{release}");
+        check("6.12.57+deb13-amd64\n", false);
+        check("7.3.1-1~bpo13-amd64", true);
+        check("7.0", true);
+        check("10.1", true);
+        check("", false);
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! in the kernel (a port that is slow to appear) keeps nobody from installing flows.
 //!
 //! Order of packets: one handler serves a CPU's socket. It keeps the packets that it has read in queues by input port, answers each
-//! and gives it back to the kernel before it installs the flow that the answers of its queue asked for, and installs them when the
-//! queue is empty and the socket has been read. A packet given back that misses again (recirculation) comes to the same handler where
+//! and gives it back to the kernel before it installs the flow that the answer asked for, and installs that when the socket has been
+//! read and no packet of the flow waits. A packet given back that misses again (recirculation) comes to the same handler where
 //! the kernel knows how (Linux 7.0 on). So packets of one flow, from one port and CPU, keep their order as long as they come by way of the
 //! handler; the packets that reach the socket between its last look and the kernel's taking the flow may be overtaken by
 //! packets that match it.

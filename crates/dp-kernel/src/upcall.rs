@@ -38,6 +38,8 @@ const READ: usize = 256;
 const TURN: usize = 16;
 /// Packets of a port that are answered before its flows are installed though more packets wait.
 const PUT_OFF: usize = 256;
+/// Pairs of flows and packets that are compared to find flows of which no packet waits.
+const COMPARED: usize = 8192;
 /// Largest datagram: the largest packet with its key.
 const LARGEST: usize = 72 << 10;
 
@@ -66,11 +68,14 @@ impl Handlers {
         }
         let mode = if dispatch == Dispatch::PerCpu { "per-cpu" } else { "per-vport" };
         vlog_info!(Module::DpifNetlink, "Datapath dispatch mode: {mode}");
+        let pinned = by_cpu && !dispatch::comes_back();
         let mut handlers = Handlers { dispatch, workers: vec![] };
         for (n, shared) in shared.into_iter().enumerate() {
             let (kernel, mine) = (Arc::downgrade(kernel), shared.clone());
+            let cpu = usable.get(n).copied().filter(|_| pinned);
             let thread =
                 std::thread::Builder::new().name(format!("handler{}", n + 1)).stack_size(STACK).spawn(move || {
+                    cpu.into_iter().for_each(dispatch::stay_on);
                     let Ok(connection) = Connection::open(Protocol::Generic) else { return };
                     Worker::run(n, &kernel, &mine, connection);
                 })?;
@@ -103,6 +108,7 @@ impl Drop for Handlers {
 /// A packet that waits.
 struct Waiting {
     datagram: Vec<u8>,
+    key: FlowKey,
     pid: u32,
 }
 
@@ -121,6 +127,31 @@ struct PortQueue {
     names: HashSet<Ufid>,
     /// Packets answered since the first of `later`.
     answered: usize,
+}
+
+impl PortQueue {
+    /// The flows that may be installed: those that no packet that waits matches, and all of them after a time. `drained`: the
+    /// packets that wait are all there are.
+    fn ready(&mut self, drained: bool) -> Vec<Later> {
+        if (drained && self.packets.is_empty()) || self.answered >= PUT_OFF {
+            self.answered = 0;
+            self.names.clear();
+            return std::mem::take(&mut self.later);
+        }
+        if !drained || self.later.len() * self.packets.len() > COMPARED {
+            return vec![];
+        }
+        let waits = |l: &Later| self.packets.iter().any(|w| w.key.equal_masked(&l.put.key, &l.put.mask));
+        let (stay, ready): (Vec<Later>, Vec<Later>) = std::mem::take(&mut self.later).into_iter().partition(waits);
+        self.later = stay;
+        for l in &ready {
+            self.names.remove(&l.ufid);
+        }
+        if self.later.is_empty() {
+            self.answered = 0;
+        }
+        ready
+    }
 }
 
 /// The thread's own state.
@@ -214,10 +245,15 @@ impl Loop<'_> {
                 self.counts.crowded.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
+            let parsed = Packet::parse(m.body).ok().and_then(|(_, p)| whole_key(p.key?, p.packet?).ok());
+            let Some(key) = parsed else {
+                self.counts.malformed.fetch_add(1, Ordering::Relaxed);
+                continue;
+            };
             let mut datagram = self.spare.pop().unwrap_or_default();
             datagram.clear();
             datagram.extend_from_slice(m.body);
-            queue.packets.push_back(Waiting { datagram, pid });
+            queue.packets.push_back(Waiting { datagram, key, pid });
         }
     }
 
@@ -227,10 +263,9 @@ impl Loop<'_> {
         let ports: Vec<u32> = self.queues.keys().copied().collect();
         for port in ports {
             let Some(mut queue) = self.queues.remove(&port) else { continue };
-            // What was read just now is behind what asked for the flows: if nothing came, they can be installed.
-            if (drained && queue.packets.is_empty()) || queue.answered >= PUT_OFF {
-                self.install(&mut queue, handler.as_deref());
-            }
+            // What was read just now is behind what asked for the flows: those of which nothing came can be installed.
+            let ready = queue.ready(drained);
+            self.install(ready, handler.as_deref());
             let n = queue.packets.len().min(TURN);
             let turn: Vec<Waiting> = queue.packets.drain(..n).collect();
             if let Some(handler) = &handler {
@@ -257,7 +292,7 @@ impl Loop<'_> {
                 self.counts.malformed.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
-            if let Some(request) = self.one(header.command, &p, w.pid, queue, handler, &mut back) {
+            if let Some(request) = self.one(header.command, &p, w, queue, handler, &mut back) {
                 back.push(request);
             }
         }
@@ -278,17 +313,13 @@ impl Loop<'_> {
         &mut self,
         command: u8,
         p: &Packet<'_>,
-        pid: u32,
+        w: &Waiting,
         queue: &mut PortQueue,
         handler: &dyn UpcallHandler,
         back: &mut Vec<Request>,
     ) -> Option<Request> {
-        let (packet, attrs) = (p.packet?, p.key?);
-        let Ok(key) = whole_key(attrs, packet) else {
-            self.counts.malformed.fetch_add(1, Ordering::Relaxed);
-            return None;
-        };
-        let ufid = Ufid::of(&key, &FlowMask::ZERO);
+        let (packet, key) = (p.packet?, &w.key);
+        let ufid = Ufid::of(key, &FlowMask::ZERO);
         let cookie = read_cookie(p.userdata.unwrap_or(&[]));
         let kind = match command {
             packet::MISS => UpcallKind::Miss,
@@ -296,16 +327,16 @@ impl Loop<'_> {
             _ => return None,
         };
         let now = self.kernel.clock.now();
-        let answer = handler.upcall(&Upcall { key: &key, packet, ufid, kind, now });
+        let answer = handler.upcall(&Upcall { key, packet, ufid, kind, now });
         if command == packet::MISS {
-            put_off(&answer, &key, queue, handler);
+            put_off(&answer, key, queue, handler);
         }
         if answer.actions.is_empty() {
             return None;
         }
         Counter::DpifExecute.hit();
-        let execute = Execute { packet, key: &key, actions: &answer.actions, probe: false };
-        let origin = Origin { pid: Some(pid), hash: p.hash, mru: p.mru };
+        let execute = Execute { packet, key, actions: &answer.actions, probe: false };
+        let origin = Origin { pid: Some(w.pid), hash: p.hash, mru: p.mru };
         if datapath::netlink::needs_help(&answer.actions) {
             // The packets before it go first.
             self.send(&std::mem::take(back));
@@ -318,11 +349,8 @@ impl Loop<'_> {
     }
 
     /// Installs the flows that a port's packets have asked for.
-    fn install(&mut self, queue: &mut PortQueue, handler: Option<&dyn UpcallHandler>) {
-        queue.answered = 0;
-        queue.names.clear();
-        let later = std::mem::take(&mut queue.later);
-        let Some(handler) = handler else { return };
+    fn install(&mut self, later: Vec<Later>, handler: Option<&dyn UpcallHandler>) {
+        let Some(handler) = handler.filter(|_| !later.is_empty()) else { return };
         let mut good = vec![];
         let mut requests = vec![];
         for l in later {

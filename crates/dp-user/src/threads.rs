@@ -375,6 +375,10 @@ impl Userspace {
         let mut control = lock(&self.control);
         let Some(device) = control.devices.get(&port).cloned() else { return };
         let reopened = device.set_options(options);
+        if let Some(dummy) = device.as_dummy() {
+            // Packets of other processes come when they like.
+            dummy.on_push(self.waker());
+        }
         let known = control.affinity.insert(port, settings.clone());
         if !device.is_polled() || (known.as_ref() == Some(&settings) && !reopened) {
             return;

@@ -74,6 +74,8 @@ pub struct Bridge {
     pub(crate) tlv_table: crate::tlv::TlvTable,
     /// Silence after which an open bundle is given up.
     pub bundle_idle_timeout: Duration,
+    /// Flows that it makes for itself, and their rules.
+    pub(crate) own_flows: (crate::in_band::OwnFlows, Vec<Arc<translate::Rule>>),
     pub(crate) events: VecDeque<Event>,
 }
 
@@ -119,6 +121,7 @@ impl Bridge {
             meters: BTreeMap::new(),
             tlv_table: BTreeMap::new(),
             bundle_idle_timeout: crate::bundle::IDLE_TIMEOUT,
+            own_flows: Default::default(),
             events: VecDeque::new(),
         }
     }

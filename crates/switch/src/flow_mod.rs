@@ -232,6 +232,20 @@ impl FlowTables {
     /// Adds one of the switch's own rules.
     pub fn add_hidden(&mut self, table: u8, priority: u32, matching: MiniMatch, actions: Vec<Action>, now: Instant) {
         let mut change = self.begin();
+        self.hide(&mut change, table, priority, matching, actions, now);
+        self.commit(change);
+    }
+
+    /// Adds a rule that controllers do not see.
+    pub fn hide(
+        &self,
+        change: &mut Change,
+        table: u8,
+        priority: u32,
+        matching: MiniMatch,
+        actions: Vec<Action>,
+        now: Instant,
+    ) -> Arc<FlowRule> {
         let clauses = RuleData::clauses_of(&actions);
         let data = RuleData {
             table: TableId(table),
@@ -247,8 +261,7 @@ impl FlowTables {
             hidden: true,
             clauses,
         };
-        change.add(&self.shared, matching, priority, data);
-        self.commit(change);
+        change.add(&self.shared, matching, priority, data)
     }
 
     /// Starts a set of changes.

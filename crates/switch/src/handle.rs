@@ -149,7 +149,7 @@ impl Bridge {
             capabilities,
             // OpenFlow 1.0: bit N says that action N of the wire is offered, 0 (output) to 11 (enqueue).
             actions: if version == Version::V10 { 0xfff } else { 0 },
-            ports: self.ports.values().map(crate::port::Port::desc).collect(),
+            ports: self.port_descs(flow::OfPort::ANY),
         }
     }
 

@@ -12,6 +12,7 @@ mod features;
 mod flow_mod;
 mod group_mod;
 mod handle;
+pub mod in_band;
 pub mod meter;
 mod monitor;
 pub mod packet_in;

@@ -41,7 +41,9 @@ impl Bridge {
                 Message::TableStatsReply(Multipart::new(self.table_stats(version)))
             }
             Message::TableFeaturesRequest(r) if r.entries.is_empty() => {
-                Message::TableFeaturesReply(Multipart::new(self.table_features()))
+                let version = self.conns.get(&id).and_then(crate::conn::Conn::version).unwrap_or(Version::V13);
+                let all = self.table_features().into_iter().map(|f| features::of_version(version, f)).collect();
+                Message::TableFeaturesReply(Multipart::new(all))
             }
             Message::TableFeaturesRequest(r) => {
                 self.set_table_features(&r.entries)?;
@@ -152,11 +154,9 @@ impl Bridge {
         s
     }
 
-    fn port_descs(&self, port: OfPort) -> Vec<PortDesc> {
-        match port {
-            OfPort::ANY | OfPort::ALL => self.ports.values().map(Port::desc).collect(),
-            one => self.ports.get(&one).map(Port::desc).into_iter().collect(),
-        }
+    /// What controllers see of a port, or of all.
+    pub(crate) fn port_descs(&self, port: OfPort) -> Vec<PortDesc> {
+        self.wanted(port).into_iter().map(Port::desc).collect()
     }
 
     fn queue_stats(&self, r: QueueRequest) -> Result<Vec<QueueStats>, Error> {

@@ -283,7 +283,7 @@ impl Xlator<'_> {
             let text = if set.is_empty() {
                 format!("action set {verb} empty")
             } else {
-                format!("action set {verb}: {}", recorder.describe.actions(&self.here.config, &set))
+                format!("action set {verb}: {}", recorder.describe.numbered_actions(&self.here.config, &set))
             };
             recorder.add(NodeKind::Detail, text);
         }

@@ -81,6 +81,10 @@ pub struct BridgeEntry {
     pub mirrored: HashMap<Uuid, Arc<translate::view::Counters>>,
     /// Whether it learns by itself, having no controller.
     pub standalone: Option<bool>,
+    /// Since when it has controllers and reaches none.
+    pub alone_since: Option<Instant>,
+    /// Whether it forwards alone for that.
+    pub fails_open: bool,
     wakers: HashMap<ConnId, Rc<Notify>>,
 }
 
@@ -95,6 +99,8 @@ pub struct State {
     pub touched: BTreeSet<String>,
     /// Numbers of ports of the database.
     pub bundle_ids: BundleIds,
+    /// Targets of managers that bridges let through.
+    pub managers: Vec<String>,
     /// Interfaces of type `patch`, by bridge and name.
     pub patches: BTreeSet<(String, String)>,
     /// Settings of polling threads that were applied last, and the datapaths that have them.
@@ -286,6 +292,7 @@ impl App {
     /// What has to be done about once a second.
     pub fn tick(self: &Rc<Self>) {
         let now = self.clock.now();
+        crate::own_flows::follow(self);
         let names: Vec<String> = {
             let mut state = self.state.borrow_mut();
             state.bridges.values_mut().for_each(|e| e.bridge.expire(now));
@@ -337,6 +344,8 @@ impl State {
             endpoints: BTreeMap::new(),
             mirrored: HashMap::new(),
             standalone: None,
+            alone_since: None,
+            fails_open: false,
             wakers: HashMap::new(),
         };
         self.bridges.insert(name.into(), entry);

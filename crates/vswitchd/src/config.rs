@@ -24,6 +24,8 @@ pub struct Config {
     pub next_cfg: i64,
     /// `Open_vSwitch:other_config`.
     pub other_config: BTreeMap<String, String>,
+    /// Targets of managers with `connection_mode` other than `out-of-band`.
+    pub managers: Vec<String>,
     /// `Open_vSwitch:ssl`: keys and certificates.
     pub tls: Option<io::tls::Settings>,
 }
@@ -47,6 +49,10 @@ pub struct BridgeConfig {
     pub fail_secure: bool,
     /// Versions that controllers may speak, oldest first.
     pub protocols: Vec<Version>,
+    /// `other_config:disable-in-band`.
+    pub no_in_band: bool,
+    /// `other_config:in-band-queue`.
+    pub in_band_queue: Option<u32>,
     /// Controllers, by target.
     pub controllers: Vec<ControllerConfig>,
     /// Ports by name.
@@ -84,6 +90,8 @@ pub struct ControllerConfig {
     pub service: bool,
     /// `enable_async_messages` is not false.
     pub asynchronous: bool,
+    /// `connection_mode` is not `out-of-band`.
+    pub in_band: bool,
 }
 
 /// How a port treats VLAN tags (`Port:vlan_mode`, or what `tag` and `trunks` imply).
@@ -286,6 +294,11 @@ impl Reader {
             next_cfg: root.next_cfg(),
             other_config: map(root.other_config()),
             bridges: BTreeMap::new(),
+            managers: root
+                .manager_options()
+                .filter(|m| m.connection_mode() != Some("out-of-band"))
+                .map(|m| m.target().to_string())
+                .collect(),
             tls: root.ssl().map(|row| tls(&row)),
         };
         for row in root.bridges() {
@@ -429,6 +442,8 @@ fn bridge(name: &str, row: &vswitch::Bridge<'_>, ports: &PortReader, problems: &
         dp_sn: option("dp-sn").map(String::from),
         fail_secure: row.fail_mode() == Some("secure"),
         protocols,
+        no_in_band: option("disable-in-band") == Some("true"),
+        in_band_queue: option("in-band-queue").and_then(|s| s.parse().ok()),
         controllers: row.controller().map(|c| controller(&c)).collect(),
         ports: ports.by_name.clone(),
         interfaces: ports.by_interface.clone(),
@@ -475,6 +490,7 @@ fn controller(row: &vswitch::Controller<'_>) -> ControllerConfig {
         }),
         service: row.r#type() == Some("service"),
         asynchronous: row.enable_async_messages().unwrap_or(true),
+        in_band: row.connection_mode() != Some("out-of-band") && row.r#type() != Some("service"),
     }
 }
 

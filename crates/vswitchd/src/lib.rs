@@ -11,6 +11,7 @@ mod dpif_netdev;
 mod links;
 mod mirrors;
 mod openflow;
+mod own_flows;
 mod port_order;
 mod probe;
 mod publish;
@@ -388,12 +389,13 @@ fn help(program: &str) -> String {
          \nActive DATABASE connection methods:\n  \
          ssl:HOST:PORT           TLS PORT at remote HOST\n  \
          tcp:HOST:PORT           PORT at remote HOST\n  \
-         unix:FILE               Unix domain socket named FILE\n\
+         unix:FILE               Unix domain socket named FILE\n{}\
          {}\
          \nTesting options:\n  \
          --enable-dummy[=override|system]\n                          allow datapaths and devices of type dummy; with an argument,\n                          \
          let them stand in for all others or for system ones\n",
         dirs::default_remote(),
+        io::tls::HELP,
         daemon::help(program)
     )
 }

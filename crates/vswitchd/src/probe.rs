@@ -37,6 +37,7 @@ pub fn add(c: &mut Commands, app: &Rc<App>) {
 #[derive(Default)]
 struct TraceArgs<'a> {
     names: bool,
+    explain: bool,
     ct_next: Vec<u16>,
     generate: bool,
     rest: Vec<&'a str>,
@@ -50,6 +51,7 @@ impl<'a> TraceArgs<'a> {
             match arg {
                 "--names" => a.names = true,
                 "--no-names" => {}
+                "--explain" => a.explain = true,
                 "-consistent" | "--consistent" if packet_out => {}
                 "-generate" | "--generate" => a.generate = true,
                 "--ct-next" => {
@@ -151,6 +153,7 @@ fn trace(app: &App, call: &Call, packet_out: bool) -> Answer {
         actions,
         ct_next: args.ct_next,
         names: args.names.then_some(&names),
+        explain: args.explain,
         now: app.clock.now(),
     };
     let answer = match call.format {
@@ -286,8 +289,8 @@ fn conn_state(app: &App, call: &Call) -> Answer {
         };
         states.push((name.to_string(), state));
     });
-    if !found && call.arg(0).is_some() {
-        return Err("Unknown Dummy Interface".into());
+    if let (false, Some(name)) = (found, call.arg(0)) {
+        out.push_str(&format!("{name}: unknown\n"));
     }
     let text: String = states.iter().map(|(name, state)| format!("{name}: {state}\n")).collect();
     call.answer(text, || Value::Object(states.into_iter().map(|(name, state)| (name, state.into())).collect()))

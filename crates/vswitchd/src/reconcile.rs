@@ -7,6 +7,7 @@ use crate::app::{App, BridgeEntry, Dummy, Interface, State};
 use crate::backer::{self, Backer};
 use crate::config::{self, Config, ControllerConfig, InterfaceConfig};
 use crate::openflow::{self, Keep, Kind};
+use crate::own_flows;
 use crate::settings::Settings;
 use flow::OfPort;
 use io::coverage::Counter;
@@ -54,12 +55,14 @@ pub async fn apply(app: &Rc<App>, config: &Config) {
         }
     }
     app.publish();
+    app.state.borrow_mut().managers.clone_from(&config.managers);
     for (name, wanted) in &config.bridges {
         if app.state.borrow().bridges.contains_key(name) {
             controllers(app, name, wanted).await;
             app.run_events(name);
         }
     }
+    own_flows::follow(app);
     drop_unused_backers(app).await;
     start_backers(app, config).await;
 }

@@ -372,7 +372,9 @@ fn help(program: &str, product: &Product) -> String {
          --retry                     keep trying to connect to server forever\n  \
          -t, --timeout=SECS          wait at most SECS seconds for the daemon\n  \
          --dry-run                   do not commit changes to database\n  \
-         --oneline                   print exactly one line of output per command\n\
+         --oneline                   print exactly one line of output per command\n  \
+         --force                     before a database command: do what is unsafe\n  \
+         --no-syslog                 send no more than warnings to the system log\n{}\
          \nOutput formatting options:\n  \
          -f, --format=FORMAT         \"table\", \"list\", \"html\", \"csv\", or \"json\"\n  \
          -d, --data=FORMAT           \"string\", \"bare\", or \"json\"\n  \
@@ -384,6 +386,7 @@ fn help(program: &str, product: &Product) -> String {
          -V, --version               display version information\n",
         product.help,
         dirs::default_remote(),
+        io::tls::HELP,
         daemon::logging_help(&dirs::logdir().join(format!("{program}.log"))),
     )
 }
