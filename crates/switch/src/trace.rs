@@ -6,7 +6,7 @@ use datapath::key_text::PortNames;
 use datapath::{DpAction, SlowReason};
 use flow::key::{CS_NEW, CS_TRK, FRAG_LATER};
 use flow::text::{Names, Style, format_match};
-use flow::{Field, FlowKey, FlowMask, Match, OfPort, PacketType};
+use flow::{FlowKey, FlowMask, Match, OfPort, PacketType};
 use openflow::action::{self, Action};
 use serde_json::{Value, json};
 use translate::trace::{Describe, Node};
