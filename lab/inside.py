@@ -43,7 +43,7 @@ def reaches(lab, title, source, target, wanted=True, options=""):
 def datapath_flows(lab, pattern):
     """Flows of the datapath, without what counts up, in order."""
     lines = [l for l in lab.sh("ovs-dpctl dump-flows")[0].splitlines() if pattern in l]
-    lines = [re.sub(r"recirc(_id)?\(0x[1-9a-f][0-9a-f]*\)|packets:\d+|bytes:\d+|used:[^,]*|flags:[^,]*, |recirc_id=\d+", "", l) for l in lines]
+    lines = [re.sub(r"recirc(_id)?\(0x[1-9a-f][0-9a-f]*\)|(?<=dp_hash\()0x[0-9a-f]+(?=/)|packets:\d+|bytes:\d+|used:[^,]*|flags:[^,]*, |recirc_id=\d+", "", l) for l in lines]
     return "\n".join(sorted(set(lines)))
 
 
@@ -125,10 +125,13 @@ def tests(lab, side):
         text = "\n".join(sorted(f"{out}{err}".splitlines())) if "dump" in command else f"{out}{err}"
         lab.same(f"ovs-dpctl {command[:40]}", f"{text}[exit {code}]".replace("veth9a", "veth"))
 
-    for part in (measures.counted, measures.sizes, measures.sockets, measures.latency, measures.flood, measures.order, measures.restart):
+    long = (measures.latency, measures.flood, measures.order)
+    for part in (measures.counted, measures.sizes, measures.sockets, measures.removal, *(() if side["quick"] else long), measures.restart):
         part(lab)
     if side["others"]:
         measures.other_tool(lab, side["others"])
+    if side["name"] == "ours":
+        measures.per_vport(lab)
     lab.must("ovs-ofctl del-flows br0 && ovs-ofctl add-flow br0 priority=0,actions=NORMAL")
     reaches(lab, "before the daemon ends", "h1", "10.0.0.2")
     lab.must("kill -9 $(cat $OVS_RUNDIR/ovs-vswitchd.pid)")
@@ -137,7 +140,12 @@ def tests(lab, side):
     lab.must("rm -f $OVS_RUNDIR/ovs-vswitchd.pid; ovs-vswitchd --detach --no-chdir --pidfile --log-file -vconsole:off unix:$OVS_RUNDIR/db.sock")
     lab.must("ovs-ofctl add-flow br0 priority=0,actions=NORMAL")
     reaches(lab, "after the daemon is back", "h1", "10.0.0.2")
-    lab.succeeds("bridges go away", "ovs-vsctl --timeout=20 del-br br1 -- del-br br0")
+    measures.removal_under_the_daemon(lab)
+    reaches(lab, "after the datapath was deleted and the daemon started", "h1", "10.0.0.2")
+    sender = measures.begin(lab, "at-the-end", "h1", "send 10.0.0.2 9 3000 10 50000 0 0.005", ready=False)
+    lab.succeeds("bridges go away under traffic", "ovs-vsctl --timeout=20 del-br br1 -- del-br br0")
+    measures.ended(sender)
+    lab.same("datapaths without bridges", lab.sh("ovs-dpctl dump-dps")[0])
 
 
 def main():

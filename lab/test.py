@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """The kernel datapath tested on the lab's kernels, the reference's programs beside ours: one boot for each kernel.
 
-    lab/test.py [--kernel 6.12] [--side ref|ours|both] [--bin PATH] [--capture FOLDER]
+    lab/test.py [--kernel 6.12] [--side ref|ours|both] [--quick] [--bin PATH] [--capture FOLDER] [--record]
 
-A check that holds for the reference has to hold for ours. Without the lab (lab/fetch.sh) or the reference everything is
+With --side ours, texts are compared with those that the reference gave when it was last recorded (lab/recorded). A check that holds for the reference has to hold for ours. Without the lab (lab/fetch.sh) or the reference everything is
 skipped and counted."""
 import argparse
 import json
@@ -18,7 +18,25 @@ import interop  # noqa: E402
 import run as kit_run  # noqa: E402
 
 KERNELS = ("6.12", "7.3")
-LIMIT = 1800
+LIMIT, QUICK_LIMIT = 2700, 900
+
+
+def recorded(kernel):
+    """The reference's checks of an earlier run."""
+    try:
+        with open(f"{HERE}/recorded/{kernel}.json", encoding="utf-8") as f:
+            return {name: tuple(check) for name, check in json.load(f).items()}
+    except FileNotFoundError:
+        return {}
+
+
+def record(kernel, found):
+    """Keeps what the reference's run found: texts, and which checks hold; no figures."""
+    os.makedirs(f"{HERE}/recorded", exist_ok=True)
+    kept = {name: [holds, detail if holds is None else ""] for name, (holds, detail) in found.items() if not name.startswith("measured: ")}
+    with open(f"{HERE}/recorded/{kernel}.json", "w", encoding="utf-8") as f:
+        json.dump(kept, f, indent=1, ensure_ascii=False)
+        f.write("\n")
 
 
 def others(kit, side):
@@ -32,10 +50,10 @@ def boot(args, kernel, sides, kit):
         script = "mkdir -p /tmp/fvs\n"
         for side in sides:
             with open(f"{out}/{side}.json", "w", encoding="utf-8") as f:
-                json.dump(dict(kit.side(side), others=others(kit, side), namespaces=False, packages="", reference=interop.reference_folder()), f)
+                json.dump(dict(kit.side(side), name=side, quick=args.quick, others=others(kit, side), namespaces=False, packages="", reference=interop.reference_folder()), f)
             capture = " $LAB_OUT/capture" if args.capture and side == "ref" else ""
             script += f"{sys.executable} {HERE}/inside.py $LAB_OUT/{side}.json $LAB_OUT/{side}.result{capture} && echo {side}: done\n"
-        done = subprocess.run([f"{HERE}/run.sh", "--kernel", kernel, "--timeout", str(LIMIT), "--out", out, "sh", "-c", script],
+        done = subprocess.run([f"{HERE}/run.sh", "--kernel", kernel, "--timeout", str(QUICK_LIMIT if args.quick else LIMIT), "--out", out, "sh", "-c", script],
                               capture_output=True, text=True)
         found = {}
         for side in sides:
@@ -47,6 +65,8 @@ def boot(args, kernel, sides, kit):
                 found[side] = {"the machine ran the tests": (False, (done.stdout + done.stderr)[-1500:])}
             if not ended:
                 found[side]["the tests ran to their end"] = (False, (done.stdout + done.stderr)[-1500:])
+            with open(f"{kit.results}/lab-{kernel}.{side}.json", "w", encoding="utf-8") as f:
+                json.dump(found[side], f, indent=1)
             logs = f"{kit.results}/lab-{kernel}.{side}.log"
             subprocess.run(["rm", "-rf", logs])
             subprocess.run(["cp", "-r", f"{out}/{side}.result.log", logs], stderr=subprocess.DEVNULL)
@@ -63,7 +83,9 @@ def main():
     p.add_argument("--side", choices=("both", "ref", "ours"), default="both")
     p.add_argument("--bin", metavar="PATH")
     p.add_argument("--ref-bin", metavar="DIR")
+    p.add_argument("--quick", action="store_true", help="without what only measures: order, latency, a flood")
     p.add_argument("--strict", action="store_true")
+    p.add_argument("--record", action="store_true", help="keep the reference's texts in lab/recorded")
     p.add_argument("--capture", metavar="FOLDER", help="keep the reference's netlink messages there, as hex")
     args = p.parse_args()
     kit = kit_run.Kit(args)
@@ -79,8 +101,11 @@ def main():
             totals[2] += 1
             continue
         found = boot(args, kernel, sides, kit)
-        base, got = found.get("ref", {}), found[sides[-1]]
-        for check in [*got, *(c for c in base if c not in got)]:
+        base, got = found.get("ref") or recorded(kernel), found[sides[-1]]
+        if args.record and "ref" in found:
+            record(kernel, found["ref"])
+        # Of an earlier run, only what this run asked for.
+        for check in [*got, *(c for c in base if c not in got and "ref" in found)]:
             holds, detail = got.get(check, (False, "not reached"))
             if check.startswith("measured: "):
                 print(f"  kernel {kernel}: {check[10:]}" + "".join(f"\n      {s}: {found[s][check][1]}" for s in sides if check in found[s]))
@@ -90,9 +115,10 @@ def main():
                 holds, detail = detail == theirs, interop.difference(theirs, detail)
             if holds:
                 totals[0] += 1
-            elif len(sides) == 2 and base.get(check, (False,))[0] is False:
+            elif sides[-1] == "ours" and base.get(check, (None,))[0] is False:
                 totals[2] += 1
                 print(f"  kernel {kernel}: for the reference neither: {check}: {base[check][1].strip()[-300:]}")
+                print(f"      ours: {detail.strip()[-300:]}")
             else:
                 totals[1] += 1
                 print(f"  FAILED kernel {kernel}: {check}\n      " + detail.strip().replace("\n", "\n      "))

@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 """Numbered UDP packets, and what became of them. Runs inside the lab's machine, in a network namespace.
 
-    traffic.py send ADDRESS PORT FLOWS EACH FIRST-SOURCE-PORT [CPU [PAUSE]]   all packets of one flow, then the next flow's; a pause
-                                                                              after every ten packets and every flow
+    traffic.py send ADDRESS PORT FLOWS EACH FIRST-SOURCE-PORT [CPU [PAUSE [FILE]]]   all packets of one flow, then the next flow's; a
+                                                                pause after every ten packets and every flow; with a file, at most
+                                                                20 packets of a flow are on their way
     traffic.py steady ADDRESS PORT PER-SECOND SECONDS                one flow, evenly
-    traffic.py receive PORT IDLE-SECONDS [stamps]   until that long nothing came: {"received", "reordered", "flows", "flows reordered",
-                                                    "gap"}; the gap is the longest time between two, as the kernel stamped them
+    traffic.py receive PORT IDLE-SECONDS [stamps|FILE]   until that long nothing came: {"received", "reordered", "flows", "flows reordered",
+                                                    "gap"}; the gap is the longest time between two, as the kernel stamped them; with
+                                                    a file, what came is counted there, by source port
     traffic.py echo PORT
     traffic.py probe ADDRESS PORT COUNT FIRST-SOURCE-PORT   a new flow for each round trip: {"p50", "p99", "max", "lost"} in ms
 """
 import json
+import mmap
 import os
 import signal
 import socket
@@ -26,13 +29,32 @@ def sender(source_port, address, port):
     return s
 
 
-def send(address, port, flows, each, first, cpu="", pause="0"):
+def counters(path):
+    """A count for each source port, shared through a file."""
+    with open(path, "a+b") as f:
+        f.truncate(4 << 16)
+        return memoryview(mmap.mmap(f.fileno(), 4 << 16)).cast("I")
+
+
+WINDOW = 20
+
+
+def send(address, port, flows, each, first, cpu="", pause="0", path=""):
     if cpu:
         os.sched_setaffinity(0, {int(cpu) % os.cpu_count()})
-    sent = 0
+    sent, late = 0, 0
+    arrived = counters(path) if path else None
     for flow in range(int(flows)):
-        s = sender(int(first) + flow, address, int(port))
+        source = int(first) + flow
+        s = sender(source, address, int(port))
+        given_up = 0
         for number in range(int(each)):
+            patience = time.monotonic() + 2
+            while arrived and number - given_up - arrived[source] >= WINDOW:
+                if time.monotonic() > patience:
+                    given_up = number - arrived[source]
+                    late += 1
+                time.sleep(0.001)
             try:
                 s.send(struct.pack("!II", flow, number))
                 sent += 1
@@ -42,7 +64,7 @@ def send(address, port, flows, each, first, cpu="", pause="0"):
                 time.sleep(float(pause))
         s.close()
         time.sleep(float(pause))
-    print(json.dumps({"sent": sent}), flush=True)
+    print(json.dumps({"sent": sent, "windows given up": late}), flush=True)
 
 
 def steady(address, port, per_second, seconds):
@@ -61,7 +83,8 @@ def steady(address, port, per_second, seconds):
 
 def receive(port, idle, stamps=""):
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    if stamps:
+    count = counters(stamps) if stamps not in ("", "stamps") else None
+    if stamps == "stamps":
         s.setsockopt(socket.SOL_SOCKET, 35, 1)  # SO_TIMESTAMPNS
     s.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
     s.bind(("", int(port)))
@@ -73,7 +96,7 @@ def receive(port, idle, stamps=""):
     silent_since = time.monotonic()
     while True:
         try:
-            data, extra, _, (_, source) = s.recvmsg(64, 64 if stamps else 0)
+            data, extra, _, (_, source) = s.recvmsg(64, 64 if stamps == "stamps" else 0)
         except TimeoutError:
             if asked or received and time.monotonic() - silent_since > float(idle):
                 break
@@ -85,6 +108,8 @@ def receive(port, idle, stamps=""):
             gap, last = max(gap, now - last if last else 0.0), now
         number = struct.unpack("!II", data)[1]
         received += 1
+        if count:
+            count[source] += 1
         if number < highest.get(source, -1):
             reordered += 1
             bad.add(source)

@@ -53,14 +53,14 @@ impl ConnTable {
         crate::transport::lock(&self.0).ask(&request).map(drop)
     }
 
-    /// Forgets one connection. One that is gone is no error.
+    /// Forgets one connection. One with a number that is gone is no error.
     ///
     /// # Errors
-    /// If the kernel refuses.
+    /// If the kernel refuses; `ENOENT` where there is none and no number was given.
     pub fn delete(&self, tuple: &Tuple, zone: u16, id: Option<u32>) -> io::Result<()> {
         let request = Request::new(conntrack::DELETE, conntrack::delete(tuple, zone, id));
         match crate::transport::lock(&self.0).ask(&request) {
-            Err(e) if e.raw_os_error() == Some(rustix::io::Errno::NOENT.raw_os_error()) => Ok(()),
+            Err(e) if id.is_some() && e.raw_os_error() == Some(rustix::io::Errno::NOENT.raw_os_error()) => Ok(()),
             other => other.map(drop),
         }
     }

@@ -1,21 +1,26 @@
 //! Flows: putting, deleting, listing.
 
+use crate::dispatch::ANY_CPU;
 use crate::transport::{Request, lock, malformed};
 use crate::{Kernel, dp_error};
 use datapath::action::SlowReason;
 use datapath::netlink::{
-    needs_help, read_actions, read_key, read_mask, write_actions, write_key, write_mask, write_metadata,
+    UnknownAttr, needs_help, read_actions, read_key, read_mask, unknown_attrs, write_actions, write_key,
+    write_key_under, write_mask, write_metadata,
 };
-use datapath::{DpAction, DpError, Execute, FlowDump, FlowPut, FlowStats, Ufid, UserCookie};
+use datapath::{Datapath, DpAction, DpError, Execute, FlowDump, FlowPut, FlowStats, Ufid, UserCookie};
 use flow::key::{MAX_VLANS, VLAN_CFI};
 use flow::{FlowKey, FlowMask, MiniKey};
+use io::program::strerror;
+use io::vlog::{Module, RateLimit};
+use io::vlog_warn;
 use netlink::flow::{Flow, OMIT_ACTIONS, OMIT_KEY, OMIT_MASK};
 use netlink::message::CREATE;
 use netlink::ovs::command;
 use netlink::packet::{self, Packet};
 use netlink::{Malformed, Writer};
 use std::collections::HashMap;
-use std::io;
+use std::io as stdio;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -30,6 +35,8 @@ pub struct RawFlow {
     pub key: FlowKey,
     /// Mask.
     pub mask: FlowMask,
+    /// Attributes of the key for which there is no field.
+    pub unknown: Vec<UnknownAttr>,
     /// Actions.
     pub actions: Vec<DpAction>,
     /// Counters.
@@ -86,7 +93,7 @@ impl Encoded {
     /// `None` where something does not fit a message.
     pub fn of(put: &FlowPut, pid: u32) -> Option<Encoded> {
         let mut e = Encoded { key: Writer::new(), mask: Writer::new(), actions: Writer::new() };
-        write_key(&mut e.key, &put.key);
+        write_key_under(&mut e.key, &put.key, &put.mask);
         write_mask(&mut e.mask, &put.key, &put.mask);
         match helped(put) {
             Some(reason) => {
@@ -130,6 +137,7 @@ fn raw(k: &Kernel, f: &Flow<'_>) -> Result<RawFlow, Malformed> {
         ufid: f.ufid.map(Ufid),
         key_attrs: key_attrs.to_vec(),
         mask,
+        unknown: unknown_attrs(key_attrs, f.mask)?,
         actions: read_actions(f.actions.unwrap_or(&[]))?,
         key,
         stats: stats_of(k, f),
@@ -156,14 +164,18 @@ impl Kernel {
         Flow { dp: self.ifindex(), ..Flow::default() }
     }
 
-    fn pid(&self) -> u32 {
-        self.action_pid.load(Ordering::Relaxed)
+    /// The socket to which actions send packets of a port.
+    fn pid(&self, port: u32) -> u32 {
+        if self.any_cpu.load(Ordering::Relaxed) {
+            return ANY_CPU;
+        }
+        self.vport_sockets.load().as_ref().as_ref().map_or(0, |s| s.of(port))
     }
 
     /// The request that puts a flow. `ufid`: its name, if it is to have one.
     pub(crate) fn put_request(&self, put: &FlowPut, ufid: Option<Ufid>) -> Result<Request, DpError> {
-        let Some(e) = Encoded::of(put, self.pid()) else {
-            return Err(DpError::Io(io::Error::from_raw_os_error(rustix::io::Errno::MSGSIZE.raw_os_error())));
+        let Some(e) = Encoded::of(put, self.pid(put.key.in_port_raw())) else {
+            return Err(DpError::Io(stdio::Error::from_raw_os_error(rustix::io::Errno::MSGSIZE.raw_os_error())));
         };
         let flow = Flow {
             ufid: ufid.map(|u| u.0),
@@ -222,7 +234,7 @@ impl Kernel {
         Request::echo(self.transport.families.flow, flow.encode(command::DEL))
     }
 
-    fn deleted(&self, ufid: Ufid, answer: io::Result<Option<Vec<u8>>>) -> Result<FlowStats, DpError> {
+    fn deleted(&self, ufid: Ufid, answer: stdio::Result<Option<Vec<u8>>>) -> Result<FlowStats, DpError> {
         lock(&self.cache).flows.remove(&ufid);
         let answer = answer.map_err(|e| dp_error(e, DpError::NoSuchFlow))?;
         let stats = answer.as_deref().and_then(|a| Flow::parse(a).ok()).map(|(_, f)| stats_of(self, &f));
@@ -276,7 +288,7 @@ impl Kernel {
     ///
     /// # Errors
     /// `ENODEV` when the datapath is gone.
-    pub fn dump_raw(&self) -> io::Result<Vec<RawFlow>> {
+    pub fn dump_raw(&self) -> stdio::Result<Vec<RawFlow>> {
         let request = Request::new(self.transport.families.flow, self.base().encode(command::GET));
         let mut all = vec![];
         self.transport.with(|c| {
@@ -307,7 +319,11 @@ impl Kernel {
                 Err(_) => drop(self.counts.malformed.fetch_add(1, Ordering::Relaxed)),
             })
         });
-        if done.is_err() {
+        if let Err(e) = done {
+            static OFTEN: RateLimit = RateLimit::new(9, 5);
+            if OFTEN.pass(Module::Dpif).is_some() {
+                vlog_warn!(Module::Dpif, "system@{}: failed to dump flows ({})", Datapath::name(self), strerror(&e));
+            }
             return vec![];
         }
         let mut flows = vec![];
@@ -338,7 +354,9 @@ impl Kernel {
     /// Takes note of a flow that somebody else put, or an earlier run.
     fn meet(&self, flow: RawFlow, listing: u64) -> FlowDump {
         let unnamed = flow.ufid.is_none().then(|| flow.key_attrs.clone());
-        let dump = flow.dump();
+        let pid = self.pid(flow.key.in_port_raw());
+        let mut dump = flow.dump();
+        dump.actions = dump.actions.iter().map(|a| without_pid(a, pid)).collect();
         let known = Known {
             key: MiniKey::new(&dump.key),
             mask: MiniKey::new(&dump.mask),
@@ -361,7 +379,7 @@ impl Kernel {
     pub(crate) fn execute_request(&self, e: &Execute<'_>, origin: Origin) -> Request {
         let (mut key, mut actions) = (Writer::new(), Writer::new());
         write_metadata(&mut key, e.key);
-        write_actions(&mut actions, e.actions, self.pid());
+        write_actions(&mut actions, e.actions, self.pid(e.key.in_port_raw()));
         let p = Packet {
             dp: self.ifindex(),
             packet: Some(e.packet),
@@ -390,6 +408,24 @@ impl Kernel {
     }
 }
 
+/// An action as the switch has it, which leaves it to this crate which socket is that of its port.
+fn without_pid(a: &DpAction, pid: u32) -> DpAction {
+    let all = |inner: &[DpAction]| inner.iter().map(|a| without_pid(a, pid)).collect();
+    match a {
+        DpAction::Userspace { cookie, pid: own } if *own == pid => {
+            DpAction::Userspace { cookie: cookie.clone(), pid: 0 }
+        }
+        DpAction::Clone(inner) => DpAction::Clone(all(inner)),
+        DpAction::Sample { probability, actions } => {
+            DpAction::Sample { probability: *probability, actions: all(actions) }
+        }
+        DpAction::CheckPktLen { len, greater, less_equal } => {
+            DpAction::CheckPktLen { len: *len, greater: all(greater), less_equal: all(less_equal) }
+        }
+        other => other.clone(),
+    }
+}
+
 impl Known {
     fn dump(&self, ufid: Ufid, stats: FlowStats) -> FlowDump {
         FlowDump {
@@ -400,5 +436,18 @@ impl Known {
             stats,
             core: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_own_socket_of_an_action_is_not_named() {
+        let send = |pid| DpAction::Userspace { cookie: Box::new(UserCookie::SlowPath(SlowReason(0))), pid };
+        let nested = |pid| DpAction::Sample { probability: 5, actions: [DpAction::Clone([send(pid)].into())].into() };
+        assert_eq!(without_pid(&nested(7), 7), nested(0));
+        assert_eq!(without_pid(&nested(7), 8), nested(7));
     }
 }

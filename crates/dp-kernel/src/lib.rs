@@ -5,8 +5,8 @@
 //! in the kernel (a port that is slow to appear) keeps nobody from installing flows.
 //!
 //! Order of packets: one handler serves a CPU's socket. It keeps the packets that it has read in queues by input port, answers each
-//! and gives it back to the kernel before it installs the flow that the answers of its queue asked for, and installs them when the
-//! queue is empty and the socket has been read. A packet given back that misses again (recirculation) comes to the same handler where
+//! and gives it back to the kernel before it installs the flow that the answer asked for, and installs that when the socket has been
+//! read and no packet of the flow waits. A packet given back that misses again (recirculation) comes to the same handler where
 //! the kernel knows how (Linux 7.0 on). So packets of one flow, from one port and CPU, keep their order as long as they come by way of the
 //! handler; the packets that reach the socket between its last look and the kernel's taking the flow may be overtaken by
 //! packets that match it.
@@ -14,6 +14,7 @@
 pub mod admin;
 mod conntrack;
 pub mod control;
+mod dispatch;
 mod flows;
 mod help;
 mod meters;
@@ -33,14 +34,15 @@ use netlink::dp;
 use netlink::ovs::command;
 use snapshot::Published;
 use std::io as stdio;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use transport::{Request, Transport, malformed};
 
 pub use admin::{delete, names};
 pub use conntrack::{ConnTable, Limit, Limits};
+pub use dispatch::Dispatch;
 pub use flows::RawFlow;
-pub use upcall::{Dispatch, Handlers};
+pub use upcall::Handlers;
 
 /// A datapath of the kernel.
 pub struct Kernel {
@@ -54,12 +56,12 @@ pub struct Kernel {
     pub(crate) handler: Published<Option<Arc<dyn UpcallHandler>>>,
     pub(crate) cache: Mutex<Cache>,
     flow_limit: AtomicUsize,
-    /// Socket for actions that send packets to the switch.
-    pub(crate) action_pid: AtomicU32,
+    /// Packets go to the socket of their CPU.
+    pub(crate) any_cpu: AtomicBool,
     /// Features that were agreed with the kernel (`OVS_DP_F_*`).
     pub(crate) user_features: AtomicU32,
     pub(crate) counts: Counts,
-    pub(crate) vport_sockets: Mutex<Option<upcall::VportSockets>>,
+    pub(crate) vport_sockets: Published<Option<Arc<dispatch::VportSockets>>>,
     handlers: Mutex<Option<Handlers>>,
 }
 
@@ -110,10 +112,10 @@ impl Kernel {
             handler: Published::new(None),
             cache: Mutex::default(),
             flow_limit: AtomicUsize::new(usize::MAX),
-            action_pid: AtomicU32::new(0),
+            any_cpu: AtomicBool::new(false),
             user_features: AtomicU32::new(features),
             counts: Counts::default(),
-            vport_sockets: Mutex::new(None),
+            vport_sockets: Published::new(None),
             handlers: Mutex::new(None),
         }))
     }
@@ -168,12 +170,13 @@ impl Kernel {
         self.features.publish(Arc::new(probe::find(self)));
     }
 
-    /// Starts the threads that answer packets without a flow.
+    /// Starts the threads that answer packets without a flow. They get packets as `prefer` says; where the kernel cannot do that by
+    /// CPU, by port.
     ///
     /// # Errors
     /// If the system gives no thread or socket.
-    pub fn serve(self: &Arc<Self>) -> stdio::Result<()> {
-        let handlers = Handlers::start(self)?;
+    pub fn serve(self: &Arc<Self>, prefer: Dispatch) -> stdio::Result<()> {
+        let handlers = Handlers::start(self, prefer)?;
         *transport::lock(&self.handlers) = Some(handlers);
         Ok(())
     }

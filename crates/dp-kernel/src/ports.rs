@@ -104,20 +104,20 @@ impl Kernel {
     /// `ENODEV` for no such device, `EBUSY` if another datapath or bridge has it, `EAFNOSUPPORT` for a type that the kernel has not.
     pub fn add_port(&self, name: &str, kind: &str, request: Option<DpPort>) -> io::Result<DpPort> {
         let wanted = vport_kind(kind).ok_or_else(|| errno(rustix::io::Errno::AFNOSUPPORT.raw_os_error()))?;
-        let sockets = crate::transport::lock(&self.vport_sockets);
+        let sockets = (**self.vport_sockets.load()).clone();
         if let Ok(found) = self.port_named(name)
             && found.dp == self.ifindex()
             && let Some(port) = found.port
         {
             if found.kind == Some(wanted) && request.is_none_or(|r| r.0 == port) {
-                if let Some(sockets) = &*sockets {
+                if let Some(sockets) = &sockets {
                     sockets.adopt(self, port)?;
                 }
                 return Ok(DpPort(port));
             }
             self.del_port(DpPort(port))?;
         }
-        self.new_port(name, wanted, request, sockets.as_ref())
+        self.new_port(name, wanted, request, sockets.as_deref())
     }
 
     /// Makes a port that must not be there yet.
@@ -134,7 +134,7 @@ impl Kernel {
         name: &str,
         kind: u32,
         request: Option<DpPort>,
-        sockets: Option<&crate::upcall::VportSockets>,
+        sockets: Option<&crate::dispatch::VportSockets>,
     ) -> io::Result<DpPort> {
         let pid = sockets.map(|s| s.next()).transpose()?;
         let new = Vport {
@@ -147,12 +147,15 @@ impl Kernel {
         };
         let t = &self.transport;
         let request = Request::echo(t.families.vport, new.encode(command::NEW));
-        let made = t.with(|c| c.ask_for(&request)).and_then(|a| Vport::parse(&a).map_err(malformed))?.1;
-        let port = made.port.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
+        let made = t.with(|c| c.ask_for(&request)).and_then(|a| Vport::parse(&a).map_err(malformed));
+        let port = made.and_then(|(_, p)| p.port.ok_or_else(|| io::ErrorKind::InvalidData.into()));
         if let (Some(sockets), Some(pid)) = (sockets, pid) {
-            sockets.keep(port, pid);
+            match &port {
+                Ok(port) => sockets.keep(*port, pid),
+                Err(_) => sockets.give_up(pid),
+            }
         }
-        Ok(DpPort(port))
+        port.map(DpPort)
     }
 
     /// Takes a port away; of type `internal`, with its device.
@@ -164,6 +167,9 @@ impl Kernel {
         let which = Vport { dp: self.ifindex(), port: Some(port.0), ..Vport::default() };
         let request = Request::echo(t.families.vport, which.encode(command::DEL));
         t.with(|c| c.ask(&request))?;
+        if let Some(sockets) = &**self.vport_sockets.load() {
+            sockets.forget(port.0);
+        }
         Ok(())
     }
 

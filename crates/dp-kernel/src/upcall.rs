@@ -5,35 +5,31 @@
 //! input port, of which each has a bound, and takes a few packets from each queue in turn: a port that floods fills its own queue and
 //! waits for its own turn.
 
+use crate::dispatch::{self, Dispatch, Shared};
 use crate::flows::Origin;
-use crate::transport::{Connection, Request, lock, malformed};
+use crate::transport::{Connection, Request, lock};
 use crate::{Counts, Kernel};
+use datapath::action_text::format_actions;
+use datapath::key_text::{KeyStyle, NoNames, format_key};
 use datapath::netlink::{read_cookie, read_key};
 use datapath::{DpAction, Execute, FlowPut, Ufid, Upcall, UpcallAnswer, UpcallHandler, UpcallKind};
 use flow::{FlowKey, FlowMask, Metadata};
 use io::coverage::Counter;
-use io::vlog::Module;
+use io::program::strerror;
+use io::vlog::{Module, RateLimit};
 use io::{vlog_info, vlog_warn};
 use netdev::linux::netlink::{NetlinkSocket, Protocol};
 use netlink::Messages;
-use netlink::dp::{self, Datapath as DpMessage};
-use netlink::ovs::command;
 use netlink::packet::{self, Packet};
-use netlink::vport::Vport;
 use rustix::event::epoll;
-use rustix::event::{EventfdFlags, eventfd};
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::io as stdio;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 /// Bytes for the stack of a thread that translates packets.
 const STACK: usize = 32 << 20;
-/// Bytes that may wait at a handler's socket.
-const ROOM: usize = 4 << 20;
 /// Packets that may wait in the queue of a port.
 const QUEUE: usize = 1024;
 /// Datagrams read from a socket before packets are answered.
@@ -42,28 +38,10 @@ const READ: usize = 256;
 const TURN: usize = 16;
 /// Packets of a port that are answered before its flows are installed though more packets wait.
 const PUT_OFF: usize = 256;
+/// Pairs of flows and packets that are compared to find flows of which no packet waits.
+const COMPARED: usize = 8192;
 /// Largest datagram: the largest packet with its key.
 const LARGEST: usize = 72 << 10;
-
-/// How the kernel gives packets to handlers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dispatch {
-    /// By the CPU that they are on.
-    PerCpu,
-    /// By their input port.
-    PerVport,
-}
-
-impl Dispatch {
-    /// As commands name it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Dispatch::PerCpu => "per-cpu dispatch mode",
-            Dispatch::PerVport => "per-vport dispatch mode",
-        }
-    }
-}
 
 /// The threads that answer. They end when this is dropped.
 pub struct Handlers {
@@ -76,78 +54,28 @@ struct Worker {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What a handler's thread shares with whoever changes ports.
-struct Shared {
-    epoll: OwnedFd,
-    wake: OwnedFd,
-    stop: AtomicBool,
-    sockets: Mutex<HashMap<u64, Arc<NetlinkSocket>>>,
-}
-
-/// Token of the descriptor that ends a thread; sockets have their number.
-const WAKE: u64 = u64::MAX;
-
-impl Shared {
-    fn new() -> stdio::Result<Shared> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        epoll::add(&epoll, &wake, epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)?;
-        Ok(Shared { epoll, wake, stop: AtomicBool::new(false), sockets: Mutex::default() })
-    }
-
-    fn add(&self) -> stdio::Result<u32> {
-        let socket = Arc::new(NetlinkSocket::open(Protocol::Generic)?);
-        socket.set_room(ROOM)?;
-        let pid = socket.port();
-        lock(&self.sockets).insert(pid.into(), socket.clone());
-        epoll::add(&self.epoll, &socket, epoll::EventData::new_u64(pid.into()), epoll::EventFlags::IN)?;
-        Ok(pid)
-    }
-
-    fn remove(&self, pid: u32) {
-        if let Some(socket) = lock(&self.sockets).remove(&pid.into()) {
-            let _ = epoll::delete(&self.epoll, &socket);
-        }
-    }
-}
-
-/// CPUs that this process may use, and how many there may ever be.
-fn cpus() -> (Vec<usize>, usize) {
-    let usable = rustix::thread::sched_getaffinity(None)
-        .map(|set| (0..rustix::thread::CpuSet::MAX_CPU).filter(|c| set.is_set(*c)).collect::<Vec<_>>())
-        .unwrap_or_default();
-    let usable = if usable.is_empty() { vec![0] } else { usable };
-    let possible = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
-    let last = possible.trim().rsplit(['-', ',']).next().and_then(|n| n.parse::<usize>().ok()).unwrap_or(0);
-    let most = usable.last().copied().unwrap_or(0).max(last) + 1;
-    (usable, most)
-}
-
-/// For each CPU, which of `n` handlers it is given to: those that the process may use have one each.
-fn share(usable: &[usize], cpus: usize) -> Vec<usize> {
-    (0..cpus).map(|c| usable.iter().position(|u| *u == c).unwrap_or(c % usable.len().max(1))).collect()
-}
-
 impl Handlers {
     /// Starts the threads and tells the kernel of their sockets.
-    pub(crate) fn start(kernel: &Arc<Kernel>) -> stdio::Result<Handlers> {
-        let (usable, most) = cpus();
+    pub(crate) fn start(kernel: &Arc<Kernel>, prefer: Dispatch) -> stdio::Result<Handlers> {
+        let (usable, most) = dispatch::cpus();
         let shared: Vec<Arc<Shared>> =
             usable.iter().map(|_| Shared::new().map(Arc::new)).collect::<stdio::Result<_>>()?;
-        let dispatch = match per_cpu(kernel, &shared, &share(&usable, most)) {
-            Ok(()) => Dispatch::PerCpu,
-            Err(_) => {
-                per_vport(kernel, &shared)?;
-                Dispatch::PerVport
-            }
-        };
+        let by_cpu =
+            prefer == Dispatch::PerCpu && dispatch::per_cpu(kernel, &shared, &dispatch::share(&usable, most)).is_ok();
+        let dispatch = if by_cpu { Dispatch::PerCpu } else { Dispatch::PerVport };
+        if !by_cpu {
+            dispatch::per_vport(kernel, &shared)?;
+        }
         let mode = if dispatch == Dispatch::PerCpu { "per-cpu" } else { "per-vport" };
         vlog_info!(Module::DpifNetlink, "Datapath dispatch mode: {mode}");
+        let pinned = by_cpu && !dispatch::comes_back();
         let mut handlers = Handlers { dispatch, workers: vec![] };
         for (n, shared) in shared.into_iter().enumerate() {
             let (kernel, mine) = (Arc::downgrade(kernel), shared.clone());
+            let cpu = usable.get(n).copied().filter(|_| pinned);
             let thread =
                 std::thread::Builder::new().name(format!("handler{}", n + 1)).stack_size(STACK).spawn(move || {
+                    cpu.into_iter().for_each(dispatch::stay_on);
                     let Ok(connection) = Connection::open(Protocol::Generic) else { return };
                     Worker::run(n, &kernel, &mine, connection);
                 })?;
@@ -177,96 +105,10 @@ impl Drop for Handlers {
     }
 }
 
-/// Number that stands for the socket of whichever CPU a packet is on.
-const ANY_CPU: u32 = u32::MAX;
-
-fn per_cpu(kernel: &Kernel, shared: &[Arc<Shared>], by_cpu: &[usize]) -> stdio::Result<()> {
-    let pids: Vec<u32> = shared.iter().map(|s| s.add()).collect::<stdio::Result<_>>()?;
-    let kept = kernel.user_features.load(Ordering::Relaxed) & !dp::F_VPORT_PIDS;
-    let features = kept | dp::F_UNALIGNED | dp::F_PER_CPU;
-    let change = DpMessage {
-        ifindex: kernel.ifindex(),
-        features: Some(features),
-        cpu_pids: Some(by_cpu.iter().filter_map(|h| pids.get(*h).copied()).collect()),
-        ..DpMessage::default()
-    };
-    let request = Request::echo(kernel.transport.families.dp, change.encode(command::SET));
-    let answer = kernel.transport.with(|c| c.ask(&request));
-    // A kernel that does not know the feature may take the request and leave the feature out of its answer.
-    let agreed = answer.and_then(|a| {
-        let (_, d) = DpMessage::parse(&a.unwrap_or_default()).map_err(malformed)?;
-        if d.features.is_none_or(|f| f & dp::F_PER_CPU != 0) {
-            Ok(())
-        } else {
-            Err(stdio::ErrorKind::Unsupported.into())
-        }
-    });
-    match agreed {
-        Ok(()) => {
-            kernel.user_features.store(features, Ordering::Relaxed);
-            kernel.action_pid.store(ANY_CPU, Ordering::Relaxed);
-            Ok(())
-        }
-        Err(e) => {
-            shared.iter().zip(&pids).for_each(|(s, p)| s.remove(*p));
-            Err(e)
-        }
-    }
-}
-
-/// Sockets of ports, where each port has its own.
-pub(crate) struct VportSockets {
-    handlers: Vec<Arc<Shared>>,
-    next: AtomicUsize,
-    by_port: Mutex<BTreeMap<u32, u32>>,
-}
-
-impl VportSockets {
-    /// A socket for a port that is about to be made.
-    pub fn next(&self) -> stdio::Result<u32> {
-        let n = self.next.fetch_add(1, Ordering::Relaxed);
-        let handler = self.handlers.get(n % self.handlers.len().max(1)).ok_or(stdio::ErrorKind::NotFound)?;
-        handler.add()
-    }
-
-    /// Notes which socket a port has; one that it had before is closed.
-    pub fn keep(&self, port: u32, pid: u32) {
-        let old = lock(&self.by_port).insert(port, pid);
-        old.iter().for_each(|old| self.handlers.iter().for_each(|h| h.remove(*old)));
-    }
-
-    /// Gives a port that is there a socket.
-    pub fn adopt(&self, kernel: &Kernel, port: u32) -> stdio::Result<()> {
-        let pid = self.next()?;
-        let change = Vport { dp: kernel.ifindex(), port: Some(port), upcall_pids: Some(vec![pid]), ..Vport::default() };
-        let request = Request::echo(kernel.transport.families.vport, change.encode(command::SET));
-        kernel.transport.with(|c| c.ask(&request))?;
-        self.keep(port, pid);
-        Ok(())
-    }
-}
-
-fn per_vport(kernel: &Kernel, shared: &[Arc<Shared>]) -> stdio::Result<()> {
-    let features = dp::F_UNALIGNED | dp::F_VPORT_PIDS;
-    let change = DpMessage { ifindex: kernel.ifindex(), features: Some(features), ..DpMessage::default() };
-    let request = Request::echo(kernel.transport.families.dp, change.encode(command::SET));
-    kernel.transport.with(|c| c.ask(&request))?;
-    kernel.user_features.store(features, Ordering::Relaxed);
-    let sockets = VportSockets { handlers: shared.to_vec(), next: AtomicUsize::new(0), by_port: Mutex::default() };
-    for p in kernel.vports()? {
-        if let Some(port) = p.port {
-            sockets.adopt(kernel, port)?;
-        }
-    }
-    let first = lock(&sockets.by_port).values().next().copied();
-    kernel.action_pid.store(first.unwrap_or(0), Ordering::Relaxed);
-    *lock(&kernel.vport_sockets) = Some(sockets);
-    Ok(())
-}
-
 /// A packet that waits.
 struct Waiting {
     datagram: Vec<u8>,
+    key: FlowKey,
     pid: u32,
 }
 
@@ -285,6 +127,31 @@ struct PortQueue {
     names: HashSet<Ufid>,
     /// Packets answered since the first of `later`.
     answered: usize,
+}
+
+impl PortQueue {
+    /// The flows that may be installed: those that no packet that waits matches, and all of them after a time. `drained`: the
+    /// packets that wait are all there are.
+    fn ready(&mut self, drained: bool) -> Vec<Later> {
+        if (drained && self.packets.is_empty()) || self.answered >= PUT_OFF {
+            self.answered = 0;
+            self.names.clear();
+            return std::mem::take(&mut self.later);
+        }
+        if !drained || self.later.len() * self.packets.len() > COMPARED {
+            return vec![];
+        }
+        let waits = |l: &Later| self.packets.iter().any(|w| w.key.equal_masked(&l.put.key, &l.put.mask));
+        let (stay, ready): (Vec<Later>, Vec<Later>) = std::mem::take(&mut self.later).into_iter().partition(waits);
+        self.later = stay;
+        for l in &ready {
+            self.names.remove(&l.ufid);
+        }
+        if self.later.is_empty() {
+            self.answered = 0;
+        }
+        ready
+    }
 }
 
 /// The thread's own state.
@@ -378,10 +245,15 @@ impl Loop<'_> {
                 self.counts.crowded.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
+            let parsed = Packet::parse(m.body).ok().and_then(|(_, p)| whole_key(p.key?, p.packet?).ok());
+            let Some(key) = parsed else {
+                self.counts.malformed.fetch_add(1, Ordering::Relaxed);
+                continue;
+            };
             let mut datagram = self.spare.pop().unwrap_or_default();
             datagram.clear();
             datagram.extend_from_slice(m.body);
-            queue.packets.push_back(Waiting { datagram, pid });
+            queue.packets.push_back(Waiting { datagram, key, pid });
         }
     }
 
@@ -391,10 +263,9 @@ impl Loop<'_> {
         let ports: Vec<u32> = self.queues.keys().copied().collect();
         for port in ports {
             let Some(mut queue) = self.queues.remove(&port) else { continue };
-            // What was read just now is behind what asked for the flows: if nothing came, they can be installed.
-            if (drained && queue.packets.is_empty()) || queue.answered >= PUT_OFF {
-                self.install(&mut queue, handler.as_deref());
-            }
+            // What was read just now is behind what asked for the flows: those of which nothing came can be installed.
+            let ready = queue.ready(drained);
+            self.install(ready, handler.as_deref());
             let n = queue.packets.len().min(TURN);
             let turn: Vec<Waiting> = queue.packets.drain(..n).collect();
             if let Some(handler) = &handler {
@@ -421,7 +292,7 @@ impl Loop<'_> {
                 self.counts.malformed.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
-            if let Some(request) = self.one(header.command, &p, w.pid, queue, handler, &mut back) {
+            if let Some(request) = self.one(header.command, &p, w, queue, handler, &mut back) {
                 back.push(request);
             }
         }
@@ -442,17 +313,13 @@ impl Loop<'_> {
         &mut self,
         command: u8,
         p: &Packet<'_>,
-        pid: u32,
+        w: &Waiting,
         queue: &mut PortQueue,
         handler: &dyn UpcallHandler,
         back: &mut Vec<Request>,
     ) -> Option<Request> {
-        let (packet, attrs) = (p.packet?, p.key?);
-        let Ok(key) = whole_key(attrs, packet) else {
-            self.counts.malformed.fetch_add(1, Ordering::Relaxed);
-            return None;
-        };
-        let ufid = Ufid::of(&key, &FlowMask::ZERO);
+        let (packet, key) = (p.packet?, &w.key);
+        let ufid = Ufid::of(key, &FlowMask::ZERO);
         let cookie = read_cookie(p.userdata.unwrap_or(&[]));
         let kind = match command {
             packet::MISS => UpcallKind::Miss,
@@ -460,16 +327,16 @@ impl Loop<'_> {
             _ => return None,
         };
         let now = self.kernel.clock.now();
-        let answer = handler.upcall(&Upcall { key: &key, packet, ufid, kind, now });
+        let answer = handler.upcall(&Upcall { key, packet, ufid, kind, now });
         if command == packet::MISS {
-            put_off(&answer, &key, queue, handler);
+            put_off(&answer, key, queue, handler);
         }
         if answer.actions.is_empty() {
             return None;
         }
         Counter::DpifExecute.hit();
-        let execute = Execute { packet, key: &key, actions: &answer.actions, probe: false };
-        let origin = Origin { pid: Some(pid), hash: p.hash, mru: p.mru };
+        let execute = Execute { packet, key, actions: &answer.actions, probe: false };
+        let origin = Origin { pid: Some(w.pid), hash: p.hash, mru: p.mru };
         if datapath::netlink::needs_help(&answer.actions) {
             // The packets before it go first.
             self.send(&std::mem::take(back));
@@ -482,11 +349,8 @@ impl Loop<'_> {
     }
 
     /// Installs the flows that a port's packets have asked for.
-    fn install(&mut self, queue: &mut PortQueue, handler: Option<&dyn UpcallHandler>) {
-        queue.answered = 0;
-        queue.names.clear();
-        let later = std::mem::take(&mut queue.later);
-        let Some(handler) = handler else { return };
+    fn install(&mut self, later: Vec<Later>, handler: Option<&dyn UpcallHandler>) {
+        let Some(handler) = handler.filter(|_| !later.is_empty()) else { return };
         let mut good = vec![];
         let mut requests = vec![];
         for l in later {
@@ -498,11 +362,27 @@ impl Loop<'_> {
         for (l, result) in good.into_iter().zip(self.connection.ask_all(&requests)) {
             let actions: Arc<[DpAction]> = l.put.actions.into();
             handler.resume(l.held);
-            if result.is_ok() {
-                self.kernel.remember(l.ufid, &l.put.key, &l.put.mask, actions.clone());
+            match &result {
+                Ok(_) => self.kernel.remember(l.ufid, &l.put.key, &l.put.mask, actions.clone()),
+                Err(e) => self.refused(&l.ufid, (&l.put.key, &l.put.mask), &actions, e),
             }
             handler.installed(l.ufid, &l.put.key, &l.put.mask, &actions, result.is_ok());
         }
+    }
+}
+
+impl Loop<'_> {
+    /// Says that the kernel did not take a flow. One that it has already is nothing to speak of: packets on two CPUs asked for it.
+    fn refused(&self, ufid: &Ufid, (key, mask): (&FlowKey, &FlowMask), actions: &[DpAction], e: &stdio::Error) {
+        static OFTEN: RateLimit = RateLimit::new(9, 5);
+        let there = e.raw_os_error() == Some(rustix::io::Errno::EXIST.raw_os_error());
+        if there || OFTEN.pass(Module::Dpif).is_none() {
+            return;
+        }
+        let key = format_key(key, mask, KeyStyle { verbose: true, names: &NoNames });
+        let name = datapath::Datapath::name(self.kernel);
+        let (why, actions) = (strerror(e), format_actions(actions, &NoNames));
+        vlog_warn!(Module::Dpif, "system@{name}: failed to put[create] ({why}) ufid:{ufid} {key}, actions:{actions}");
     }
 }
 
@@ -540,18 +420,4 @@ fn whole_key(attrs: &[u8], packet: &[u8]) -> Result<FlowKey, netlink::Malformed>
         meta.key.set_word(w, 0);
     }
     Ok(flow::extract(packet, &meta))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn usable_cpus_have_a_handler_each() {
-        assert_eq!(share(&[0, 1], 4), [0, 1, 0, 1]);
-        assert_eq!(share(&[1, 3], 4), [0, 0, 0, 1]);
-        assert_eq!(share(&[0], 1), [0]);
-        let (usable, most) = cpus();
-        assert!(usable.iter().all(|c| *c < most));
-    }
 }

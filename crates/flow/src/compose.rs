@@ -49,8 +49,8 @@ impl<'a> Payload<'a> {
 /// The flags FIN, SYN and RST (RFC 9293 §3.1).
 const TCP_FIN_SYN_RST: u16 = 7;
 
-/// A packet with the fields of `key`, lengths right and checksums too, but for that of SCTP, which is 0. A key without an IP protocol that is known ends at the
-/// IP header.
+/// A packet with the fields of `key`, lengths right and checksums too, but for that of SCTP, which is 0. A key without an IP
+/// protocol that is known ends at the IP header.
 #[must_use]
 pub fn compose(key: &FlowKey, payload: Payload<'_>) -> Vec<u8> {
     let payload = payload.of(key);

@@ -69,6 +69,11 @@ impl Match {
         key.equal_masked(&self.key, &self.mask)
     }
 
+    /// Whether some packet that has the fields of `key` where `mask` has a bit matches.
+    pub fn may_match(&self, key: &FlowKey, mask: &FlowMask) -> bool {
+        (0..crate::WORDS).all(|i| (self.key.word(i) ^ key.word(i)) & self.mask.word(i) & mask.word(i) == 0)
+    }
+
     /// Whether every packet matches.
     pub fn is_catchall(&self) -> bool {
         self.mask.is_zero()

@@ -28,6 +28,8 @@ pub struct Question<'a> {
     pub actions: Option<Vec<Action>>,
     /// Connection states of packets that come back from connection tracking, in order; `trk|new` when they run out.
     pub ct_next: Vec<u16>,
+    /// Say what each lookup looked at, and which rules nearly matched.
+    pub explain: bool,
     /// Names for OpenFlow ports, if they are wanted.
     pub names: Option<&'a Names>,
     /// Names for datapath ports.
@@ -38,11 +40,14 @@ pub struct Question<'a> {
     pub now: Instant,
 }
 
-struct Words<'a>(Option<&'a Names>);
+struct Words<'a> {
+    names: Option<&'a Names>,
+    explain: bool,
+}
 
 impl Words<'_> {
     fn style(&self) -> Style<'_> {
-        Style { names: self.0, ..Style::default() }
+        Style { names: self.names, ..Style::default() }
     }
 
     fn matching(&self, m: &Match) -> String {
@@ -68,6 +73,20 @@ impl Describe for Words<'_> {
     fn actions(&self, _: &BridgeConfig, actions: &[Action]) -> String {
         let mut out = String::new();
         action::text::format(&mut out, &self.style(), actions);
+        out
+    }
+
+    fn explains(&self) -> bool {
+        self.explain
+    }
+
+    fn matching(&self, _: &BridgeConfig, key: &FlowKey, mask: &FlowMask) -> String {
+        Words::matching(self, &Match::new(key, mask))
+    }
+
+    fn numbered_actions(&self, _: &BridgeConfig, actions: &[Action]) -> String {
+        let mut out = String::new();
+        action::text::format(&mut out, &Style::default(), actions);
         out
     }
 }
@@ -156,11 +175,15 @@ fn headers(key: &FlowKey, mask: &mut FlowMask) {
         }
         _ => return,
     };
+    // A bare packet shows the connection's original addresses, as the original does.
+    let bare = key.packet_type() != PacketType::ETHERNET;
     if v6 {
         (45..49).for_each(|i| mask.set_word(i, u64::MAX));
         mask.set_ipv6_label(u32::MAX);
+        (33..if bare { 37 } else { 33 }).for_each(|i| mask.set_word(i, u64::MAX));
     } else {
         mask.set_word(44, u64::MAX);
+        (32..if bare { 33 } else { 32 }).for_each(|i| mask.set_word(i, u64::MAX));
     }
     mask.set_nw_proto(0xff);
     mask.set_nw_tos(0xff);
@@ -353,7 +376,7 @@ fn passes(q: &Question<'_>, words: &Words<'_>) -> Vec<Pass> {
 /// The answer as text.
 #[must_use]
 pub fn text(q: &Question<'_>) -> String {
-    let words = Words(q.names);
+    let words = Words { names: q.names, explain: q.explain };
     let mut out = String::new();
     for pass in passes(q, &words) {
         if let Some(title) = &pass.title {
@@ -372,7 +395,7 @@ fn pass_text(out: &mut String, q: &Question<'_>, words: &Words<'_>, pass: &Pass)
     if let Some(trace) = &x.trace {
         out.push_str(&trace.text());
     }
-    out.push_str(&format!("\nFinal flow: {}\n", final_text(pass, &full)));
+    out.push_str(&format!("\nFinal flow: {}\n", final_text(pass, &words)));
     out.push_str(&format!("Megaflow: {}\n", words.matching(&Match::new(&pass.key, &x.mask))));
     out.push_str(&format!("Datapath actions: {}\n", format_actions(&x.actions, q.dp_names)));
     if let Some(e) = x.error {
@@ -387,7 +410,7 @@ fn pass_text(out: &mut String, q: &Question<'_>, words: &Words<'_>, pass: &Pass)
     }
 }
 
-fn final_text(pass: &Pass, full: &dyn Fn(&FlowKey) -> String) -> String {
+fn final_text(pass: &Pass, words: &Words<'_>) -> String {
     let mut start = pass.key;
     start.set_actset_output(OfPort::UNSET);
     let mut end = pass.answer.final_key;
@@ -395,7 +418,12 @@ fn final_text(pass: &Pass, full: &dyn Fn(&FlowKey) -> String) -> String {
         return "unchanged".into();
     }
     end.set_actset_output_raw(0);
-    full(&end)
+    let mut mask = shown(&end);
+    if start.packet_type() == PacketType::ETHERNET && start.eth_type() == end.eth_type() {
+        // Only a packet that came in bare shows its connection's addresses.
+        (32..37).for_each(|word| mask.set_word(word, 0));
+    }
+    words.matching(&Match::new(&end, &mask))
 }
 
 fn node_json(node: &Node) -> Value {
@@ -409,7 +437,7 @@ fn node_json(node: &Node) -> Value {
 /// The answer as JSON: a list of passes through the tables.
 #[must_use]
 pub fn json(q: &Question<'_>) -> Value {
-    let words = Words(q.names);
+    let words = Words { names: q.names, explain: q.explain };
     let full = |key: &FlowKey| words.matching(&Match::new(key, &shown(key)));
     let one = |pass: Pass| {
         let x = &pass.answer;
@@ -417,7 +445,7 @@ pub fn json(q: &Question<'_>) -> Value {
             "recirculation": pass.title,
             "flow": full(&pass.key),
             "steps": x.trace.iter().flat_map(|t| &t.nodes).map(node_json).collect::<Vec<_>>(),
-            "final_flow": final_text(&pass, &full),
+            "final_flow": final_text(&pass, &words),
             "megaflow": words.matching(&Match::new(&pass.key, &x.mask)),
             "datapath_actions": format_actions(&x.actions, q.dp_names),
             "error": x.error.map(|e| e.text()),

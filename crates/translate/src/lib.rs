@@ -5,6 +5,7 @@ mod actions;
 mod commit;
 mod conntrack;
 mod encap;
+mod explain;
 mod fields;
 pub mod frozen;
 pub mod groups;
@@ -20,7 +21,7 @@ mod xlate;
 
 pub use request::{Credit, Effect, LearnedFlow, Request, Start, ToController, Xlate, XlateError};
 pub use view::{Bridge, BridgeConfig, BridgeId, Bundle, BundleId, Network, Port, Rule, RuleData, RuleTable};
-pub use xlate::{MAX_DEPTH, MAX_RESUBMITS, metered, translate};
+pub use xlate::{INTERNAL_DROP, INTERNAL_FRAGMENT, INTERNAL_MISS, MAX_DEPTH, MAX_RESUBMITS, metered, translate};
 
 #[cfg(test)]
 mod tests;

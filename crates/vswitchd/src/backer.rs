@@ -6,7 +6,7 @@ use ::io::vlog::Module;
 use ::io::{vlog_info, vlog_warn};
 use clock::Clock;
 use datapath::{Datapath, Features};
-use dp_kernel::{Kernel, Open};
+use dp_kernel::{Dispatch, Kernel, Open};
 use dp_user::settings::{PortSettings, Settings};
 use dp_user::{Topology, Userspace};
 use flow::DpPort;
@@ -64,6 +64,14 @@ pub fn interface_types(dummy: Dummy) -> Vec<&'static str> {
         types.sort_unstable();
     }
     types
+}
+
+/// How the kernel is to give packets to handlers: by CPU unless the environment wants it as on kernels that cannot do that.
+fn preferred_dispatch() -> Dispatch {
+    match std::env::var("FERROVS_UPCALL_DISPATCH").as_deref() {
+        Ok("per-vport") => Dispatch::PerVport,
+        _ => Dispatch::PerCpu,
+    }
 }
 
 /// Whether this kernel has a datapath that this process may use; looked for once.
@@ -171,7 +179,8 @@ impl Backer {
             return Ok(());
         }
         if let Provider::Kernel(k) = &self.provider {
-            k.serve().map_err(|e| format!("could not serve datapath {}: {}", k.name(), strerror(&e)))?;
+            k.serve(preferred_dispatch())
+                .map_err(|e| format!("could not serve datapath {}: {}", k.name(), strerror(&e)))?;
         }
         let (upcalls, datapath) = (self.upcalls.clone(), self.datapath());
         let thread = std::thread::Builder::new()
@@ -189,15 +198,16 @@ impl Backer {
     }
 
     /// Takes away, once, the ports that an earlier run left in the kernel and that nobody wants now.
-    pub fn cleaner(&mut self, keep: Vec<DpPort>) -> Option<impl FnOnce() + Send + use<>> {
+    pub fn cleaner(&mut self, keep: impl FnOnce() -> Vec<DpPort>) -> Option<Detach> {
         let Provider::Kernel(k) = &self.provider else { return None };
         let k = (!std::mem::replace(&mut self.clean, true)).then(|| k.clone())?;
-        Some(move || match k.del_ports_but(|p| keep.contains(&p)) {
+        let keep = keep();
+        Some(Box::new(move || match k.del_ports_but(|p| keep.contains(&p)) {
             Ok(gone) => gone
                 .iter()
                 .for_each(|name| vlog_info!(Module::Dpif, "system@{}: port {name} is no longer wanted", k.name())),
             Err(e) => vlog_warn!(Module::Dpif, "system@{}: could not list ports ({})", k.name(), strerror(&e)),
-        })
+        }))
     }
 
     /// The datapath goes away with this, where it would outlive the process.
@@ -208,7 +218,7 @@ impl Backer {
     /// How the kernel gives packets to handlers; `None` for a datapath that is not the kernel's.
     pub fn dispatch(&self) -> Option<&'static str> {
         match &self.provider {
-            Provider::Kernel(k) => k.dispatch().map(dp_kernel::Dispatch::name),
+            Provider::Kernel(k) => k.dispatch().map(Dispatch::name),
             Provider::User(_) => None,
         }
     }

@@ -8,6 +8,7 @@ use datapath::key_text::{KeyStyle, NoNames, PortNames, format_key, parse_key};
 use datapath::{Datapath, DpError, FlowDump, FlowPut, Ufid};
 use dp_kernel::control;
 use flow::DpPort;
+use io::program::strerror;
 use io::unixctl::{ANY_NUMBER, Answer, Call, Commands, Format, Output};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -273,8 +274,19 @@ fn dump_flows(app: &App, call: &Call) -> Answer {
         let names = DpNames::of(&*dp);
         let named = o.names.unwrap_or(o.verbose);
         let style = KeyStyle { verbose: o.verbose, names: if named { &names } else { &NoNames } };
+        if let Some(k) = b.kernel().filter(|_| call.format == Format::Text) {
+            // The kernel's flows belong to no polling thread.
+            let lines = if o.core.is_some_and(|core| core >= 0) {
+                Ok(String::new())
+            } else {
+                control::flow_lines(k, filter.as_ref(), app.clock.now(), style)
+            };
+            return lines
+                .map(Into::into)
+                .map_err(|e| format!("{SELF}: Failed to dump flows from datapath ({})", strerror(&e)));
+        }
         let mut flows = dp.flow_dump();
-        flows.retain(|f| filter.as_ref().is_none_or(|m| m.matches(&f.key)));
+        flows.retain(|f| filter.as_ref().is_none_or(|m| m.may_match(&f.key, &f.mask)));
         flows.retain(|f| o.core.is_none_or(|wanted| f.core.map_or(-1, i64::from) == wanted));
         // The main thread's come last.
         flows.sort_by_key(|f| (f.core.is_none(), f.core, f.key.dp_in_port()));
@@ -283,13 +295,6 @@ fn dump_flows(app: &App, call: &Call) -> Answer {
         }
         let now = app.clock.now();
         let mut out = String::new();
-        if b.kernel().is_some() {
-            flows.iter().for_each(|f| {
-                out.push_str(&control::flow_line(f, now, style));
-                out.push('\n');
-            });
-            return Ok(out.into());
-        }
         for (i, flow) in flows.iter().enumerate() {
             if i == 0 || flows[i - 1].core != flow.core {
                 match flow.core {

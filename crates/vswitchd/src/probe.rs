@@ -36,6 +36,7 @@ pub fn add(c: &mut Commands, app: &Rc<App>) {
 #[derive(Default)]
 struct TraceArgs<'a> {
     names: bool,
+    explain: bool,
     ct_next: Vec<u16>,
     generate: bool,
     rest: Vec<&'a str>,
@@ -49,6 +50,7 @@ impl<'a> TraceArgs<'a> {
             match arg {
                 "--names" => a.names = true,
                 "--no-names" => {}
+                "--explain" => a.explain = true,
                 "-consistent" | "--consistent" if packet_out => {}
                 "-generate" | "--generate" => a.generate = true,
                 "--ct-next" => {
@@ -150,6 +152,7 @@ fn trace(app: &App, call: &Call, packet_out: bool) -> Answer {
         actions,
         ct_next: args.ct_next,
         names: args.names.then_some(&names),
+        explain: args.explain,
         now: app.clock.now(),
     };
     let answer = match call.format {
@@ -276,13 +279,17 @@ fn admin_state(app: &App, call: &Call) -> Answer {
 
 fn conn_state(app: &App, call: &Call) -> Answer {
     let mut out = String::new();
-    let found = with_dummies(app, call.arg(0), |name, _| {
-        if call.arg(0).is_some() {
-            out.push_str(&format!("{name}: unknown\n"));
-        }
+    let found = with_dummies(app, call.arg(0), |name, device| {
+        let state = match device.is_connected() {
+            Some(true) => "connected",
+            Some(false) => "disconnected",
+            None if call.arg(0).is_some() => "unknown",
+            None => return,
+        };
+        out.push_str(&format!("{name}: {state}\n"));
     });
-    if !found && call.arg(0).is_some() {
-        return Err("Unknown Dummy Interface".into());
+    if let (false, Some(name)) = (found, call.arg(0)) {
+        out.push_str(&format!("{name}: unknown\n"));
     }
     Ok(out.into())
 }

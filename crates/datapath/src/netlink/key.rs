@@ -21,17 +21,22 @@ const ADVERT: u16 = 136;
 
 /// Writes the attributes of a key.
 pub fn write_key(w: &mut Writer, flow: &FlowKey) {
-    Side { flow, values: flow, mask: None }.write(w);
+    Side { flow, values: flow, mask: None, under: None }.write(w);
+}
+
+/// Writes the attributes of a key with all those that its mask will have: the kernel takes no mask for what a key does not have.
+pub fn write_key_under(w: &mut Writer, flow: &FlowKey, mask: &FlowMask) {
+    Side { flow, values: flow, mask: None, under: Some(mask) }.write(w);
 }
 
 /// Writes the attributes of a mask for a key: those that the kernel lets a mask have. The kernel may match more than the mask says.
 pub fn write_mask(w: &mut Writer, flow: &FlowKey, mask: &FlowMask) {
-    Side { flow, values: mask, mask: Some(mask) }.write(w);
+    Side { flow, values: mask, mask: Some(mask), under: None }.write(w);
 }
 
 /// Writes what a packet that is to be worked on cannot tell by its bytes.
 pub fn write_metadata(w: &mut Writer, flow: &FlowKey) {
-    Side { flow, values: flow, mask: None }.metadata(w);
+    Side { flow, values: flow, mask: None, under: None }.metadata(w);
     if flow.packet_type() != PacketType::ETHERNET {
         w.be16(key::ETHERTYPE, flow.packet_type().ethertype());
     }
@@ -43,6 +48,8 @@ struct Side<'a> {
     /// What is written: the key, or the mask.
     values: &'a FlowKey,
     mask: Option<&'a FlowMask>,
+    /// The mask for which a key is written.
+    under: Option<&'a FlowMask>,
 }
 
 impl Side<'_> {
@@ -114,7 +121,7 @@ impl Side<'_> {
         }
         w.u32(key::IN_PORT, v.in_port_raw()).u32(key::SKB_MARK, v.pkt_mark());
         let tracked = |x: &FlowKey| x.ct_state() != 0 || x.ct_zone() != 0 || x.ct_mark() != 0 || x.ct_label() != 0;
-        if tracked(f) || tracked(v) {
+        if tracked(f) || tracked(v) || self.under.is_some_and(tracked) {
             w.u32(key::CT_STATE, v.ct_state().into()).u16(key::CT_ZONE, v.ct_zone()).u32(key::CT_MARK, v.ct_mark());
             w.put(key::CT_LABELS, &v.ct_label().to_le_bytes());
         }
@@ -261,7 +268,7 @@ fn has_tunnel(f: &FlowKey) -> bool {
 
 /// The tunnel attributes of a key, for an action that sets them.
 pub(super) fn write_tunnel(w: &mut Writer, flow: &FlowKey) {
-    Side { flow, values: flow, mask: None }.tunnel(w);
+    Side { flow, values: flow, mask: None, under: None }.tunnel(w);
 }
 
 fn mac(a: EthAddr) -> [u8; 6] {
@@ -352,6 +359,40 @@ pub fn read_mask(attrs: Option<&[u8]>, of: &FlowKey, key_attrs: &[u8]) -> Result
         mask.set_packet_type_raw(u32::MAX);
     }
     Ok(mask)
+}
+
+/// Largest kind of attribute that keys have a field for, or that is never in a message.
+const LARGEST: u16 = key::IPV6_EXTHDRS - 1;
+
+/// An attribute of a key for which there is no field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownAttr {
+    /// `OVS_KEY_ATTR_*`.
+    pub kind: u16,
+    /// Bytes of the key.
+    pub value: Vec<u8>,
+    /// Bytes of the mask, as many.
+    pub mask: Vec<u8>,
+}
+
+/// What a key has that there is no field for.
+///
+/// # Errors
+/// If the attributes do not fit their lengths.
+pub fn unknown_attrs(attrs: &[u8], mask: Option<&[u8]>) -> Result<Vec<UnknownAttr>, Malformed> {
+    let mut all = vec![];
+    for a in Attrs(attrs) {
+        let (kind, value) = a?;
+        let under = mask.map(|m| Attrs(m).find(kind)).transpose()?.flatten();
+        if kind == key::ENCAP {
+            all.extend(unknown_attrs(value, under)?);
+        } else if kind > LARGEST {
+            let usual = if mask.is_some() { 0 } else { u8::MAX };
+            let mask = under.map_or_else(|| vec![usual; value.len()], <[u8]>::to_vec);
+            all.push(UnknownAttr { kind, value: value.to_vec(), mask });
+        }
+    }
+    Ok(all)
 }
 
 /// The same attributes with all bits of their values set.

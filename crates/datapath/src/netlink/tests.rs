@@ -184,3 +184,32 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_key_has_what_its_mask_has() {
+    use flow::FlowKey;
+    let attrs_of = |bytes: &[u8]| {
+        netlink::Attrs(bytes)
+            .filter_map(Result::ok)
+            .filter(|(_, v)| v.iter().any(|b| *b != 0))
+            .map(|(k, _)| k)
+            .collect::<Vec<_>>()
+    };
+    let check = |change: fn(&mut FlowKey)| {
+        let (key, mut mask) = (FlowKey::ZERO, FlowKey::ZERO);
+        change(&mut mask);
+        let has: Vec<u16> = netlink::Attrs(&written(|w| super::write_key_under(w, &key, &mask)))
+            .filter_map(Result::ok)
+            .map(|(k, _)| k)
+            .collect();
+        let wanted = attrs_of(&written(|w| write_mask(w, &key, &mask)));
+        assert!(!wanted.is_empty() && wanted.iter().all(|k| has.contains(k)), "{wanted:?} in {has:?}");
+    };
+    check(|m| m.set_ct_state(0x20));
+    check(|m| m.set_ct_zone(u16::MAX));
+    check(|m| m.set_ct_mark(7));
+    check(|m| m.set_ct_label(1 << 100));
+    check(|m| m.set_recirc_id(u32::MAX));
+    check(|m| m.set_dp_hash(15));
+    check(|m| m.set_pkt_mark(1));
+}

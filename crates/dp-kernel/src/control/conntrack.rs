@@ -2,6 +2,7 @@
 
 use super::{Done, Options, Outcome, choose_before_options, failure, shown};
 use crate::ConnTable;
+use clock::WallTime;
 use io::program::strerror;
 use netlink::conntrack::{Counters, Entry, Tuple};
 use std::collections::BTreeMap;
@@ -59,7 +60,7 @@ fn zone_of(args: &[String]) -> Result<Option<u16>, Outcome> {
     for a in args {
         match a.strip_prefix("zone=").map(str::parse) {
             Some(Ok(z)) => zone = Some(z),
-            Some(Err(_)) => return failure(format!("{a}: not a zone (Invalid argument)")),
+            Some(Err(_)) => return failure("failed to parse zone (Invalid argument)"),
             None => {}
         }
     }
@@ -72,7 +73,8 @@ pub(super) fn dump(args: &[String], o: Options) -> Done {
     let counters = o.statistics || args.iter().any(|a| a == "-s");
     let rest: Vec<String> = args.iter().filter(|a| *a != "-m" && *a != "-s").cloned().collect();
     let (_, rest) = choose_before_options(&rest)?;
-    let zone = zone_of(rest)?;
+    // A zone that is no number is taken for a datapath's name.
+    let zone = zone_of(rest).or_else(|_| failure("datapath not found (Invalid argument)"))?;
     match table()?.dump(zone) {
         Ok(all) => {
             let mut out = Outcome::default();
@@ -96,6 +98,12 @@ fn tuple(t: &Tuple, counters: Option<Counters>) -> String {
     out
 }
 
+/// A time in nanoseconds of the epoch, in UTC.
+fn moment(nanos: u64) -> String {
+    let u = WallTime { millis: i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX) }.utc();
+    format!("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}", u.year, u.month, u.day, u.hour, u.minute, u.second, u.millis)
+}
+
 fn entry(e: &Entry, more: bool, counters: bool) -> String {
     let count = |c: Counters| (counters && c != Counters::default()).then_some(c);
     let mut out = protocol(e.orig.map_or(0, |t| t.protocol));
@@ -105,15 +113,21 @@ fn entry(e: &Entry, more: bool, counters: bool) -> String {
     if let Some(t) = &e.reply {
         out.push_str(&format!(",reply=({})", tuple(t, count(e.counters_reply))));
     }
-    if more && e.start != 0 {
-        out.push_str(&format!(",start={}", e.start));
+    if counters && e.start != 0 {
+        out.push_str(&format!(",start={}", moment(e.start)));
+    }
+    if more {
+        out.push_str(&format!(",id={}", e.id));
     }
     if e.zone != 0 {
         out.push_str(&format!(",zone={}", e.zone));
     }
     if more {
         let names: Vec<&str> = STATUS.iter().filter(|(bit, _)| e.status & bit != 0).map(|(_, n)| *n).collect();
-        out.push_str(&format!(",id={},status={},timeout={}", e.id, names.join("|"), e.timeout));
+        out.push_str(&format!(",status={}", names.join("|")));
+    }
+    if counters {
+        out.push_str(&format!(",timeout={}", e.timeout));
     }
     if e.mark != 0 {
         out.push_str(&format!(",mark={}", e.mark));
@@ -154,8 +168,14 @@ fn tcp_text(tcp: &netlink::conntrack::TcpInfo, more: bool) -> String {
 }
 
 fn flags(bits: u8) -> String {
-    const NAMES: [(u8, &str); 5] =
-        [(1, "WINDOW_SCALE"), (2, "SACK_PERM"), (4, "CLOSE_INIT"), (8, "BE_LIBERAL"), (16, "DATA_UNACKNOWLEDGED")];
+    const NAMES: [(u8, &str); 6] = [
+        (1, "WINDOW_SCALE"),
+        (2, "SACK_PERM"),
+        (4, "CLOSE_INIT"),
+        (8, "BE_LIBERAL"),
+        (16, "DATA_UNACKNOWLEDGED"),
+        (32, "MAXACK_SET"),
+    ];
     NAMES.iter().filter(|(b, _)| bits & b != 0).map(|(_, n)| *n).collect::<Vec<_>>().join("|")
 }
 
@@ -185,7 +205,7 @@ impl Wanted {
                 "icmp_type" => w.icmp[0] = number,
                 "icmp_code" => w.icmp[1] = number,
                 "icmp_id" => w.icmp[2] = number,
-                _ => return bad(part),
+                _ => return failure(format!("invalid conntrack tuple field: {name} (Invalid argument)")),
             }
             let read = match name {
                 "ct_nw_src" | "ct_ipv6_src" => w.src.is_some(),
@@ -198,6 +218,17 @@ impl Wanted {
             }
         }
         Ok(w)
+    }
+
+    /// The one connection that this can be, where all is told.
+    fn whole(&self) -> Option<Tuple> {
+        let (src, dst, protocol) = (self.src?, self.dst?, self.protocol?);
+        let (ports, icmp_id) = if matches!(protocol, 1 | 58) {
+            ((self.icmp[0]?, self.icmp[1]?), self.icmp[2]?)
+        } else {
+            ((self.ports[0]?, self.ports[1]?), 0)
+        };
+        Some(Tuple { src, dst, protocol, ports, icmp_id })
     }
 
     fn fits(&self, t: &Tuple) -> bool {
@@ -244,6 +275,11 @@ pub(super) fn flush(args: &[String]) -> Done {
     let failed = |e: std::io::Error| failure(format!("failed to flush conntrack ({})", strerror(&e)));
     if zone.is_none() && mark.is_none() && labels.is_none() && tuples.is_empty() {
         return table.flush().map(|()| Outcome::default()).or_else(failed);
+    }
+    if let ([only], None, None) = (tuples.as_slice(), mark, labels)
+        && let Some(tuple) = only.whole()
+    {
+        return table.delete(&tuple, zone.unwrap_or(0), None).map(|()| Outcome::default()).or_else(failed);
     }
     let all = match table.dump(zone) {
         Ok(a) => a,
@@ -294,10 +330,10 @@ pub(super) fn stats(args: &[String], o: Options) -> Done {
     let mut text = format!("Connections Stats:\n    Total: {}\n", all.len());
     for name in ["TCP", "UDP", "UDPLITE", "SCTP", "ICMP", "ICMPV6", "DCCP", "IGMP", "Other"] {
         let Some((n, states)) = by_protocol.get(name) else { continue };
-        text.push_str(&format!("\t{name}: {n}\n"));
+        text.push_str(&format!("  {name}: {n}\n"));
         if name == "TCP" && verbose {
-            text.push_str("\t  Conn per TCP states:\n");
-            states.iter().for_each(|(state, n)| text.push_str(&format!("\t    {state}: {n}\n")));
+            text.push_str("    Conn per TCP states:\n");
+            states.iter().for_each(|(state, n)| text.push_str(&format!("\t  [{state}]={n}\n")));
         }
     }
     shown(text)
@@ -322,8 +358,18 @@ mod tests {
             entry(&e, false, false),
             "icmp,orig=(src=10.0.0.1,dst=10.0.0.2,id=5,type=8,code=0),reply=(src=10.0.0.2,dst=10.0.0.1,id=5,type=0,code=0),zone=5,mark=7"
         );
+        let all = Entry { id: 3, status: 10, timeout: 18, start: 1_795_350_044_126_025_507, ..e };
+        let text = entry(&all, true, true);
+        assert!(
+            text.ends_with(",start=2026-11-22T12:20:44.126,id=3,zone=5,status=SEEN_REPLY|CONFIRMED,timeout=18,mark=7"),
+            "{text}"
+        );
         let wanted = |s: &str| Wanted::parse(s).is_ok_and(|w| w.fits(&t(a, b, 1, (8, 0))));
         assert!(wanted("ct_nw_src=10.0.0.1,ct_nw_proto=1,icmp_id=5") && !wanted("ct_tp_src=8"));
+        let whole = |s: &str| Wanted::parse(s).ok().and_then(|w| w.whole());
+        let told = "ct_nw_src=10.0.0.1,ct_nw_dst=10.0.0.2,ct_nw_proto=17,ct_tp_src=1,ct_tp_dst=2";
+        assert_eq!(whole(told), Some(Tuple { icmp_id: 0, ..t(a, b, 17, (1, 2)) }));
+        assert!(whole("ct_nw_src=10.0.0.1,ct_nw_proto=17,ct_tp_src=1,ct_tp_dst=2").is_none());
         assert!(Wanted::parse("foo=1").is_err() && Wanted::parse("ct_nw_src=x").is_err());
     }
 }

@@ -6,9 +6,10 @@ use clock::Instant;
 use datapath::action_text::{format_actions, parse_actions};
 use datapath::flow_text::{Deed, format_stats};
 use datapath::key_text::{KeyStyle, NoNames, PortNames, format_key, parse_key};
+use datapath::netlink::UnknownAttr;
 use datapath::{DpError, FlowPut, FlowStats, PortInfo, Ufid};
 use flow::text::parse_match;
-use flow::{DpPort, FlowKey, FlowMask};
+use flow::{DpPort, FlowKey, FlowMask, Match};
 use io::program::strerror;
 use io::vlog::Module;
 use io::vlog_warn;
@@ -41,12 +42,27 @@ fn named(text: &str) -> (Option<Ufid>, &str) {
     }
 }
 
+/// The text of a key with what there is no field for, as bytes, behind the header that it belongs to.
+fn with_unknown(key: &str, unknown: &[UnknownAttr]) -> String {
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ");
+    let texts: String = unknown
+        .iter()
+        .map(|a| match a.mask.iter().all(|b| *b == u8::MAX) {
+            true => format!(",key{}({})", a.kind, hex(&a.value)),
+            false => format!(",key{}({}/{})", a.kind, hex(&a.value), hex(&a.mask)),
+        })
+        .collect();
+    let end = key.rfind("ipv6(").and_then(|at| Some(at + key[at..].find(')')? + 1)).unwrap_or(key.len());
+    format!("{}{texts}{}", &key[..end], &key[end..])
+}
+
 /// The line of a flow. `verbose` as with `-m`.
 pub(crate) fn flow_line(f: &RawFlow, now: Instant, style: KeyStyle<'_>) -> String {
     let mut out = f.ufid.filter(|_| style.verbose).map(|u| format!("ufid:{u}, ")).unwrap_or_default();
     // The kernel has no packet types.
     let key = format_key(&f.key, &f.mask, style);
-    out.push_str(&key.replace("packet_type(ns=0/0,id=0/0),", "").replace("packet_type(ns=0,id=0),", ""));
+    let key = key.replace("packet_type(ns=0/0,id=0/0),", "").replace("packet_type(ns=0,id=0),", "");
+    out.push_str(&with_unknown(&key, &f.unknown));
     out.push_str(&format!(", {}", format_stats(&f.stats, now)));
     if style.verbose {
         out.push_str(", dp:ovs");
@@ -86,19 +102,23 @@ pub(super) fn dump(args: &[String], o: Options) -> Done {
     if core {
         return Ok(out);
     }
-    let flows = match k.dump_raw() {
-        Ok(f) => f,
+    match lines(&k, filter.as_ref(), k.clock.now(), style) {
+        Ok(all) => out.text = all,
         Err(e) => return failure(format!("Failed to dump flows from datapath ({})", strerror(&e))),
-    };
-    let now = k.clock.now();
+    }
+    Ok(out)
+}
+
+/// The lines of all flows that a filter does not keep out.
+pub(crate) fn lines(k: &Kernel, filter: Option<&Match>, now: Instant, style: KeyStyle<'_>) -> std::io::Result<String> {
     let fits = |f: &RawFlow| {
-        filter.as_ref().is_none_or(|m| {
+        filter.is_none_or(|m| {
             let both = f.mask.masked(&m.mask);
             f.key.equal_masked(&m.key, &both)
         })
     };
-    flows.iter().filter(|f| fits(f)).for_each(|f| out.line(flow_line(f, now, style)));
-    Ok(out)
+    let flows = k.dump_raw()?;
+    Ok(flows.iter().filter(|f| fits(f)).map(|f| flow_line(f, now, style) + "\n").collect())
 }
 
 fn parsed(k: &Kernel, text: &str) -> Result<(Option<Ufid>, FlowKey, FlowMask), Outcome> {
@@ -287,4 +307,22 @@ pub(super) fn file(args: &[String], o: Options, usual: Deed) -> Done {
         out.errors.extend(done.errors);
     }
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_without_a_field_are_shown_as_bytes() {
+        let check = |key: &str, unknown: &[UnknownAttr], want: &str| {
+            assert_eq!(with_unknown(key, unknown), want);
+        };
+        let wild = [UnknownAttr { kind: 32, value: vec![0x40, 0], mask: vec![0, 0] }];
+        let exact = [UnknownAttr { kind: 32, value: vec![0, 1], mask: vec![255, 255] }];
+        check("eth(),ipv6(frag=no),tcp(src=1)", &wild, "eth(),ipv6(frag=no),key32(40 00/00 00),tcp(src=1)");
+        check("eth(),ipv6(frag=no)", &exact, "eth(),ipv6(frag=no),key32(00 01)");
+        check("eth()", &wild, "eth(),key32(40 00/00 00)");
+        check("eth(),ipv6(frag=no)", &[], "eth(),ipv6(frag=no)");
+    }
 }

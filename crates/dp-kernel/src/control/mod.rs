@@ -10,11 +10,11 @@ mod zones;
 
 pub use listing::{caches_of, show_one};
 
-use crate::{Kernel, Open, RawFlow};
-use clock::Clock;
-use datapath::FlowDump;
+use crate::{Kernel, Open};
+use clock::{Clock, Instant};
 use datapath::flow_text::Deed;
 use datapath::key_text::KeyStyle;
+use flow::Match;
 use io::program::strerror;
 use std::fmt::Write as _;
 use std::io as stdio;
@@ -116,18 +116,12 @@ pub const COMMANDS: &[(&str, &str, usize, usize)] = &[
     ("ipf-get-status", "[dp]", 0, 1),
 ];
 
-/// The line of a flow in a listing. `style.verbose` as with `-m`.
-#[must_use]
-pub fn flow_line(flow: &FlowDump, now: clock::Instant, style: KeyStyle<'_>) -> String {
-    let raw = RawFlow {
-        ufid: Some(flow.ufid),
-        key_attrs: vec![],
-        key: flow.key,
-        mask: flow.mask,
-        actions: flow.actions.to_vec(),
-        stats: flow.stats,
-    };
-    flows::flow_line(&raw, now, style)
+/// The lines of a datapath's flows, as `dump-flows` shows them; `style.verbose` as with `-m`.
+///
+/// # Errors
+/// `ENODEV` when the datapath is gone.
+pub fn flow_lines(k: &Kernel, filter: Option<&Match>, now: Instant, style: KeyStyle<'_>) -> stdio::Result<String> {
+    flows::lines(k, filter, now, style)
 }
 
 /// Whether the kernel has a datapath that this process may use.

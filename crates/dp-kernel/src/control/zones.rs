@@ -12,7 +12,7 @@ fn limits() -> Result<Limits, Outcome> {
 fn zone(text: &str) -> Result<i32, Outcome> {
     match text.parse::<u16>() {
         Ok(z) => Ok(z.into()),
-        Err(_) => failure(format!("invalid zone limit - {text} (Invalid argument)")),
+        Err(_) => failure("invalid zone (Invalid argument)"),
     }
 }
 
@@ -29,13 +29,16 @@ pub(super) fn set(args: &[String]) -> Done {
     let (_, args) = choose_before_options(args)?;
     let mut wanted = vec![];
     for text in args {
-        let bad = || failure(format!("invalid zone limit - {text} (Invalid argument)"));
+        let bad = || failure("failed to parse zone limit (Invalid argument)");
         if let Some(limit) = text.strip_prefix("default=") {
             let Ok(limit) = limit.parse() else {
-                return failure(format!("invalid default limit - {limit} (Invalid argument)"));
+                return failure("invalid default limit (Invalid argument)");
             };
             wanted.push(ZoneLimit { zone: DEFAULT_ZONE, limit, count: 0 });
         } else if let Some((number, limit)) = text.strip_prefix("zone=").and_then(|t| t.split_once(",limit=")) {
+            if limit.is_empty() {
+                return failure("field limit missing value (Invalid argument)");
+            }
             let Ok(limit) = limit.parse() else { return bad() };
             wanted.push(ZoneLimit { zone: zone(number)?, limit, count: 0 });
         } else {
