@@ -216,7 +216,8 @@ impl Writer<'_> {
             self.raw(Field::NW_ECN, u128::from(key.nw_tos() & 3), u128::MAX, 0xff);
         }
         self.exact(Field::NW_TTL);
-        self.masked(Field::IPV6_LABEL);
+        let (label, label_mask) = self.m.get(Field::IPV6_LABEL);
+        self.raw(Field::IPV6_LABEL, label, label_mask, 0xf_ffff);
         if mask.nw_proto() == 0 {
             return;
         }
