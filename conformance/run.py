@@ -17,7 +17,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 from kit.case import Case, CaseError  # noqa: E402
 
-TOOLS = ("ovs-vsctl", "ovs-ofctl", "ovs-appctl", "ovs-dpctl", "ovsdb-client", "ovsdb-tool", "vtep-ctl")
+TOOLS = ("ovs-vsctl", "ovs-ofctl", "ovs-appctl", "ovs-dpctl", "ovsdb-client", "ovsdb-tool", "ovs-pki", "vtep-ctl")
 DAEMONS = ("ovsdb-server", "ovs-vswitchd")
 # side: (whose tools, whose daemons). The reference is what the others are compared with.
 SIDES = {"ref": ("ref", "ref"), "ours": ("ours", "ours"), "our-tools": ("ours", "ref"), "our-daemons": ("ref", "ours")}
@@ -32,7 +32,9 @@ def reference_programs(root):
     for name in TOOLS + DAEMONS:
         for place in (places.get(name), "usr/sbin", "usr/bin"):
             if place and os.path.isfile(f"{root}/{place}/{name}"):
-                found[name] = [*loader, name, f"{root}/{place}/{name}"]
+                path = f"{root}/{place}/{name}"
+                with open(path, "rb") as f:
+                    found[name] = ["sh", path] if f.read(2) == b"#!" else [*loader, name, path]
                 break
     return found
 

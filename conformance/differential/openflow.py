@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Feeds the same OpenFlow bytes and the same flow texts to two ovs-ofctl programs and compares what they print.
+"""Feeds the same input to two ovs-ofctl programs, one command after the other, and compares what they print.
 
-usage: openflow.py OURS REFERENCE [--count N] [--seed N] [--seeds FILE] [--texts FILE] [--show N]
+usage: openflow.py OURS REFERENCE [--count N] [--seed N] [--kinds KIND,…] [--seeds FILE] [--texts FILE] [--show N]
 
-OURS and REFERENCE are commands that run an ovs-ofctl. Messages are mutations of the seeds (one message a line, in
-hexadecimal); texts are mutations of the flows in FILE, a quarter as many. Exit code 1 if anything differs that known.md
-beside this script does not list.
+OURS and REFERENCE are commands that run an ovs-ofctl. N inputs in all: messages are mutations of the seeds (one message a
+line, in hexadecimal); flows, groups, actions, instructions, matches, entries and packets are made by offline.py. Exit code
+1 if anything differs that known.md beside this script does not list.
 """
 import argparse
 import concurrent.futures
@@ -15,6 +15,8 @@ import re
 import subprocess
 import sys
 import tempfile
+
+import offline
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BATCH = 200
@@ -46,26 +48,7 @@ def mutate(rng, msg):
     return bytes(b)
 
 
-def mutate_text(rng, text, pool):
-    parts = text.split(",")
-    for _ in range(rng.choice([0, 1, 1, 2])):
-        kind = rng.randrange(4)
-        at = rng.randrange(len(parts))
-        if kind == 0:
-            parts.insert(at, rng.choice(pool))
-        elif kind == 1 and len(parts) > 1:
-            del parts[at]
-        elif kind == 2 and parts[at]:
-            s = list(parts[at])
-            s[rng.randrange(len(s))] = rng.choice("0123456789abcdef/:=[]().->x")
-            parts[at] = "".join(s)
-        else:
-            rng.shuffle(parts)
-            parts.sort(key=lambda p: p.startswith("actions="))
-    return ",".join(parts).replace("\n", "")
-
-
-def run(command, args, stdin=None):
+def run(command, args, stdin=b""):
     r = subprocess.run(command.split() + args, capture_output=True, input=stdin, timeout=120)
     return r.stdout.decode("utf-8", "replace"), r.stderr.decode("utf-8", "replace"), r.returncode
 
@@ -128,27 +111,69 @@ def compare_messages(a, rng, seeds, allowed):
     return done, differences, listed
 
 
-def compare_texts(a, rng, texts, allowed):
-    pool = sorted({p for t in texts for p in t.split(",") if "=" in p or p.isalnum()})
+def said(text):
+    """Standard error without log messages, which differ in number, and the reference's own stack."""
+    return "".join(l + "\n" for l in text.splitlines() if l.startswith(("ovs-ofctl: ", "specified", "extracted")))
+
+
+def run_one(command, args, data):
+    """Standard output, standard error, exit code; `@` among the arguments stands for a file with the data."""
+    if "@" not in args:
+        return run(command, args, data)
+    with tempfile.NamedTemporaryFile(delete=False) as f:
+        f.write(data)
+    out = run(command, [f.name if a == "@" else a for a in args])
+    os.unlink(f.name)
+    return out[0], out[1].replace(f.name, "@"), out[2]
+
+
+def outputs(command, args, data, inputs, separator):
+    """What is printed for each input, or `None` if that cannot be told apart."""
+    out, err, code = run_one(command, args, data)
+    if len(inputs) == 1:
+        return [f"{out}{said(err)}exit code {code}\n"]
+    parts = out.split(separator)
+    return parts[:-1] if code == 0 and len(parts) == len(inputs) + 1 and not parts[-1] else None
+
+
+def alone(kind, args, text):
+    """The same input in a run of its own."""
+    data = offline.pcap([bytes.fromhex(text)]) if kind == "capture" else text.encode() + b"\n"
+    return args, data, [text]
+
+
+def compare(a, kind, cases, separator, allowed):
+    """Inputs, how many differ, how many of them as known.md says."""
+    def both(case):
+        args, data, inputs = case
+        data = data if isinstance(data, bytes) else data.encode()
+        pair = [outputs(p, args, data, inputs, separator) for p in (a.ours, a.reference)]
+        if pair[0] is None or pair[1] is None:
+            return [r for t in inputs for r in both(alone(kind, args, t))]
+        return [(args, *r) for r in zip(inputs, *pair)]
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
+        results = [r for rs in threads.map(both, cases) for r in rs]
     differences = listed = 0
-    n = a.count // 4
-    inputs = []
-    for _ in range(n):
-        inputs.append((mutate_text(rng, rng.choice(texts), pool), f"OpenFlow1{rng.randrange(6)}"))
-    both = lambda i: [run(p, ["-O", i[1], "parse-flow", i[0]]) for p in (a.ours, a.reference)]
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool_of_threads:
-        results = list(pool_of_threads.map(both, inputs))
-    for (text, version), (x, y) in zip(inputs, results):
-        strip = lambda e: "".join(l + "\n" for l in e.splitlines() if l.startswith("ovs-ofctl:"))
-        if (x[0], strip(x[1]), x[2]) == (y[0], strip(y[1]), y[2]):
+    for args, given, x, y in results:
+        if x == y:
             continue
-        if is_known(allowed, text, x[0] + x[1], y[0] + y[1]):
+        if is_known(allowed, " ".join(args) + " " + given, x, y):
             listed += 1
         else:
             differences += 1
             if differences <= a.show:
-                print(f"--- -O {version} {text}\nours:  {x[0]}{strip(x[1])}theirs: {y[0]}{strip(y[1])}")
-    return n, differences, listed
+                print(f"--- {' '.join(args)} <<< {given}\nours:   {x.strip()}\ntheirs: {y.strip()}")
+    return len(results), differences, listed
+
+
+def packets_of(command):
+    """Packets that the program makes of flows."""
+    found = []
+    for text in offline.COMPOSED:
+        out = run(command, ["compose-packet", text])[0]
+        found.append(bytes.fromhex("".join(l[10:].replace("-", " ") for l in out.splitlines())))
+    return found
 
 
 def main():
@@ -157,6 +182,7 @@ def main():
     p.add_argument("reference")
     p.add_argument("--count", type=int, default=20000)
     p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--kinds", default="")
     p.add_argument("--seeds", default=os.path.join(HERE, "seeds.hex"))
     p.add_argument("--texts", default=os.path.join(HERE, "flows.txt"))
     p.add_argument("--show", type=int, default=20)
@@ -166,11 +192,25 @@ def main():
         seeds = [bytes.fromhex(l) for l in f if l.strip()]
     with open(a.texts) as f:
         texts = [l.rstrip("\n") for l in f if l.strip()]
-    n, bad, listed = compare_messages(a, rng, seeds, known("message"))
-    print(f"messages: {n} compared, {bad} differ, {listed} differ as known.md says")
-    m, worse, listed = compare_texts(a, rng, texts, known("flow"))
-    print(f"texts: {m} compared, {worse} differ, {listed} differ as known.md says")
-    return 1 if bad or worse else 0
+    with open(os.path.join(HERE, "fields.txt")) as f:
+        fields = [l for l in f if l.strip() and not l.startswith("#")]
+    material = offline.Material(seeds, texts, fields, packets_of(a.ours))
+    wanted = a.kinds.split(",") if a.kinds else ["message"] + [k[0] for k in offline.KINDS]
+    total = bad = 0
+    total_count = a.count
+    if "message" in wanted:
+        a.count = total_count * (100 - sum(k[1] for k in offline.KINDS)) // 100
+        n, worse, listed = compare_messages(a, rng, seeds, known("message"))
+        print(f"message: {n} compared, {worse} differ, {listed} differ as known.md says", flush=True)
+        total, bad = total + n, bad + worse
+    for kind, share, make, separator in offline.KINDS:
+        if kind in wanted:
+            cases = make(rng, max(total_count * share // 100, 1), material)
+            n, worse, listed = compare(a, kind, cases, separator, known(kind))
+            print(f"{kind}: {n} compared, {worse} differ, {listed} differ as known.md says", flush=True)
+            total, bad = total + n, bad + worse
+    print(f"seed {a.seed}: {total} inputs, {bad} differ")
+    return 1 if bad else 0
 
 
 if __name__ == "__main__":

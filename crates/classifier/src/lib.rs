@@ -185,6 +185,19 @@ impl<T: Payload> Classifier<T> {
         true
     }
 
+    /// Takes rules out that are in the table, each once. Where they are all that it has, that costs little more than letting go
+    /// of them.
+    pub fn remove_all(&self, rules: &[Arc<Rule<T>>]) {
+        let mut writer = self.lock();
+        if rules.len() < writer.rules {
+            drop(writer);
+            return rules.iter().for_each(|rule| _ = self.remove(rule));
+        }
+        self.ranked.publish(Arc::default());
+        self.tries.iter().for_each(Trie::clear);
+        (writer.subtables, writer.rules) = (HashMap::new(), 0);
+    }
+
     /// Rules in the table, of all versions.
     #[must_use]
     pub fn len(&self) -> usize {

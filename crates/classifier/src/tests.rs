@@ -43,6 +43,24 @@ fn priority_wins_and_removal_uncovers() {
 }
 
 #[test]
+fn all_rules_go_at_once() {
+    let table: Classifier<Plain> = Classifier::new();
+    let dst = |id: u32, a: u32| rule(id, 5, &[(Field::ETH_TYPE, 0x800, FULL), (Field::IP_DST, a.into(), 0xffff_ff00)]);
+    let rules: Vec<_> = (0..300).map(|n| dst(n, n << 8)).chain([rule(300, 1, &[])]).collect();
+    let mut key = FlowKey::ZERO;
+    key.set_eth_type(0x800);
+    key.set(Field::IP_DST, 7 << 8 | 1);
+    let seen = || table.lookup(1, &key, None).map(|r| r.data.0);
+    rules.iter().for_each(|r| table.insert(r.clone()));
+    table.remove_all(&rules[..7]);
+    assert_eq!((table.len(), seen()), (294, Some(7)));
+    table.remove_all(&rules[7..]);
+    assert_eq!((table.len(), table.masks(), seen()), (0, 0, None));
+    rules.iter().for_each(|r| table.insert(r.clone()));
+    assert_eq!((table.len(), seen()), (301, Some(7)));
+}
+
+#[test]
 fn versions_hide_and_show() {
     let table = Classifier::new();
     let old = rule(1, 5, &[]);

@@ -24,8 +24,8 @@ impl Walk {
 }
 
 struct Node {
-    /// Left-aligned; bits beyond `end` are zero.
-    prefix: u128,
+    /// Left-aligned, the upper half first (16 bytes less than a `u128` with its alignment); bits beyond `end` are zero.
+    prefix: [u64; 2],
     /// Length of the prefix from the root to the end of this node.
     end: u32,
     /// Rules with just this prefix.
@@ -36,7 +36,13 @@ struct Node {
 impl Node {
     fn new(prefix: u128, end: u32, rules: u32) -> Arc<Node> {
         let edges = [PublishedOption::empty(), PublishedOption::empty()];
-        Arc::new(Node { prefix: prefix & mask(end), end, rules: AtomicU32::new(rules), edges })
+        let prefix = prefix & mask(end);
+        let prefix = [(prefix >> 64) as u64, prefix as u64];
+        Arc::new(Node { prefix, end, rules: AtomicU32::new(rules), edges })
+    }
+
+    fn prefix(&self) -> u128 {
+        u128::from(self.prefix[0]) << 64 | u128::from(self.prefix[1])
     }
 }
 
@@ -61,7 +67,7 @@ impl Trie {
         let mut at = self.root.get();
         let mut reached = 0;
         while let Some(node) = at {
-            let same = (value ^ node.prefix).leading_zeros();
+            let same = (value ^ node.prefix()).leading_zeros();
             if same < node.end {
                 // Including the first bit that differs.
                 walk.bits = same + 1;
@@ -84,6 +90,12 @@ impl Trie {
         walk
     }
 
+    /// Removes everything.
+    pub fn clear(&self) {
+        // A chain of nodes is as long as an address at most: letting go of it takes no deep stack.
+        self.root.set(None);
+    }
+
     pub fn insert(&self, prefix: u128, len: u32) {
         let prefix = prefix & mask(len);
         let mut slot_owner: Option<Arc<Node>> = None;
@@ -96,11 +108,11 @@ impl Trie {
             let Some(node) = slot.get() else {
                 return slot.set(Some(Node::new(prefix, len, 1)));
             };
-            let common = (prefix ^ node.prefix).leading_zeros().min(len).min(node.end);
+            let common = (prefix ^ node.prefix()).leading_zeros().min(len).min(node.end);
             if common < node.end {
                 // Split the edge above the node.
                 let parent = Node::new(prefix, common, u32::from(common == len));
-                parent.edges[bit(node.prefix, common)].set(Some(node));
+                parent.edges[bit(node.prefix(), common)].set(Some(node));
                 if common < len {
                     parent.edges[bit(prefix, common)].set(Some(Node::new(prefix, len, 1)));
                 }
@@ -121,7 +133,7 @@ impl Trie {
         let mut at = self.root.get();
         let node = loop {
             let Some(node) = at else { return };
-            if (prefix ^ node.prefix).leading_zeros() < node.end.min(len) || node.end > len {
+            if (prefix ^ node.prefix()).leading_zeros() < node.end.min(len) || node.end > len {
                 return;
             }
             if node.end == len {

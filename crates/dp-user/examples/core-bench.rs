@@ -11,7 +11,7 @@ use datapath::{Features, InstallFlow, Upcall, UpcallAnswer, UpcallHandler};
 use dp_user::Core;
 use flow::text::{ParseContext, parse_field, set_protocol_keyword, split_key_values};
 use flow::{DpPort, Field, Match, MiniMatch, OfPort};
-use netdev::dummy::ReplayQueue;
+use netdev::replay::ReplayQueue;
 use openflow::TableId;
 use openflow::action::text::{self, Place};
 use translate::view::{BridgeConfig, Counters, Port, Timeouts};

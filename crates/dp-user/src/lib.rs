@@ -43,7 +43,7 @@ use meters::Meters;
 use netdev::Device;
 use poller::Command;
 use port::PortEntry;
-use snapshot::Published;
+use snapshot::{Published, SharedMap};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -52,7 +52,7 @@ use threads::Control;
 
 /// What the polling threads and everybody else share.
 pub(crate) struct Shared {
-    pub ports: Published<BTreeMap<DpPort, PortEntry>>,
+    pub ports: Published<SharedMap<DpPort, PortEntry>>,
     pub handler: Published<Option<Arc<dyn UpcallHandler>>>,
     pub flow_limit: AtomicUsize,
     pub meters: Meters,
@@ -120,16 +120,20 @@ impl Userspace {
     pub fn port_add(&self, device: Arc<dyn Device>, request: Option<DpPort>) -> Result<DpPort, DpError> {
         let mut control = lock(&self.control);
         let mut ports = (*self.shared.ports.snapshot()).clone();
-        if ports.values().any(|p| *p.name == *device.name()) {
+        if control.names.contains(device.name()) {
             return Err(DpError::Exists);
         }
         let preferred = request.or_else(|| self.number_from_name(device.name()));
         let port = match preferred.filter(|p| !ports.contains_key(p)) {
             Some(p) => p,
-            None => (1..u32::MAX).map(DpPort).find(|p| !ports.contains_key(p)).ok_or(DpError::Full)?,
+            None => (control.free..u32::MAX).map(DpPort).find(|p| !ports.contains_key(p)).ok_or(DpError::Full)?,
         };
         let entry = PortEntry::new(device.name(), device.kind(), device.is_polled(), device.queue_config());
         self.attach(&mut control, port, &entry, &device)?;
+        control.names.insert(device.name().to_string());
+        if control.free == port.0 {
+            control.free += 1;
+        }
         ports.insert(port, entry);
         self.shared.ports.publish(Arc::new(ports));
         let polled = device.is_polled();
@@ -155,7 +159,9 @@ impl Userspace {
     pub fn port_del(&self, port: DpPort) -> Result<(), DpError> {
         let mut control = lock(&self.control);
         let mut ports = (*self.shared.ports.snapshot()).clone();
-        ports.remove(&port).ok_or(DpError::NoSuchPort)?;
+        let gone = ports.remove(&port).ok_or(DpError::NoSuchPort)?;
+        control.names.remove(&*gone.name);
+        control.free = control.free.min(port.0);
         self.shared.ports.publish(Arc::new(ports));
         for member in self.members() {
             member.ask(|done| Command::Remove { port, done });
@@ -220,13 +226,15 @@ impl Datapath for Userspace {
     }
 
     fn ports(&self) -> Vec<PortInfo> {
-        let info = |(port, p): (&DpPort, &PortEntry)| PortInfo {
+        let info = |(port, p): (&DpPort, &Arc<PortEntry>)| PortInfo {
             port: *port,
             name: p.name.to_string(),
             kind: p.kind.to_string(),
             config: p.config.to_vec(),
         };
-        self.shared.ports.load().iter().map(info).collect()
+        let mut ports: Vec<PortInfo> = self.shared.ports.load().iter().map(info).collect();
+        ports.sort_by_key(|p| p.port);
+        ports
     }
 
     fn port_stats(&self, port: DpPort) -> Option<PortStats> {

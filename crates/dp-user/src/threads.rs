@@ -69,6 +69,10 @@ pub(crate) struct Control {
     pub settings: Settings,
     pub topology: Topology,
     pub devices: BTreeMap<DpPort, Arc<dyn Device>>,
+    /// Names of the ports.
+    pub names: BTreeSet<String>,
+    /// No number below this, but 0, is free.
+    pub free: u32,
     pub affinity: BTreeMap<DpPort, PortSettings>,
     /// Core of the thread that receives from a queue.
     pub at: BTreeMap<(DpPort, u32), u32>,
@@ -84,6 +88,8 @@ impl Default for Control {
             settings: Settings::default(),
             topology: Topology::system(),
             devices: BTreeMap::new(),
+            names: BTreeSet::new(),
+            free: 1,
             affinity: BTreeMap::new(),
             at: BTreeMap::new(),
             balanced: Instant::ZERO,
@@ -369,6 +375,10 @@ impl Userspace {
         let mut control = lock(&self.control);
         let Some(device) = control.devices.get(&port).cloned() else { return };
         let reopened = device.set_options(options);
+        if let Some(dummy) = device.as_dummy() {
+            // Packets of other processes come when they like.
+            dummy.on_push(self.waker());
+        }
         let known = control.affinity.insert(port, settings.clone());
         if !device.is_polled() || (known.as_ref() == Some(&settings) && !reopened) {
             return;

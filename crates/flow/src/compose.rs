@@ -6,19 +6,66 @@ use crate::extract::{ETH_TYPE_NONE, number::*};
 use crate::key::{FRAG_LATER, FlowKey, MAX_MPLS, VLAN_CFI};
 use crate::packet_type::PacketType;
 
-/// Payload after the last header, in bytes, unless a length is asked for.
-pub const DEFAULT_PAYLOAD: usize = 64;
+/// Bytes of payload unless something else is asked for: 0, 1, 2, …
+pub const DEFAULT_PAYLOAD: [u8; 64] = {
+    let mut bytes = [0; 64];
+    let mut i = 0;
+    while i < bytes.len() {
+        bytes[i] = i as u8;
+        i += 1;
+    }
+    bytes
+};
 
-/// A packet with the fields of `key`, checksums and lengths right. `payload` follows the last header, which it does not
-/// for ARP and ND messages. A key without an IP protocol that is known ends at the IP header.
+/// What follows the last header.
+#[derive(Clone, Copy, Debug)]
+pub enum Payload<'a> {
+    /// [`DEFAULT_PAYLOAD`] in UDP datagrams, ICMP echos, and TCP segments that neither begin nor end a connection.
+    Usual,
+    /// These bytes, where the usual payload would be.
+    Bytes(&'a [u8]),
+    /// These bytes, behind whatever the last header is.
+    Fill(&'a [u8]),
+}
+
+impl<'a> Payload<'a> {
+    fn of(self, key: &FlowKey) -> &'a [u8] {
+        let tcp = key.nw_proto() == IP_TCP && key.tcp_flags() & TCP_FIN_SYN_RST == 0;
+        let echo = match key.nw_proto() {
+            IP_ICMP => key.eth_type() == ETH_IPV4 && matches!(key.tp_src(), 0 | 8),
+            IP_ICMPV6 => key.eth_type() == ETH_IPV6 && matches!(key.tp_src(), 128 | 129),
+            _ => false,
+        };
+        let first = key.nw_frag() & FRAG_LATER == 0;
+        match self {
+            Payload::Fill(bytes) => bytes,
+            _ if !first || !(tcp || echo || key.nw_proto() == IP_UDP) => &[],
+            Payload::Bytes(bytes) => bytes,
+            Payload::Usual => &DEFAULT_PAYLOAD,
+        }
+    }
+}
+
+/// The flags FIN, SYN and RST (RFC 9293 §3.1).
+const TCP_FIN_SYN_RST: u16 = 7;
+
+/// A packet with the fields of `key`, lengths right and checksums too, but for that of SCTP, which is 0. A key without an IP
+/// protocol that is known ends at the IP header.
 #[must_use]
-pub fn compose(key: &FlowKey, payload: &[u8]) -> Vec<u8> {
+pub fn compose(key: &FlowKey, payload: Payload<'_>) -> Vec<u8> {
+    let payload = payload.of(key);
     let mut out = Vec::with_capacity(128 + payload.len());
     let eth_type = key.eth_type();
     let ethernet = key.packet_type() == PacketType::ETHERNET;
     if ethernet {
         out.extend_from_slice(&key.eth_dst().0);
         out.extend_from_slice(&key.eth_src().0);
+        if eth_type == ETH_TYPE_NONE {
+            // IEEE 802.3: a length instead of a type, here without anything behind it.
+            out.extend_from_slice(&14u16.to_be_bytes());
+            out.extend_from_slice(payload);
+            return out;
+        }
         for n in 0..2 {
             if key.vlan_tci(n) & VLAN_CFI != 0 {
                 let tpid = if key.vlan_tpid(n) == 0 { ETH_VLAN } else { key.vlan_tpid(n) };
@@ -26,14 +73,6 @@ pub fn compose(key: &FlowKey, payload: &[u8]) -> Vec<u8> {
                 out.extend_from_slice(&(key.vlan_tci(n) & !VLAN_CFI).to_be_bytes());
             }
         }
-    }
-    if eth_type == ETH_TYPE_NONE {
-        // IEEE 802.3: the length of what follows, here LLC of spanning tree.
-        let llc = [0x42, 0x42, 3];
-        out.extend_from_slice(&((llc.len() + payload.len()) as u16).to_be_bytes());
-        out.extend_from_slice(&llc);
-        out.extend_from_slice(payload);
-        return out;
     }
     if ethernet {
         out.extend_from_slice(&eth_type.to_be_bytes());
@@ -59,10 +98,7 @@ fn arp(key: &FlowKey, out: &mut Vec<u8>) {
 
 fn mpls(key: &FlowKey, payload: &[u8], out: &mut Vec<u8>) {
     for n in 0..MAX_MPLS {
-        let mut lse = key.mpls_lse(n);
-        if n + 1 == MAX_MPLS {
-            lse |= 0x100;
-        }
+        let lse = key.mpls_lse(n);
         out.extend_from_slice(&lse.to_be_bytes());
         if lse & 0x100 != 0 {
             break;
@@ -78,10 +114,8 @@ fn nsh(key: &FlowKey, payload: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&first.to_be_bytes());
     out.extend_from_slice(&[key.nsh_mdtype(), key.nsh_np()]);
     out.extend_from_slice(&(key.nsh_spi() << 8 | u32::from(key.nsh_si())).to_be_bytes());
-    if key.nsh_mdtype() == 1 {
-        for n in 0..4 {
-            out.extend_from_slice(&key.nsh_context(n).to_be_bytes());
-        }
+    for n in 0..4 {
+        out.extend_from_slice(&key.nsh_context(n).to_be_bytes());
     }
     out.extend_from_slice(payload);
 }
@@ -158,8 +192,6 @@ fn transport(key: &FlowKey, payload: &[u8], pseudo: &dyn Fn(usize) -> u64) -> Ve
             ports(&mut body);
             body.extend_from_slice(&[0; 8]);
             body.extend_from_slice(payload);
-            let crc = checksum::crc32c(&body);
-            body[8..12].copy_from_slice(&crc.to_le_bytes());
             return body;
         }
         IP_ICMP if !v6 => {
@@ -277,7 +309,7 @@ mod tests {
             }),
         ];
         for key in keys {
-            let mut got = extract(&compose(&key, &[0; 20]), &Metadata::default());
+            let mut got = extract(&compose(&key, Payload::Bytes(&[0; 20])), &Metadata::default());
             if key.nw_proto() == IP_ICMPV6 {
                 // The type of the first option is a field of its own.
                 got.set_tcp_flags(key.tcp_flags());

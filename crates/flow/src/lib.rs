@@ -19,7 +19,7 @@ pub mod table;
 pub mod text;
 pub mod tunnel;
 
-pub use compose::compose;
+pub use compose::{Payload, compose};
 pub use extract::{Layers, Metadata, extract, extract_into};
 pub use field::{Field, FieldDef, FieldValue, Fixed, Format, MaskRule, Number, Prereq, Subfield};
 pub use key::{FlowKey, FlowMask, WORDS};

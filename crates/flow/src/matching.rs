@@ -69,13 +69,19 @@ impl Match {
         key.equal_masked(&self.key, &self.mask)
     }
 
+    /// Whether some packet that has the fields of `key` where `mask` has a bit matches.
+    pub fn may_match(&self, key: &FlowKey, mask: &FlowMask) -> bool {
+        (0..crate::WORDS).all(|i| (self.key.word(i) ^ key.word(i)) & self.mask.word(i) & mask.word(i) == 0)
+    }
+
     /// Whether every packet matches.
     pub fn is_catchall(&self) -> bool {
         self.mask.is_zero()
     }
 }
 
-/// The match that only packets with the same headers as `key`'s packet meet: every field that the packet has, exactly.
+/// The match that only packets with the same headers as `key`'s packet meet: every field that the packet has, exactly, but for
+/// those of ND messages beyond addresses.
 pub fn match_of_packet(key: &FlowKey) -> Match {
     use crate::extract::number as proto;
     let mut mask = FlowMask::ZERO;
@@ -134,10 +140,7 @@ pub fn match_of_packet(key: &FlowKey) -> Match {
             proto::IP_ICMPV6 if key.eth_type() == proto::ETH_IPV6 => {
                 exact(&mut mask, &[Field::TCP_SRC, Field::TCP_DST]);
                 if matches!(key.tp_src(), 135 | 136) {
-                    exact(
-                        &mut mask,
-                        &[Field::ND_TARGET, Field::ARP_SHA, Field::ARP_THA, Field::ND_RESERVED, Field::ND_OPTIONS_TYPE],
-                    );
+                    exact(&mut mask, &[Field::ND_TARGET, Field::ARP_SHA, Field::ARP_THA]);
                 }
             }
             _ => {}

@@ -74,6 +74,6 @@ proptest! {
         if proto == 6 {
             key.set_tcp_flags(flags);
         }
-        prop_assert_eq!(extract(&compose(&key, &payload), &Metadata::default()), key);
+        prop_assert_eq!(extract(&compose(&key, flow::Payload::Fill(&payload)), &Metadata::default()), key);
     }
 }

@@ -322,6 +322,11 @@ impl Replica {
         id
     }
 
+    /// Whether transactions were sent that are not answered: rows may yet change by them.
+    pub fn is_writing(&self) -> bool {
+        !self.transactions.is_empty()
+    }
+
     /// A row by table and identity.
     pub fn row<'a>(&'a self, table: &str, uuid: Uuid) -> Option<Row<'a>> {
         let data = self.tables.get(table, uuid)?;

@@ -442,7 +442,9 @@ pub fn write_pidfile(path: &Path) -> Result<File, String> {
     use std::os::fd::AsRawFd;
     // Scripts know the name of the temporary file from the message.
     let fail = |e: io::Error| format!("{}.tmp: create failed ({})", path.display(), strerror(&e));
-    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(fail)?;
+    let mut new = path.as_os_str().to_owned();
+    new.push(".tmp");
+    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&new).map_err(fail)?;
     let lock = file_lock();
     // SAFETY: F_SETLK reads the one flock that the pointer points to, which lives until after the call.
     let r = unsafe { libc::fcntl(file.as_fd().as_raw_fd(), libc::F_SETLK, &lock) };
@@ -452,6 +454,8 @@ pub fn write_pidfile(path: &Path) -> Result<File, String> {
     file.set_len(0).map_err(fail)?;
     file.rewind().map_err(fail)?;
     writeln!(file, "{}", std::process::id()).map_err(fail)?;
+    // The file of a process that is to be replaced stays locked; its name is free.
+    std::fs::rename(&new, path).map_err(fail)?;
     Ok(file)
 }
 

@@ -106,9 +106,39 @@ fn identity(settings: &Settings) -> io::Result<(Vec<CertificateDer<'static>>, Pr
     let mut chain = certificates(need(&settings.certificate, "Certificate")?)?;
     if let Some(peer_ca) = &settings.peer_ca_cert {
         chain.extend(certificates(peer_ca)?);
+    } else if let Some(ca) = settings.ca_cert.as_deref().filter(|ca| ca.exists()) {
+        // The authority goes along, as OpenSSL sends it: who has none yet can take it from there.
+        let issuer = issuer(&chain).unwrap_or_default();
+        chain.extend(certificates(ca)?.into_iter().filter(|ca| subject(ca).is_some_and(|subject| subject == issuer)));
     }
     let key = PrivateKeyDer::from_pem_file(key).map_err(|error| failure(format!("{}: {error}", key.display())))?;
     Ok((chain, key))
+}
+
+/// The part of a `--help` text about keys, certificates and TLS.
+pub const HELP: &str = "\nKeys and certificates (SSL/TLS needs them):
+  -p, --private-key=FILE      file with the private key
+  -c, --certificate=FILE      file with the certificate of that key
+  -C, --ca-cert=FILE          file with the certificate of the peers' authority
+  --bootstrap-ca-cert=FILE    the same; taken from the first peer if it is not there
+SSL/TLS options:
+  --ssl-protocols=PROTOS      versions to allow, such as TLSv1.2+
+  --ssl-ciphers=CIPHERS       ciphers to allow with TLSv1.2
+  --ssl-ciphersuites=SUITES   cipher suites to allow with TLSv1.3
+  --ssl-server-name=NAME      name to ask a server for (SNI)
+";
+
+/// The name of who issued the first certificate, if somebody else did.
+fn issuer(chain: &[CertificateDer<'_>]) -> Option<Vec<u8>> {
+    let leaf = chain.first()?;
+    let parsed = webpki::EndEntityCert::try_from(leaf).ok()?;
+    let issuer = parsed.issuer().to_vec();
+    (subject(leaf)? != issuer).then_some(issuer)
+}
+
+/// The name that a certificate is for.
+fn subject(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
+    Some(webpki::anchor_from_trusted_cert(certificate).ok()?.subject.as_ref().to_vec())
 }
 
 fn roots(path: &Path) -> io::Result<RootCertStore> {

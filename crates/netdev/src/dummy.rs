@@ -1,4 +1,8 @@
-//! Devices that exist only in memory: `dummy` for tests and dry runs, `null` and `replay` for measuring.
+//! Devices that exist only in memory, for tests and dry runs. What they carry can be written to files (`options:pcap`,
+//! `rxq_pcap`, `tx_pcap`) and go to other processes (`options:stream`, `pstream`).
+
+mod capture;
+mod link;
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,6 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wire::{EthAddr, PacketBuf};
 
 use crate::device::{BATCH, Device, DeviceStats, LinkState, Offloads, Pool, Queue, Sent};
+use capture::Captures;
+use link::Link;
 
 /// Packets that a dummy device holds in either direction; more are dropped.
 pub const QUEUE_LIMIT: usize = 4096;
@@ -24,6 +30,8 @@ struct Shared {
     from_switch: VecDeque<Vec<u8>>,
     keep_sent: bool,
     addresses: Vec<std::net::IpAddr>,
+    captures: Captures,
+    link: Option<Link>,
     wake: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
@@ -60,22 +68,7 @@ impl DummyDevice {
 
     /// A packet arrives at one of the device's queues. False when there is no such queue or it is full.
     pub fn push_to(&self, queue: u32, packet: PacketBuf) -> bool {
-        let wake = {
-            let mut shared = self.lock();
-            let length = packet.len() as u64;
-            let Some(waiting) = shared.to_switch.get_mut(queue as usize).filter(|q| q.len() < QUEUE_LIMIT) else {
-                shared.stats.rx_dropped += 1;
-                return false;
-            };
-            waiting.push_back(packet);
-            shared.stats.rx_packets += 1;
-            shared.stats.rx_bytes += length;
-            shared.wake.clone()
-        };
-        if let Some(wake) = wake {
-            wake();
-        }
-        true
+        push_shared(&self.shared, queue, packet)
     }
 
     /// Keeps what the switch sends for [`DummyDevice::take_sent`]; without it, sent packets are only counted.
@@ -111,16 +104,39 @@ impl DummyDevice {
         }
     }
 
+    /// Whether its `options:stream` is connected; none without one.
+    #[must_use]
+    pub fn is_connected(&self) -> Option<bool> {
+        self.lock().link.as_ref().and_then(Link::is_connected)
+    }
+
     /// Its addresses.
     #[must_use]
     pub fn addresses(&self) -> Vec<std::net::IpAddr> {
         self.lock().addresses.clone()
     }
+}
 
-    /// Sets the interface index that the device claims.
-    pub fn set_ifindex(&self, ifindex: u32) {
-        self.lock().state.ifindex = ifindex;
+fn push_shared(shared: &Mutex<Shared>, queue: u32, packet: PacketBuf) -> bool {
+    let wake = {
+        let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let Shared { to_switch, stats, captures, wake, .. } = &mut *shared;
+        let Some(waiting) = to_switch.get_mut(queue as usize).filter(|q| q.len() < QUEUE_LIMIT) else {
+            stats.rx_dropped += 1;
+            return false;
+        };
+        if let Some(capture) = &captures.received {
+            capture.write(packet.bytes());
+        }
+        stats.rx_packets += 1;
+        stats.rx_bytes += packet.len() as u64;
+        waiting.push_back(packet);
+        wake.clone()
+    };
+    if let Some(wake) = wake {
+        wake();
     }
+    true
 }
 
 impl Device for DummyDevice {
@@ -192,6 +208,13 @@ impl Device for DummyDevice {
         let queues = number("n_rxq").filter(|n| polled && (1..=MAX_QUEUES).contains(n)).unwrap_or(1) as usize;
         let sends = number("n_txq").filter(|n| polled && (1..=MAX_QUEUES).contains(n)).unwrap_or(1);
         let numa = number("numa_id").filter(|_| polled).unwrap_or(0);
+        shared.state.ifindex = number("ifindex").unwrap_or(0);
+        shared.captures.follow(options);
+        if shared.link.as_ref().map(Link::target) != link::wanted(options) {
+            // The old one lets go of its socket before the new one may want it.
+            shared.link = None;
+            shared.link = link::wanted(options).map(|target| Link::open(target, Arc::downgrade(&self.shared)));
+        }
         let before = (shared.to_switch.len(), shared.tx_queues, shared.numa);
         shared.to_switch.resize_with(queues, VecDeque::new);
         (shared.tx_queues, shared.numa) = (sends, numa);
@@ -236,6 +259,12 @@ impl Queue for DummyQueue {
         let mut shared = self.0.lock();
         let mut sent = Sent::default();
         for packet in packets {
+            if let Some(capture) = &shared.captures.sent {
+                capture.write(packet.bytes());
+            }
+            if let Some(link) = &shared.link {
+                link.send(packet.bytes());
+            }
             sent.packets += 1;
             sent.bytes += packet.len() as u64;
             if shared.keep_sent && shared.from_switch.len() < QUEUE_LIMIT {
@@ -249,49 +278,5 @@ impl Queue for DummyQueue {
 
     fn offloads(&self) -> Offloads {
         Offloads::default()
-    }
-}
-
-/// Yields the packets of a capture over and over, and drops what is sent to it. For measuring the core without I/O.
-pub struct ReplayQueue {
-    packets: Arc<[Vec<u8>]>,
-    next: usize,
-}
-
-impl ReplayQueue {
-    /// A queue that never runs dry. No packets at all: it yields nothing.
-    #[must_use]
-    pub fn new(packets: Arc<[Vec<u8>]>) -> Self {
-        ReplayQueue { packets, next: 0 }
-    }
-}
-
-impl Queue for ReplayQueue {
-    fn fd(&self) -> Option<RawFd> {
-        None
-    }
-
-    fn receive(&mut self, pool: &mut Pool, out: &mut Vec<PacketBuf>) -> io::Result<usize> {
-        if self.packets.is_empty() {
-            return Ok(0);
-        }
-        for _ in 0..BATCH {
-            let mut packet = pool.take();
-            packet.assign(&self.packets[self.next]);
-            out.push(packet);
-            self.next += 1;
-            if self.next == self.packets.len() {
-                self.next = 0;
-            }
-        }
-        Ok(BATCH)
-    }
-
-    fn send(&mut self, packets: &mut [PacketBuf]) -> Sent {
-        Sent { packets: packets.len() as u64, bytes: packets.iter().map(|p| p.len() as u64).sum(), dropped: 0 }
-    }
-
-    fn offloads(&self) -> Offloads {
-        Offloads { checksum: true, segmentation: true }
     }
 }

@@ -48,6 +48,9 @@ impl From<crate::uuid::Uuid> for Datum {
     }
 }
 
+/// Atoms that are put into a set one by one.
+const FEW: usize = 4;
+
 impl Datum {
     /// The empty set.
     pub const EMPTY: Datum = Datum(Repr::Many(Vec::new()));
@@ -234,6 +237,15 @@ impl Datum {
                     return;
                 }
                 let mut atoms = self.take_atoms();
+                if other.len() <= FEW {
+                    for atom in other.atoms() {
+                        if let Err(at) = atoms.binary_search(atom) {
+                            atoms.insert(at, atom.clone());
+                        }
+                    }
+                    *self = Datum::sorted_set(atoms);
+                    return;
+                }
                 atoms.extend(other.atoms().iter().cloned());
                 *self = Datum::set(atoms);
             }
@@ -302,9 +314,20 @@ impl Datum {
             let changed = new.pairs().iter().filter(|(key, value)| self.get(key) != Some(value));
             return Datum::map(gone.chain(changed).cloned().collect());
         }
-        let gone = self.atoms().iter().filter(|atom| !new.contains_key(atom));
-        let added = new.atoms().iter().filter(|atom| !self.contains_key(atom));
+        let (old, new) = self.differing(new);
+        let gone = old.iter().filter(|atom| new.binary_search(atom).is_err());
+        let added = new.iter().filter(|atom| old.binary_search(atom).is_err());
         Datum::set(gone.chain(added).cloned().collect())
+    }
+
+    /// Atoms of two sets without those, at the beginning and at the end, that are the same in both: little is left of large sets
+    /// that differ by little.
+    pub fn differing<'a>(&'a self, other: &'a Datum) -> (&'a [Atom], &'a [Atom]) {
+        let (mut a, mut b) = (self.atoms(), other.atoms());
+        let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+        (a, b) = (&a[same..], &b[same..]);
+        let same = a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count();
+        (&a[..a.len() - same], &b[..b.len() - same])
     }
 
     /// Undoes [`Datum::diff`]: the new value, out of the old one and the difference.

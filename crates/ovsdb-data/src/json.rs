@@ -142,9 +142,9 @@ pub fn as_integer(value: &Value) -> Option<i64> {
     let number = value.as_number()?;
     number.as_i64().or_else(|| {
         let real = number.as_f64()?;
-        // 2**63 is exact in f64; everything below it and not below -2**63 converts without loss if it is whole.
-        (real.fract() == 0.0 && (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&real))
-            .then_some(real as i64)
+        // What is whole and between -2**63 and 2**63, which are exact in f64, converts without loss. The limits themselves may
+        // be other numbers, rounded.
+        (real.fract() == 0.0 && real.abs() < 9_223_372_036_854_775_808.0).then_some(real as i64)
     })
 }
 
@@ -211,6 +211,9 @@ fn describe(text: &[u8], error: &serde_json::Error) -> String {
             let token = text[stopped..].iter().take_while(|byte| number(byte)).count();
             return at(text, stopped + token, &format!("syntax error expecting {expected}"));
         }
+    }
+    if said.starts_with("number out of range") {
+        return at(text, stopped, "number outside valid range");
     }
     if said.starts_with("control character") {
         let byte = text.get(stopped).copied().unwrap_or_default();

@@ -88,8 +88,9 @@ fn column() -> impl Strategy<Value = Column> {
     };
     ("[a-z][a-zA-Z0-9_]{0,5}", any::<bool>(), any::<bool>(), column_type().prop_flat_map(constrained)).prop_map(
         |(name, mutable, persistent, column_type)| {
-            let weak = column_type.bases().any(|b| matches!(b.reference(), Some((_, crate::RefKind::Weak))));
-            Column { name, mutable: mutable || weak, persistent, column_type }
+            let refers = |kind| column_type.bases().any(|b| b.reference().is_some_and(|(_, k)| k == kind));
+            let (weak, strong) = (refers(crate::RefKind::Weak), refers(crate::RefKind::Strong));
+            Column { name, mutable: mutable || weak, persistent: persistent || strong, column_type }
         },
     )
 }

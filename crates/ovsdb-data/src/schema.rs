@@ -67,7 +67,9 @@ impl Column {
         let column_type = ColumnType::from_json(column_type.unwrap_or(&Value::Null))?;
         // A weak reference changes when its row goes, whatever the schema says (ovsdb-server(7) §3.2).
         let weak = column_type.bases().any(|base| matches!(base.reference(), Some((_, RefKind::Weak))));
-        Ok(Column { name: name.to_string(), mutable: mutable || weak, persistent: !ephemeral, column_type })
+        // What others are kept alive by must come back with them after a restart.
+        let strong = column_type.bases().any(|base| matches!(base.reference(), Some((_, RefKind::Strong))));
+        Ok(Column { name: name.to_string(), mutable: mutable || weak, persistent: !ephemeral || strong, column_type })
     }
 
     /// The JSON form.

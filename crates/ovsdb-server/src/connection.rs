@@ -18,7 +18,7 @@ use tokio::time::Instant;
 fn update_interval(n_sessions: usize) -> Duration {
     match n_sessions {
         0..4 => Duration::ZERO,
-        n => Duration::from_micros(200 * n.min(25) as u64),
+        n => Duration::from_micros(400 * n.min(25) as u64),
     }
 }
 

@@ -373,7 +373,14 @@ fn help(program: &str) -> String {
          where each DATABASE is a database file in ovsdb format.\n\
          The default DATABASE, if none is given, is\n{}.\n\
          \nJSON-RPC options (may be specified any number of times):\n  \
-         --remote=REMOTE         connect or listen to REMOTE\n\
+         --remote=REMOTE         connect or listen to REMOTE\n{}\
+         \nConfiguration file:\n  \
+         --config-file=PATH      databases and remotes are those of this file\n\
+         \nActive-backup replication:\n  \
+         --sync-from=SERVER      be a backup of SERVER\n  \
+         --sync-exclude-tables=DB:TABLE,...\n                          \
+         leave these tables out\n  \
+         --active                begin as the active server\n\
          {}\
          \nOther options:\n  \
          --run COMMAND           run COMMAND as subprocess then exit\n  \
@@ -381,6 +388,7 @@ fn help(program: &str) -> String {
          --disable-file-column-diff\n                          \
          don't use column diff in database file\n",
         dirs::default_db().display(),
+        io::tls::HELP,
         daemon::help(program)
     )
 }

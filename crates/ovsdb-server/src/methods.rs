@@ -89,11 +89,11 @@ impl Core {
             return Err(OvsdbError::syntax(params, "invalid parameters"));
         }
         let key: Rc<str> = json::to_string(&parts[1]).into();
+        let Some(hosted) = self.dbs.get_mut(&name) else { return Ok(b"null".to_vec()) };
+        let spec = MonitorSpec::from_json(&hosted.db, &parts[2], version)?;
         if self.sessions.get(&session).is_some_and(|s| s.monitors.contains_key(&key)) {
             return Err(OvsdbError::syntax(&parts[1], "duplicate monitor ID"));
         }
-        let Some(hosted) = self.dbs.get_mut(&name) else { return Ok(b"null".to_vec()) };
-        let spec = MonitorSpec::from_json(&hosted.db, &parts[2], version)?;
         let since = match version {
             Version::V3 => {
                 let uuid = parts[3].as_str().and_then(Uuid::parse);
@@ -138,6 +138,10 @@ impl Core {
         }
         let Some(hosted) = dbs.get_mut(&monitor.database) else { return Ok(b"{}".to_vec()) };
         let old = monitor.spec.clone();
+        if old.version == Version::V1 {
+            // Its updates have no form for rows that leave it while they stay in the table (RFC 7047 §4.1.6).
+            return Ok(b"{}".to_vec());
+        }
         let spec = old.with_conditions(&hosted.db, requests)?;
         let update = spec.condition_change(&hosted.db, &old);
         let (version, last) = (spec.version, hosted.db.last_id());
@@ -167,9 +171,9 @@ impl Core {
     }
 
     fn lock_method(&mut self, session: SessionId, params: &Value, steal: bool) -> Result<Vec<u8>, OvsdbError> {
-        let name = lock_name(params, "lock")?;
+        let method = if steal { "steal" } else { "lock" };
+        let name = lock_name(params, method)?;
         if self.sessions.get(&session).is_some_and(|s| s.locks.contains(name)) {
-            let method = if steal { "steal" } else { "lock" };
             return Err(OvsdbError::syntax(params, format!("must issue \"unlock\" before new \"{method}\"")));
         }
         let locked = if steal {
@@ -224,7 +228,7 @@ impl Core {
         compaction::replace(hosted, converted, "converting schema online")?;
         self.end_monitors(name);
         self.cancel_database(name, &OvsdbError::new("canceled", "database schema is being converted"));
-        self.reconnect_unaware(&format!("database {name} schema conversion"));
+        self.reconnect_unaware(&format!("committed {name} database schema conversion"));
         server_db::refresh(self);
         Ok(())
     }

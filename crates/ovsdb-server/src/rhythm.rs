@@ -15,31 +15,27 @@ use tokio::sync::Notify;
 const CLOSE: Duration = Duration::from_micros(500);
 /// How long the next request is looked for.
 const AWAKE: Duration = Duration::from_micros(120);
-/// Requests by which a way is tried.
-const TRIAL: u32 = 64;
-/// Requests after which both are tried again.
-const KEEP: u32 = 4096;
-
-/// What is being found out.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-enum Phase {
-    /// How long requests take when the server sleeps between them.
-    #[default]
-    Sleeping,
-    /// How long when it stays awake; they took so long when it slept.
-    Awake(Duration),
-    /// Nothing; it stays awake, or not.
-    Decided(bool),
-}
+/// Requests after which the way in use is judged.
+const WINDOW: u32 = 32;
+/// Windows after which the other way is tried again: what is best changes with what else runs on the machine.
+const KEEP: u32 = 64;
+/// After such a pause nothing is known any more.
+const FORGET: Duration = Duration::from_secs(1);
 
 /// When requests come, and what that means for the time between them.
 #[derive(Debug, Default)]
 pub struct Rhythm {
     served: u64,
     last: Option<Instant>,
-    phase: Phase,
+    /// Whether the server stays awake between requests that follow each other closely.
+    awake: bool,
+    /// How long [`WINDOW`] requests take when the server sleeps between them, and when it stays awake, as far as known.
+    took: [Option<Duration>; 2],
+    /// When the window began, and requests since then.
     began: Option<Instant>,
     n: u32,
+    /// Windows since the way was changed.
+    kept: u32,
     wake: Rc<Notify>,
 }
 
@@ -47,29 +43,38 @@ impl Rhythm {
     /// Notes that requests were served between `began` and `ended`.
     pub fn served(&mut self, began: Instant, ended: Instant) {
         self.served += 1;
-        let close = self.last.replace(ended).is_some_and(|last| began.saturating_duration_since(last) <= CLOSE);
-        if !close {
-            (self.phase, self.n, self.began) = (Phase::Sleeping, 0, Some(ended));
+        let pause = self.last.replace(ended).map_or(FORGET, |last| began.saturating_duration_since(last));
+        if pause > CLOSE {
+            if pause >= FORGET {
+                (self.awake, self.took, self.kept) = (false, [None; 2], 0);
+            }
+            (self.n, self.began) = (0, Some(ended));
             return;
         }
         self.n += 1;
-        let took = ended.saturating_duration_since(*self.began.get_or_insert(ended));
-        let next = match self.phase {
-            Phase::Sleeping if self.n == TRIAL => Phase::Awake(took),
-            Phase::Awake(asleep) if self.n == TRIAL => Phase::Decided(took < asleep),
-            Phase::Decided(_) if self.n == KEEP => Phase::Sleeping,
-            same => same,
-        };
-        if next != self.phase {
-            (self.phase, self.n, self.began) = (next, 0, Some(ended));
+        if self.n == WINDOW {
+            self.judge(ended);
         }
-        if self.stays_awake() {
+        if self.awake {
             self.wake.notify_one();
         }
     }
 
-    fn stays_awake(&self) -> bool {
-        matches!(self.phase, Phase::Awake(_) | Phase::Decided(true))
+    /// Ends a window: goes on with the way that takes less time, or finds out how long the other takes.
+    fn judge(&mut self, now: Instant) {
+        let took = now.saturating_duration_since(self.began.replace(now).unwrap_or(now));
+        self.n = 0;
+        self.kept += 1;
+        let known = &mut self.took[usize::from(self.awake)];
+        let took = match *known {
+            Some(known) if self.kept > 1 => (known + took) / 2,
+            _ => took,
+        };
+        *known = Some(took);
+        let other = self.took[usize::from(!self.awake)];
+        if other.is_none_or(|other| other < took) || self.kept >= KEEP {
+            (self.awake, self.kept) = (!self.awake, 0);
+        }
     }
 }
 
@@ -89,18 +94,18 @@ pub async fn stay_awake(shared: Shared) {
 mod tests {
     use super::*;
 
-    /// Serves requests that come after so many microseconds asleep and awake; true if the server ends up staying awake.
+    /// Serves requests that come after so many microseconds asleep and awake; true if the server mostly stays awake.
     fn check(asleep: u64, awake: u64, expect: bool) {
         let (mut rhythm, mut now) = (Rhythm::default(), Instant::now());
-        rhythm.served(now, now);
         let mut kept = 0;
-        for _ in 0..KEEP {
-            now += Duration::from_micros(if rhythm.stays_awake() { awake } else { asleep });
+        let n = 4 * WINDOW * KEEP;
+        for _ in 0..n {
+            now += Duration::from_micros(if rhythm.awake { awake } else { asleep });
             rhythm.served(now, now);
-            kept += u32::from(rhythm.stays_awake());
+            kept += u32::from(rhythm.awake);
         }
-        assert_eq!(rhythm.stays_awake(), expect, "{asleep} {awake}");
-        assert!(expect || kept <= TRIAL + 1);
+        let seldom = 5 * WINDOW;
+        assert!(if expect { n - kept <= seldom + WINDOW } else { kept <= seldom }, "{asleep} {awake}: {kept} of {n}");
     }
 
     #[test]
@@ -108,5 +113,20 @@ mod tests {
         check(150, 70, true);
         check(50, 70, false);
         check(600, 70, false);
+    }
+
+    #[test]
+    fn the_way_changes_when_it_becomes_slow() {
+        let (mut rhythm, mut now) = (Rhythm::default(), Instant::now());
+        let mut serve = |us: [u64; 2], n: u32| {
+            for _ in 0..n {
+                now += Duration::from_micros(us[usize::from(rhythm.awake)]);
+                rhythm.served(now, now);
+            }
+            rhythm.awake
+        };
+        assert!(!serve([50, 70], 8 * WINDOW));
+        assert!(serve([200, 70], 2 * WINDOW));
+        assert!(!serve([60, 400], 3 * WINDOW));
     }
 }

@@ -93,9 +93,15 @@ fn count_references(db: &Database, txn: &Transaction) -> Result<Counts> {
             if old == new {
                 continue;
             }
-            each_strong(reference, old, |target| *counts.entry(target).or_default() -= 1);
+            // What a large set keeps is not counted off and on again.
+            let parts = old.zip(new).filter(|(old, new)| !old.is_map() && !new.is_map()).map(|(old, new)| {
+                let (gone, added) = old.differing(new);
+                (Datum::from_sorted(gone.to_vec()), Datum::from_sorted(added.to_vec()))
+            });
+            let (old, new) = parts.as_ref().map_or((old, new), |(gone, added)| (Some(gone), Some(added)));
+            each_strong(reference, row.id, old, |target| *counts.entry(target).or_default() -= 1);
             let mut missing = None;
-            each_strong(reference, new, |target| {
+            each_strong(reference, row.id, new, |target| {
                 *counts.entry(target).or_default() += 1;
                 if missing.is_none() && txn.touched(target).is_none() && db.tables()[target.0].get(&target.1).is_none()
                 {
@@ -126,10 +132,11 @@ fn column_of(row: &Option<Vec<Datum>>, column: usize) -> Option<&Datum> {
     row.as_ref()?.get(column)
 }
 
-fn each_strong(reference: &crate::table::RefColumn, datum: Option<&Datum>, mut each: impl FnMut(RowId)) {
+/// The rows that row `from` keeps alive by a column. A row does not keep itself (RFC 7047 §3.2: "a different row").
+fn each_strong(reference: &crate::table::RefColumn, from: RowId, datum: Option<&Datum>, mut each: impl FnMut(RowId)) {
     if let Some(datum) = datum {
         reference.each(datum, |target, kind| {
-            if kind == RefKind::Strong {
+            if kind == RefKind::Strong && target.1 != from.1 {
                 each(target);
             }
         });
@@ -166,7 +173,7 @@ fn collect_garbage(db: &Database, txn: &mut Transaction, counts: &mut Counts) {
         let Some(at) = txn.touch(db, id) else { continue };
         let Some(row) = txn.rows[at].new.take() else { continue };
         for reference in &db.tables()[id.0].references {
-            each_strong(reference, row.get(reference.column), |target| {
+            each_strong(reference, id, row.get(reference.column), |target| {
                 *counts.entry(target).or_default() -= 1;
                 if !is_root(target.0) {
                     suspects.push(target);
@@ -212,6 +219,9 @@ fn clean_weak_references(db: &Database, txn: &mut Transaction) -> Result<()> {
     for at in 0..txn.rows.len() {
         let id = txn.rows[at].id;
         for reference in &db.tables()[id.0].references {
+            if !is_weak(reference.key) && !is_weak(reference.value) {
+                continue;
+            }
             let column = reference.column;
             let Some(row) = &txn.rows[at].new else { continue };
             let datum = &row[column];
@@ -418,7 +428,8 @@ fn update_weak_references(db: &mut Database, row: &TouchedRow) {
 
 fn weak_targets(db: &Database, table: usize, row: &Option<Vec<Datum>>) -> HashSet<RowId, RandomState> {
     let mut targets = HashSet::default();
-    for reference in &db.tables()[table].references {
+    let weak = |r: &&crate::table::RefColumn| is_weak(r.key) || is_weak(r.value);
+    for reference in db.tables()[table].references.iter().filter(weak) {
         each_weak(reference, column_of(row, reference.column), |target| {
             targets.insert(target);
         });

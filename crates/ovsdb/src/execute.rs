@@ -11,7 +11,7 @@ use crate::transaction::{FoundRow, Transaction};
 use foldhash::fast::RandomState;
 use ovsdb_data::atom::Symbols;
 use ovsdb_data::members::{Kinds, Members};
-use ovsdb_data::schema::{FIRST_COLUMN, TableSchema, UUID_COLUMN};
+use ovsdb_data::schema::{FIRST_COLUMN, TableSchema, UUID_COLUMN, VERSION_COLUMN};
 use ovsdb_data::{Datum, OvsdbError, Result, Uuid, UuidSource, json};
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -216,6 +216,8 @@ impl Run<'_> {
         if let Some(rbac) = &self.rbac {
             rbac.check_insert(schema, &columns)?;
         }
+        // Its version until the end of the transaction, when it gets that of all rows which changed.
+        columns[VERSION_COLUMN] = self.names.uuids.next_uuid().into();
         self.txn.insert((table, uuid), columns);
         self.out.extend_from_slice(b"{\"uuid\":[\"uuid\",\"");
         self.out.extend_from_slice(&uuid.to_ascii());
@@ -339,13 +341,13 @@ impl Run<'_> {
         members.finish()?;
         let (Some(table), Some(filter), Some(mutations)) = (table, filter, mutations) else { return Ok(()) };
         let schema = &db.tables()[table].schema;
-        let condition = self.condition(db, table, filter)?;
         let mutations = mutations
             .as_array()
             .into_iter()
             .flatten()
             .map(|mutation| Mutation::from_json(schema, mutation, &mut self.names))
             .collect::<Result<Vec<Mutation>>>()?;
+        let condition = self.condition(db, table, filter)?;
         if let Some(rbac) = &self.rbac {
             rbac.check_table(schema, "mutate")?;
         }

@@ -196,6 +196,7 @@ pub fn finish(db: &mut Database) -> Result<()> {
                 reference.each(&datum, |target, kind| {
                     let exists = db.tables()[target.0].get(&target.1).is_some();
                     match kind {
+                        RefKind::Strong if target.1 == uuid => {}
                         RefKind::Strong if exists => *strong.entry(target).or_default() += 1,
                         RefKind::Strong => {
                             if problem.is_ok() {

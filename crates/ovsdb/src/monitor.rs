@@ -2,7 +2,7 @@
 //! §4.1.6, ovsdb-server(7) §4.1.12 to §4.1.16).
 
 use crate::change::{ChangeSet, RowChange};
-use crate::condition::Condition;
+use crate::condition::{Clause, Condition};
 use crate::database::{Database, RowId};
 use crate::packed::{self, PackedRow, Reader};
 use foldhash::fast::RandomState;
@@ -252,8 +252,14 @@ impl MonitoredTable {
             key.push(b':');
             self.columns.push(MonitoredColumn { number, select, key });
         }
-        if let Some(condition) = condition {
-            self.condition.clauses.extend(Condition::from_json(schema, condition, None)?.clauses);
+        let wanted = match condition {
+            Some(condition) => Condition::from_json(schema, condition, None)?,
+            None => Condition::default(),
+        };
+        // Whoever asks for a table twice gets the rows of either request; no condition means all rows.
+        match wanted.clauses.is_empty() {
+            true => self.condition.clauses.push(Clause::Constant(true)),
+            false => self.condition.clauses.extend(wanted.clauses),
         }
         Ok(())
     }

@@ -71,12 +71,12 @@ impl Mutation {
         };
         let number = schema.column_number(name).ok_or_else(|| unknown_column(schema, name, value))?;
         let column = &schema.columns[number];
-        let mutator = Mutator::from_name(mutator)
-            .ok_or_else(|| OvsdbError::new("unknown mutator", format!("No mutator named {mutator}.")))?;
         if !column.mutable {
             let details = format!("Cannot mutate immutable column {name} in table {}.", schema.name);
             return Err(OvsdbError::constraint(details).about(value));
         }
+        let mutator = Mutator::from_name(mutator)
+            .ok_or_else(|| OvsdbError::new("unknown mutator", format!("No mutator named {mutator}.")))?;
         let argument = read_argument(&column.column_type, mutator, argument, symbols)?
             .ok_or_else(|| type_mismatch(value, mutator.name(), name, &column.column_type))?;
         Ok(Mutation { column: number, mutator, argument })

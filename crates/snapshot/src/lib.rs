@@ -3,8 +3,10 @@
 //! A [`Published`] value is replaced as a whole. A reader takes a reference and keeps the old value alive for as long as it
 //! holds it; it never waits, and never sees half of a change. Writers do not wait for readers.
 
+mod shared_map;
 pub mod versions;
 
+pub use shared_map::SharedMap;
 pub use versions::{VersionGuard, Versions};
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};

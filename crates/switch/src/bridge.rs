@@ -4,7 +4,7 @@ use crate::change::Done;
 use crate::conn::{Class, Conn, ConnId};
 use crate::flow_mod::{FlowTables, Selection, last_used, wants_flow_removed};
 use crate::packet_in::ToControllers;
-use crate::port::{Port, PortNumbers};
+use crate::port::{Port, PortNumbers, visible};
 use crate::rate_limit::RateLimit;
 use crate::upcall::{Reason, Upcalls};
 use crate::{INTERNAL_TABLE, revalidate};
@@ -15,6 +15,7 @@ use io::coverage::Counter;
 use io::vlog::{Level, Module};
 use io::vlog_rl;
 use openflow::action::{Action, PacketInReason};
+use openflow::message::ports::{PS_LINK_DOWN, PS_LIVE, PortDesc};
 use openflow::message::{
     AsyncKind, Desc, FlowRemoved, FlowRemovedReason, PacketInFormat, PortReason, PortStatus, TableStatus,
 };
@@ -36,8 +37,10 @@ pub enum Event {
         /// Up.
         up: bool,
     },
-    /// Ports' configuration bits changed: translation has to see them.
-    PortConfig,
+    /// A controller changed a port's configuration: translation has to see it.
+    Port(OfPort),
+    /// Settings of the bridge changed that translation has to see.
+    Settings,
 }
 
 /// One OpenFlow switch.
@@ -71,6 +74,8 @@ pub struct Bridge {
     pub(crate) tlv_table: crate::tlv::TlvTable,
     /// Silence after which an open bundle is given up.
     pub bundle_idle_timeout: Duration,
+    /// Flows that it makes for itself, and their rules.
+    pub(crate) own_flows: (crate::in_band::OwnFlows, Vec<Arc<translate::Rule>>),
     pub(crate) events: VecDeque<Event>,
 }
 
@@ -116,6 +121,7 @@ impl Bridge {
             meters: BTreeMap::new(),
             tlv_table: BTreeMap::new(),
             bundle_idle_timeout: crate::bundle::IDLE_TIMEOUT,
+            own_flows: Default::default(),
             events: VecDeque::new(),
         }
     }
@@ -138,7 +144,7 @@ impl Bridge {
         let missed = self.miss_to_controller();
         self.conns.remove(&id);
         if self.miss_to_controller() != missed {
-            self.events.push_back(Event::PortConfig);
+            self.events.push_back(Event::Settings);
         }
     }
 
@@ -162,7 +168,7 @@ impl Bridge {
             self.request(id, request, now);
         }
         if self.miss_to_controller() != missed {
-            self.events.push_back(Event::PortConfig);
+            self.events.push_back(Event::Settings);
         }
     }
 
@@ -179,6 +185,9 @@ impl Bridge {
             self.resume_monitors(id);
         }
         let Some(c) = self.conns.get_mut(&id) else { return (vec![], Some("bridge is gone".into())) };
+        if !c.has_output() {
+            c.continue_dump();
+        }
         let (class, output, closing) = (c.class, c.take_output(), c.closing.take());
         if class == Class::Primary && !output.is_empty() {
             self.overhear(&output);
@@ -278,13 +287,34 @@ impl Bridge {
     pub fn set_port(&mut self, port: Port) {
         Counter::OfprotoUpdatePort.hit();
         let desc = port.desc();
-        let old = self.ports.insert(port.of, port);
-        let reason = match old {
-            None => PortReason::Add,
-            Some(old) if old.desc() != desc => PortReason::Modify,
-            Some(_) => return,
+        let old = self.ports.insert(port.of, port).map(|old| old.desc());
+        // A port is not live when it comes, and no longer live before its link is said to be down.
+        let halfway = match &old {
+            None => Some(PortDesc { state: desc.state & !PS_LIVE, ..desc.clone() }),
+            Some(old) if old.state & PS_LIVE != 0 && desc.state & PS_LINK_DOWN != 0 => {
+                Some(PortDesc { state: old.state & !PS_LIVE, ..old.clone() })
+            }
+            Some(_) => None,
         };
-        self.broadcast(AsyncKind::PortStatus, reason as u8, &Message::PortStatus(PortStatus { reason, desc }));
+        let mut old = old;
+        for desc in halfway.into_iter().chain([desc]) {
+            self.tell_port(old.as_ref(), &desc);
+            old = Some(desc);
+        }
+    }
+
+    /// Tells the controllers of a port that is new or has changed, as far as their versions show it.
+    fn tell_port(&mut self, old: Option<&PortDesc>, desc: &PortDesc) {
+        let reason = if old.is_none() { PortReason::Add } else { PortReason::Modify };
+        let message = Message::PortStatus(PortStatus { reason, desc: desc.clone() });
+        for (id, c) in &mut self.conns {
+            let Some(version) = c.version() else { continue };
+            let shows = old.is_none_or(|old| visible(old, version) != visible(desc, version));
+            if shows && c.wants(AsyncKind::PortStatus, reason as u8) {
+                c.event(message.clone());
+                self.events.push_back(Event::Output(*id));
+            }
+        }
     }
 
     /// Removes a port and tells the controllers.
@@ -311,6 +341,7 @@ impl Bridge {
             self.tables.expire(&mut change, now);
             self.commit(change, None, now);
         }
+        self.tables.rest();
         self.expire_bundles(now);
         let expired = self.shared.macs().expire(now);
         if expired > 0 {
@@ -429,9 +460,9 @@ fn internal_flows(tables: &mut FlowTables, now: Instant) {
     let mut not_recirculated = Match::any();
     not_recirculated.set(flow::Field::RECIRC_ID, 0);
     tables.add_hidden(INTERNAL_TABLE, 2, MiniMatch::new(&not_recirculated), vec![], now);
-    tables.add_hidden(INTERNAL_TABLE, 0, with_reg0(1), vec![to_controller], now);
-    tables.add_hidden(INTERNAL_TABLE, 0, with_reg0(2), vec![], now);
-    tables.add_hidden(INTERNAL_TABLE, 0, with_reg0(3), vec![], now);
+    tables.add_hidden(INTERNAL_TABLE, 0, with_reg0(translate::INTERNAL_MISS), vec![to_controller], now);
+    tables.add_hidden(INTERNAL_TABLE, 0, with_reg0(translate::INTERNAL_DROP), vec![], now);
+    tables.add_hidden(INTERNAL_TABLE, 0, with_reg0(translate::INTERNAL_FRAGMENT), vec![], now);
 }
 
 /// Seconds since a rule was used.

@@ -88,6 +88,8 @@ pub struct Conn {
     pub(crate) monitors: crate::monitor::Monitors,
     /// Packets on their way, if their rate is limited: those that missed, and those that rules sent.
     limiters: Option<Box<[Scheduler<PacketIn>; 2]>>,
+    /// A reply that is made as far as it is read.
+    pub(crate) dump: Option<crate::stats::FlowDump>,
     /// Bundles that it has not committed yet.
     pub(crate) bundles: std::collections::BTreeMap<u32, crate::bundle::Bundle>,
 }
@@ -115,6 +117,7 @@ impl Conn {
             dropped: 0,
             monitors: crate::monitor::Monitors::default(),
             limiters: None,
+            dump: None,
             bundles: std::collections::BTreeMap::new(),
         };
         let newest = Version::ALL.into_iter().rev().find(|v| c.allowed & 1 << v.to_wire() != 0).unwrap_or(Version::V10);

@@ -15,6 +15,7 @@ pub const ACTIONS: [u32; 12] = [0, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25];
 
 /// Instruction numbers: goto_table, write_metadata, write_actions, apply_actions, clear_actions, meter.
 const GOTO_TABLE: u32 = 1;
+const METER: u32 = 6;
 const INSTRUCTIONS: std::ops::RangeInclusive<u32> = 1..=6;
 
 /// The bits of [`ACTIONS`].
@@ -60,8 +61,25 @@ pub fn all() -> Vec<TableFeatures> {
 pub fn in_stats(version: Version, mut features: TableFeatures) -> TableFeatures {
     /// `OFPFW_ALL` of OpenFlow 1.0: every field may be wildcarded.
     const WILDCARDS: u32 = (1 << 22) - 1;
-    if version == Version::V10 {
-        features.nonmiss.instructions = WILDCARDS;
+    /// Actions of OpenFlow 1.1 but copy_ttl_out and copy_ttl_in; set_field came later.
+    const ACTIONS_11: u64 = (1 << 25) - 1 & !(1 << 11 | 1 << 12);
+    let flows = &mut features.nonmiss;
+    match version {
+        Version::V10 => flows.instructions = WILDCARDS,
+        _ => flows.instructions &= !(1 << METER),
+    }
+    if version == Version::V11 {
+        let actions = ActionFeatures { actions: ACTIONS_11, ..ActionFeatures::default() };
+        (flows.write, flows.apply) = (actions, actions);
+    }
+    features
+}
+
+/// What a table can do for a controller that speaks `version`: in OpenFlow 1.5 a meter is an action.
+pub fn of_version(version: Version, mut features: TableFeatures) -> TableFeatures {
+    if version >= Version::V15 {
+        features.nonmiss.instructions &= !(1 << METER);
+        features.miss_features.instructions &= !(1 << METER);
     }
     features
 }

@@ -5,6 +5,7 @@
 
 use crate::INTERNAL_TABLE;
 use crate::change::{Change, Done};
+use crate::shared_actions::SharedActions;
 use crate::table::TableConfig;
 use clock::Instant;
 use flow::MiniMatch;
@@ -14,6 +15,7 @@ use openflow::message::flows::{
     FlowStatsRequest, NO_BUFFER,
 };
 use openflow::{Error, GroupId, TableId};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -34,6 +36,7 @@ pub struct FlowTables {
     /// How many flows learn into a table with a cookie and want what they learned to go with them.
     learners: HashMap<(u8, u64), usize>,
     orphans: Vec<(TableId, u64)>,
+    actions: RefCell<SharedActions>,
 }
 
 /// Which rules an operation is about.
@@ -145,6 +148,15 @@ fn priority(p: u16) -> u32 {
     p.into()
 }
 
+/// A flow's timeouts. Flows that have none, and will not get any, share theirs.
+fn timeouts(fm: &FlowMod) -> Arc<Timeouts> {
+    let shortens = |a: &Action| matches!(a, Action::FinTimeout { .. } | Action::Group(_));
+    if (fm.idle_timeout, fm.hard_timeout) == (0, 0) && !any_action(&fm.actions, &shortens) {
+        return Timeouts::none();
+    }
+    Arc::new(Timeouts { idle: fm.idle_timeout.into(), hard: fm.hard_timeout.into() })
+}
+
 impl FlowTables {
     /// The tables of a bridge.
     pub fn new(shared: Arc<Shared>) -> Self {
@@ -156,6 +168,7 @@ impl FlowTables {
             counts: vec![0; n].into(),
             learners: HashMap::new(),
             orphans: vec![],
+            actions: RefCell::default(),
         }
     }
 
@@ -204,6 +217,13 @@ impl FlowTables {
         out
     }
 
+    /// Lets go of what is kept for flows to come, where there are none.
+    pub fn rest(&mut self) {
+        if self.len() == 0 {
+            self.actions.get_mut().clear();
+        }
+    }
+
     /// Number of rules that controllers see.
     pub fn len(&self) -> usize {
         self.counts.iter().sum()
@@ -212,6 +232,20 @@ impl FlowTables {
     /// Adds one of the switch's own rules.
     pub fn add_hidden(&mut self, table: u8, priority: u32, matching: MiniMatch, actions: Vec<Action>, now: Instant) {
         let mut change = self.begin();
+        self.hide(&mut change, table, priority, matching, actions, now);
+        self.commit(change);
+    }
+
+    /// Adds a rule that controllers do not see.
+    pub fn hide(
+        &self,
+        change: &mut Change,
+        table: u8,
+        priority: u32,
+        matching: MiniMatch,
+        actions: Vec<Action>,
+        now: Instant,
+    ) -> Arc<FlowRule> {
         let clauses = RuleData::clauses_of(&actions);
         let data = RuleData {
             table: TableId(table),
@@ -227,8 +261,7 @@ impl FlowTables {
             hidden: true,
             clauses,
         };
-        change.add(&self.shared, matching, priority, data);
-        self.commit(change);
+        change.add(&self.shared, matching, priority, data)
     }
 
     /// Starts a set of changes.
@@ -356,10 +389,10 @@ impl FlowTables {
         let data = RuleData {
             table,
             cookie: fm.new_cookie,
-            actions: fm.actions.as_slice().into(),
+            actions: self.actions.borrow_mut().share(&fm.actions),
             flags,
             importance: fm.importance,
-            timeouts: Arc::new(Timeouts { idle: fm.idle_timeout.into(), hard: fm.hard_timeout.into() }),
+            timeouts: timeouts(fm),
             created: now,
             born: old.as_ref().map_or(change.version, |r| r.data.born),
             modified: now,
@@ -418,7 +451,7 @@ impl FlowTables {
             let data = RuleData {
                 table: d.table,
                 cookie,
-                actions: fm.actions.as_slice().into(),
+                actions: self.actions.borrow_mut().share(&fm.actions),
                 flags: d.flags,
                 importance: d.importance,
                 timeouts: d.timeouts.clone(),

@@ -41,6 +41,9 @@ const INVALID_TTL: u16 = 4;
 impl Bridge {
     pub(crate) fn request(&mut self, id: ConnId, request: Request, now: Instant) {
         let Request { version, xid, raw, message } = request;
+        if let Some(c) = self.conns.get_mut(&id) {
+            c.finish_dump();
+        }
         let result = match message {
             Ok(m) => self.obey(Origin { conn: id, xid, version }, m, &raw, now),
             Err(e) => Err(e),
@@ -146,7 +149,7 @@ impl Bridge {
             capabilities,
             // OpenFlow 1.0: bit N says that action N of the wire is offered, 0 (output) to 11 (enqueue).
             actions: if version == Version::V10 { 0xfff } else { 0 },
-            ports: self.ports.values().map(crate::port::Port::desc).collect(),
+            ports: self.port_descs(flow::OfPort::ANY),
         }
     }
 
@@ -168,7 +171,7 @@ impl Bridge {
             vlog_rl!((5, 5), Module::Ofproto, Level::Warn, "{}: reassembling fragments is not supported", self.name);
         } else if frags != self.frags {
             self.frags = frags;
-            self.events.push_back(Event::PortConfig);
+            self.events.push_back(Event::Settings);
         }
         Ok(())
     }
@@ -341,7 +344,7 @@ impl Bridge {
             self.events.push_back(Event::PortAdmin { port: pm.port, up });
         }
         self.set_port(changed);
-        self.events.push_back(Event::PortConfig);
+        self.events.push_back(Event::Port(pm.port));
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Packets on their way to controllers.
 
-use flow::{FlowKey, FlowMask, Match, MiniMatch, OfPort};
+use flow::{DpPort, FlowKey, FlowMask, Match, MiniMatch, OfPort};
 use openflow::TableId;
 use openflow::action::PacketInReason;
 use openflow::message::{PacketIn, PacketInFormat};
@@ -84,7 +84,13 @@ fn metadata(key: &FlowKey) -> MiniMatch {
     MiniMatch::new(&m)
 }
 
-pub(crate) fn from_frozen(state: &FrozenState, key: &FlowKey, packet: &[u8], p: Particulars) -> ToControllers {
+pub(crate) fn from_frozen(
+    state: &FrozenState,
+    key: &FlowKey,
+    dp_port: DpPort,
+    packet: &[u8],
+    p: Particulars,
+) -> ToControllers {
     let mut full = *key;
     for (w, v) in state.metadata.iter() {
         full.set_word(w, v);
@@ -100,7 +106,7 @@ pub(crate) fn from_frozen(state: &FrozenState, key: &FlowKey, packet: &[u8], p: 
         key: full,
         userdata: state.userdata.clone(),
     };
-    let continuation = state.paused.then(|| crate::resume::continuation(state));
+    let continuation = state.paused.then(|| crate::resume::continuation(state, dp_port));
     ToControllers { continuation, ..ToControllers::new(what, packet.to_vec()) }
 }
 

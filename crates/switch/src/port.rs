@@ -2,8 +2,11 @@
 
 use clock::Instant;
 use flow::{DpPort, OfPort};
-use openflow::message::ports::{PC_PORT_DOWN, PS_LINK_DOWN, PS_LIVE, PortDesc, feature};
-use std::collections::BTreeSet;
+use openflow::Version;
+use openflow::message::ports::{
+    PC_NO_FWD, PC_NO_PACKET_IN, PC_NO_RECV, PC_PORT_DOWN, PS_LINK_DOWN, PS_LIVE, PortDesc, feature,
+};
+use std::collections::{BTreeSet, VecDeque};
 use translate::BundleId;
 use wire::EthAddr;
 
@@ -42,7 +45,11 @@ impl Port {
     /// As controllers see it.
     pub fn desc(&self) -> PortDesc {
         let down = if self.admin_up { 0 } else { PC_PORT_DOWN };
-        let link = if self.carrier { PS_LIVE } else { PS_LINK_DOWN };
+        let link = match (self.carrier, self.admin_up) {
+            (false, _) => PS_LINK_DOWN,
+            (true, false) => 0,
+            (true, true) => PS_LIVE,
+        };
         PortDesc {
             port: self.of,
             hw_addr: self.mac,
@@ -54,6 +61,17 @@ impl Port {
             ..PortDesc::default()
         }
     }
+}
+
+/// What a controller that speaks `version` sees of a port's settings and state.
+pub(crate) fn visible(desc: &PortDesc, version: Version) -> PortDesc {
+    let mut seen = desc.clone();
+    if version == Version::V10 {
+        seen.state &= !PS_LIVE;
+    } else {
+        seen.config &= PC_PORT_DOWN | PC_NO_RECV | PC_NO_FWD | PC_NO_PACKET_IN;
+    }
+    seen
 }
 
 /// The feature bit of a speed (OpenFlow 1.3.5 §A.2.1).
@@ -78,34 +96,42 @@ fn speed_feature(mbps: u32, full_duplex: Option<bool>) -> u32 {
 #[derive(Debug, Default)]
 pub struct PortNumbers {
     used: BTreeSet<OfPort>,
-    /// Where the search for a free number starts; numbers are used again as late as possible.
+    /// The last number of those that no port had before; they come first.
     next: u32,
+    /// Numbers that ports had, the longest ago first.
+    given: VecDeque<OfPort>,
 }
 
 /// Largest number that the switch chooses by itself.
 const MAX_CHOSEN: u32 = 0xfeff;
 
 impl PortNumbers {
-    /// A number: the one asked for if it is free, else one that was free for long. `None` if all are in use.
+    /// A number: the one asked for if it is free, else one that no port had, or that was free for longest. `None` if all
+    /// are in use.
     pub fn take(&mut self, request: Option<OfPort>) -> Option<OfPort> {
         if let Some(p) = request
             && self.used.insert(p)
         {
+            self.given.retain(|given| *given != p);
             return Some(p);
         }
-        for _ in 0..MAX_CHOSEN {
-            self.next = self.next % MAX_CHOSEN + 1;
+        while self.next < MAX_CHOSEN {
+            self.next += 1;
             let p = OfPort(self.next);
-            if self.used.insert(p) {
+            if !self.given.contains(&p) && self.used.insert(p) {
                 return Some(p);
             }
         }
-        None
+        let p = self.given.pop_front()?;
+        self.used.insert(p);
+        Some(p)
     }
 
     /// Gives a number back.
     pub fn give(&mut self, port: OfPort) {
-        self.used.remove(&port);
+        if self.used.remove(&port) && (1..=MAX_CHOSEN).contains(&port.0) {
+            self.given.push_back(port);
+        }
     }
 }
 
@@ -123,6 +149,9 @@ mod tests {
         n.give(OfPort(1));
         assert_eq!(n.take(None), Some(OfPort(5)), "not at once again");
         assert_eq!(n.take(Some(OfPort::LOCAL)), Some(OfPort::LOCAL));
+        n.give(OfPort(3));
+        n.next = MAX_CHOSEN;
+        assert_eq!([n.take(None), n.take(None), n.take(None)], [Some(OfPort(1)), Some(OfPort(3)), None]);
     }
 
     #[test]

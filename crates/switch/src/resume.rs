@@ -3,14 +3,14 @@
 
 use crate::bridge::Bridge;
 use clock::Instant;
-use flow::{FlowKey, MiniKey};
+use flow::{DpPort, FlowKey, MiniKey};
 use openflow::message::{Continuation, PacketIn};
 use openflow::{Error, Version};
 use translate::frozen::FrozenState;
 use translate::{BridgeId, Start};
 
-/// The continuation of a state.
-pub(crate) fn continuation(state: &FrozenState) -> Continuation {
+/// The continuation of a state, of a packet that came in by a port of the datapath.
+pub(crate) fn continuation(state: &FrozenState, dp_port: DpPort) -> Continuation {
     Continuation {
         bridge: u128::from(state.bridge.0).to_be_bytes(),
         stack: state.stack.clone(),
@@ -20,7 +20,7 @@ pub(crate) fn continuation(state: &FrozenState) -> Continuation {
         cookie: state.cookie,
         actions: state.actions.clone(),
         action_set: state.action_set.clone(),
-        odp_port: None,
+        odp_port: Some(dp_port.0),
     }
 }
 

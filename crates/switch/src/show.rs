@@ -24,7 +24,19 @@ pub fn rule_line(rule: &Rule, with_cookie: bool, offload: bool, now: Instant) ->
     if offload {
         out.push_str("n_offload_packets=0, n_offload_bytes=0, ");
     }
-    out + &openflow::text::match_and_actions(&rule.matching, rule.priority as u16, &d.actions)
+    let text = match u16::try_from(rule.priority) {
+        Ok(priority) => openflow::text::match_and_actions(&rule.matching, priority, &d.actions),
+        // No flow of a controller's has such a priority; 0x8000 is not shown.
+        Err(_) => {
+            let rest = openflow::text::match_and_actions(&rule.matching, 0x8000, &d.actions);
+            format!("priority={},{rest}", rule.priority)
+        }
+    };
+    // A match that says nothing leaves its comma: scripts split there.
+    if text.starts_with("actions=") {
+        out.push(',');
+    }
+    out + &text
 }
 
 /// A rule as JSON.

@@ -1,15 +1,16 @@
 //! Answers to statistics and description requests (OpenFlow 1.3.5 §A.3.5).
 
 use crate::bridge::{Bridge, idle_age};
-use crate::conn::ConnId;
+use crate::conn::{Conn, ConnId};
 use crate::flow_mod::Selection;
 use crate::port::Port;
 use crate::{INTERNAL_TABLE, features, group_mod, packet_in};
 use clock::Instant;
 use flow::OfPort;
+use io::coverage::Counter;
 use openflow::message::{
     AggregateStats, FlowStats, FlowStatsRequest, GroupFeatures, Message, Multipart, PortDesc, PortStats,
-    QueueConfigReply, QueueRequest, QueueStats, TableStats,
+    QueueConfigReply, QueueDesc, QueueRequest, QueueStats, TableStats,
 };
 use openflow::{Error, Version, Xid};
 use std::sync::Arc;
@@ -23,9 +24,12 @@ impl Bridge {
             Message::DescRequest => Message::DescReply(self.desc.clone()),
             Message::FlowStatsRequest(r) => {
                 self.sync_counters(now);
-                let rules = self.tables.select(&Selection::of_request(&r));
-                let flows = rules.iter().map(|rule| flow_stats(rule, &r, now)).collect();
-                Message::FlowStatsReply(Multipart::new(flows).in_nicira_form(r.nicira))
+                let rules = self.tables.select(&Selection::of_request(&r)).into_iter();
+                if let Some(conn) = self.conns.get_mut(&id) {
+                    conn.dump = Some(FlowDump { xid, request: r, rules, now });
+                    conn.continue_dump();
+                }
+                return Ok(());
             }
             Message::AggregateRequest(r) => {
                 self.sync_counters(now);
@@ -37,7 +41,9 @@ impl Bridge {
                 Message::TableStatsReply(Multipart::new(self.table_stats(version)))
             }
             Message::TableFeaturesRequest(r) if r.entries.is_empty() => {
-                Message::TableFeaturesReply(Multipart::new(self.table_features()))
+                let version = self.conns.get(&id).and_then(crate::conn::Conn::version).unwrap_or(Version::V13);
+                let all = self.table_features().into_iter().map(|f| features::of_version(version, f)).collect();
+                Message::TableFeaturesReply(Multipart::new(all))
             }
             Message::TableFeaturesRequest(r) => {
                 self.set_table_features(&r.entries)?;
@@ -47,11 +53,11 @@ impl Bridge {
             Message::PortStatsRequest(port) => Message::PortStatsReply(Multipart::new(self.port_stats(port, now)?)),
             Message::PortDescRequest(port) => Message::PortDescReply(Multipart::new(self.port_descs(port))),
             Message::QueueStatsRequest(r) => Message::QueueStatsReply(Multipart::new(self.queue_stats(r)?)),
-            Message::QueueGetConfigRequest(r) => Message::QueueGetConfigReply(self.queue_config(r.port)?),
-            Message::QueueDescRequest(r) => {
-                self.queue_config(r.port)?;
-                Message::QueueDescReply(Multipart::new(vec![]))
+            Message::QueueGetConfigRequest(r) => {
+                let all = QueueRequest { port: r.port, queue: openflow::message::QUEUE_ALL };
+                Message::QueueGetConfigReply(QueueConfigReply { port: r.port, queues: self.queue_descs(all)? })
             }
+            Message::QueueDescRequest(r) => Message::QueueDescReply(Multipart::new(self.queue_descs(r)?)),
             Message::GroupDescRequest(g) => {
                 Message::GroupDescReply(Multipart::new(group_mod::describe(&self.shared, g)))
             }
@@ -148,11 +154,9 @@ impl Bridge {
         s
     }
 
-    fn port_descs(&self, port: OfPort) -> Vec<PortDesc> {
-        match port {
-            OfPort::ANY | OfPort::ALL => self.ports.values().map(Port::desc).collect(),
-            one => self.ports.get(&one).map(Port::desc).into_iter().collect(),
-        }
+    /// What controllers see of a port, or of all.
+    pub(crate) fn port_descs(&self, port: OfPort) -> Vec<PortDesc> {
+        self.wanted(port).into_iter().map(Port::desc).collect()
     }
 
     fn queue_stats(&self, r: QueueRequest) -> Result<Vec<QueueStats>, Error> {
@@ -160,18 +164,77 @@ impl Bridge {
         if ports.is_empty() && !matches!(r.port, OfPort::ANY | OfPort::ALL) {
             return Err(Error::QueueOpFailedBadPort);
         }
-        if r.queue != openflow::message::QUEUE_ALL {
-            return Err(Error::QueueOpFailedBadQueue);
+        let queues = ports.into_iter().filter(|port| self.has_queue(port));
+        let stats: Vec<QueueStats> = queues
+            .filter(|_| matches!(r.queue, 0 | openflow::message::QUEUE_ALL))
+            .map(|port| QueueStats {
+                port: port.of,
+                queue: 0,
+                tx_bytes: u64::MAX,
+                tx_packets: u64::MAX,
+                tx_errors: u64::MAX,
+                duration: None,
+            })
+            .collect();
+        match r.queue {
+            openflow::message::QUEUE_ALL => Ok(stats),
+            _ if stats.is_empty() => Err(Error::QueueOpFailedBadQueue),
+            _ => Ok(stats),
         }
-        // Queues are those of the ports' QoS rows, of which the datapath serves none.
-        Ok(vec![])
     }
 
-    fn queue_config(&self, port: OfPort) -> Result<QueueConfigReply, Error> {
-        if self.wanted(port).is_empty() && !matches!(port, OfPort::ANY | OfPort::ALL) {
+    /// Dummies have one queue, of which nothing is known. Other devices have those of their QoS, of which the datapath
+    /// serves none.
+    fn has_queue(&self, port: &Port) -> bool {
+        let local = port.of == OfPort::LOCAL && self.datapath.kind() == "dummy";
+        port.kind.starts_with("dummy") || local
+    }
+
+    fn queue_descs(&self, r: QueueRequest) -> Result<Vec<QueueDesc>, Error> {
+        let ports = self.wanted(r.port);
+        if ports.is_empty() && !matches!(r.port, OfPort::ANY | OfPort::ALL) {
             return Err(Error::QueueOpFailedBadPort);
         }
-        Ok(QueueConfigReply { port, queues: vec![] })
+        let mut ports: Vec<&Port> = ports.into_iter().filter(|port| self.has_queue(port)).collect();
+        ports.sort_by_key(|port| port.of);
+        if r.queue != 0 && r.queue != openflow::message::QUEUE_ALL {
+            return Err(Error::QueueOpFailedBadQueue);
+        }
+        let desc = |port: &Port| QueueDesc { port: port.of, queue: 0, min_rate: None, max_rate: None };
+        Ok(ports.into_iter().map(desc).collect())
+    }
+}
+
+/// A reply about flows of which the beginning was sent.
+#[derive(Debug)]
+pub(crate) struct FlowDump {
+    xid: Xid,
+    request: FlowStatsRequest,
+    rules: std::vec::IntoIter<Arc<Rule>>,
+    now: Instant,
+}
+
+/// Flows that are put into a reply at once: the peer reads them while the next are.
+const FLOWS_AT_ONCE: usize = 1024;
+
+impl Conn {
+    /// Makes the next part of a reply about flows.
+    pub(crate) fn continue_dump(&mut self) {
+        let Some(mut dump) = self.dump.take() else { return };
+        let next = dump.rules.by_ref().take(FLOWS_AT_ONCE);
+        let entries = next.map(|rule| flow_stats(&rule, &dump.request, dump.now)).collect();
+        let more = !dump.rules.as_slice().is_empty();
+        let part = Multipart { more, entries, nicira: dump.request.nicira };
+        Counter::VconnSent.hit();
+        self.reply(dump.xid, Message::FlowStatsReply(part));
+        self.dump = more.then_some(dump);
+    }
+
+    /// Makes the rest of a reply about flows: what is asked next is answered after it.
+    pub(crate) fn finish_dump(&mut self) {
+        while self.dump.is_some() {
+            self.continue_dump();
+        }
     }
 }
 

@@ -81,7 +81,7 @@ impl Bridge {
             return Err(Error::NxTlvTableModFailedInvalidTlvDel);
         }
         self.tlv_table = table;
-        self.events.push_back(Event::PortConfig);
+        self.events.push_back(Event::Settings);
         Ok(())
     }
 

@@ -5,8 +5,8 @@ use datapath::action_text::format_actions;
 use datapath::key_text::PortNames;
 use datapath::{DpAction, SlowReason};
 use flow::key::{CS_NEW, CS_TRK, FRAG_LATER};
-use flow::text::{Names, ParseContext, Style, format_match, parse_field, set_protocol_keyword, split_key_values};
-use flow::{Field, FlowKey, FlowMask, Match, OfPort, PacketType};
+use flow::text::{Names, Style, format_match};
+use flow::{FlowKey, FlowMask, Match, OfPort, PacketType};
 use openflow::action::{self, Action};
 use serde_json::{Value, json};
 use translate::trace::{Describe, Node};
@@ -28,6 +28,8 @@ pub struct Question<'a> {
     pub actions: Option<Vec<Action>>,
     /// Connection states of packets that come back from connection tracking, in order; `trk|new` when they run out.
     pub ct_next: Vec<u16>,
+    /// Say what each lookup looked at, and which rules nearly matched.
+    pub explain: bool,
     /// Names for OpenFlow ports, if they are wanted.
     pub names: Option<&'a Names>,
     /// Names for datapath ports.
@@ -38,11 +40,14 @@ pub struct Question<'a> {
     pub now: Instant,
 }
 
-struct Words<'a>(Option<&'a Names>);
+struct Words<'a> {
+    names: Option<&'a Names>,
+    explain: bool,
+}
 
 impl Words<'_> {
     fn style(&self) -> Style<'_> {
-        Style { names: self.0, ..Style::default() }
+        Style { names: self.names, ..Style::default() }
     }
 
     fn matching(&self, m: &Match) -> String {
@@ -68,6 +73,20 @@ impl Describe for Words<'_> {
     fn actions(&self, _: &BridgeConfig, actions: &[Action]) -> String {
         let mut out = String::new();
         action::text::format(&mut out, &self.style(), actions);
+        out
+    }
+
+    fn explains(&self) -> bool {
+        self.explain
+    }
+
+    fn matching(&self, _: &BridgeConfig, key: &FlowKey, mask: &FlowMask) -> String {
+        Words::matching(self, &Match::new(key, mask))
+    }
+
+    fn numbered_actions(&self, _: &BridgeConfig, actions: &[Action]) -> String {
+        let mut out = String::new();
+        action::text::format(&mut out, &Style::default(), actions);
         out
     }
 }
@@ -156,11 +175,15 @@ fn headers(key: &FlowKey, mask: &mut FlowMask) {
         }
         _ => return,
     };
+    // A bare packet shows the connection's original addresses, as the original does.
+    let bare = key.packet_type() != PacketType::ETHERNET;
     if v6 {
         (45..49).for_each(|i| mask.set_word(i, u64::MAX));
         mask.set_ipv6_label(u32::MAX);
+        (33..if bare { 37 } else { 33 }).for_each(|i| mask.set_word(i, u64::MAX));
     } else {
         mask.set_word(44, u64::MAX);
+        (32..if bare { 33 } else { 32 }).for_each(|i| mask.set_word(i, u64::MAX));
     }
     mask.set_nw_proto(0xff);
     mask.set_nw_tos(0xff);
@@ -353,7 +376,7 @@ fn passes(q: &Question<'_>, words: &Words<'_>) -> Vec<Pass> {
 /// The answer as text.
 #[must_use]
 pub fn text(q: &Question<'_>) -> String {
-    let words = Words(q.names);
+    let words = Words { names: q.names, explain: q.explain };
     let mut out = String::new();
     for pass in passes(q, &words) {
         if let Some(title) = &pass.title {
@@ -372,7 +395,7 @@ fn pass_text(out: &mut String, q: &Question<'_>, words: &Words<'_>, pass: &Pass)
     if let Some(trace) = &x.trace {
         out.push_str(&trace.text());
     }
-    out.push_str(&format!("\nFinal flow: {}\n", final_text(pass, &full)));
+    out.push_str(&format!("\nFinal flow: {}\n", final_text(pass, &words)));
     out.push_str(&format!("Megaflow: {}\n", words.matching(&Match::new(&pass.key, &x.mask))));
     out.push_str(&format!("Datapath actions: {}\n", format_actions(&x.actions, q.dp_names)));
     if let Some(e) = x.error {
@@ -387,7 +410,7 @@ fn pass_text(out: &mut String, q: &Question<'_>, words: &Words<'_>, pass: &Pass)
     }
 }
 
-fn final_text(pass: &Pass, full: &dyn Fn(&FlowKey) -> String) -> String {
+fn final_text(pass: &Pass, words: &Words<'_>) -> String {
     let mut start = pass.key;
     start.set_actset_output(OfPort::UNSET);
     let mut end = pass.answer.final_key;
@@ -395,7 +418,12 @@ fn final_text(pass: &Pass, full: &dyn Fn(&FlowKey) -> String) -> String {
         return "unchanged".into();
     }
     end.set_actset_output_raw(0);
-    full(&end)
+    let mut mask = shown(&end);
+    if start.packet_type() == PacketType::ETHERNET && start.eth_type() == end.eth_type() {
+        // Only a packet that came in bare shows its connection's addresses.
+        (32..37).for_each(|word| mask.set_word(word, 0));
+    }
+    words.matching(&Match::new(&end, &mask))
 }
 
 fn node_json(node: &Node) -> Value {
@@ -409,7 +437,7 @@ fn node_json(node: &Node) -> Value {
 /// The answer as JSON: a list of passes through the tables.
 #[must_use]
 pub fn json(q: &Question<'_>) -> Value {
-    let words = Words(q.names);
+    let words = Words { names: q.names, explain: q.explain };
     let full = |key: &FlowKey| words.matching(&Match::new(key, &shown(key)));
     let one = |pass: Pass| {
         let x = &pass.answer;
@@ -417,7 +445,7 @@ pub fn json(q: &Question<'_>) -> Value {
             "recirculation": pass.title,
             "flow": full(&pass.key),
             "steps": x.trace.iter().flat_map(|t| &t.nodes).map(node_json).collect::<Vec<_>>(),
-            "final_flow": final_text(&pass, &full),
+            "final_flow": final_text(&pass, &words),
             "megaflow": words.matching(&Match::new(&pass.key, &x.mask)),
             "datapath_actions": format_actions(&x.actions, q.dp_names),
             "error": x.error.map(|e| e.text()),
@@ -433,57 +461,5 @@ pub fn json(q: &Question<'_>) -> Value {
 /// # Errors
 /// One line that says what is wrong.
 pub fn parse_flow(s: &str, names: &Names) -> Result<FlowKey, String> {
-    let wrong = |e: String| format!("Bad openflow flow syntax: {s}: {e}");
-    let mut m = Match::any();
-    m.key.set_in_port(OfPort::NONE);
-    let mut cx = ParseContext::new(Some(names));
-    for (name, value) in split_key_values(s) {
-        let had = (m.key.eth_type(), m.key.nw_proto());
-        if value.is_empty() && set_protocol_keyword(&mut m, name) {
-            if had.0 != 0 {
-                return Err(wrong("Ethernet type set multiple times".into()));
-            }
-            if had.1 != 0 && m.key.nw_proto() != had.1 {
-                return Err(wrong("network protocol set multiple times".into()));
-            }
-            continue;
-        }
-        let field = Field::from_name(name).ok_or_else(|| wrong(format!("unknown field {name}")))?;
-        if !translate::prerequisites_met(&m.key, field) {
-            return Err(wrong(format!("prerequisites not met for setting {name}")));
-        }
-        let is_port = matches!(field, Field::IN_PORT | Field::IN_PORT_OXM);
-        let is_set = if is_port { m.key.in_port() != OfPort::NONE } else { m.key.get(field) != 0 };
-        if is_set && field.tun_metadata_index().is_none() {
-            return Err(wrong(format!("field {name} set multiple times")));
-        }
-        let bad = |e: &str| wrong(format!("bad value for {name} ({e})"));
-        let exact = match flow::text::parse_value(&mut cx, field, value).map_err(|e| bad(&e))? {
-            Some((_, mask)) => field.tun_metadata_index().is_some() || covers(field, mask.low(), value),
-            None => false,
-        };
-        if !exact {
-            return Err(bad(&format!("{value}: wildcards not allowed here")));
-        }
-        parse_field(&mut cx, field, value, &mut m).map_err(|e| bad(&e))?;
-        let ty = m.key.packet_type();
-        if field == Field::PACKET_TYPE && ty.ns() == 1 {
-            m.key.set_eth_type(ty.ns_type());
-        }
-    }
-    Ok(m.key)
-}
-
-/// Whether a mask that came out of a value's text leaves no bit of the field open.
-fn covers(field: Field, mask: u128, text: &str) -> bool {
-    use flow::Format;
-    let def = field.def();
-    let all = match def.format {
-        Format::TunFlags => return !text.starts_with(['+', '-']),
-        Format::CtState => 0xff,
-        Format::TcpFlags => 0xfff,
-        Format::Frag => 3,
-        _ => field.exact_mask() & u128::MAX.checked_shr(128 - u32::from(def.bits)).unwrap_or(0),
-    };
-    mask & all == all
+    openflow::text::parse_packet_fields(s, Some(names)).map_err(|e| format!("Bad openflow flow syntax: {s}: {e}"))
 }

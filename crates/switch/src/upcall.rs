@@ -19,6 +19,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
+use translate::view::Timeouts;
 use translate::{BridgeId, Credit, Effect, LearnedFlow, Network, Request, Rule};
 
 /// Something that the control thread has to deal with.
@@ -377,6 +378,7 @@ impl Upcalls {
         if !self.megaflows.load(Ordering::Relaxed) {
             // What the packet does not have stays wild: there is nothing to compare.
             xlate.mask.union(&flow::matching::match_of_packet(upcall.key).mask);
+            xlate.mask.union(&metadata_mask());
         }
         let install = (!full).then_some(InstallFlow { mask: xlate.mask, actions });
         UpcallAnswer { actions: xlate.actions, install }
@@ -398,6 +400,7 @@ impl Upcalls {
                     let to = packet_in::from_frozen(
                         &state,
                         &key,
+                        upcall.key.dp_in_port(),
                         upcall.packet,
                         packet_in::Particulars {
                             cookie: *rule_cookie,
@@ -415,6 +418,20 @@ impl Upcalls {
             }
         }
     }
+}
+
+/// All that packets have beside their bytes, but tunnels.
+fn metadata_mask() -> FlowMask {
+    let mut mask = FlowMask::ZERO;
+    mask.set_recirc_id(u32::MAX);
+    mask.set_dp_hash(u32::MAX);
+    mask.set_skb_priority(u32::MAX);
+    mask.set_pkt_mark(u32::MAX);
+    mask.set_ct_state(0xff);
+    mask.set_ct_zone(u16::MAX);
+    mask.set_ct_mark(u32::MAX);
+    mask.set_ct_label(u128::MAX);
+    mask
 }
 
 /// What a flow of the datapath does whose every packet the switch has to see.
@@ -475,6 +492,10 @@ pub(crate) fn pin_tags(key: &FlowKey, mask: &mut FlowMask) {
 /// `fin_timeout`: a rule's timeouts only ever become shorter.
 fn shorten(rule: &Rule, idle: u16, hard: u16) {
     let t = &rule.data.timeouts;
+    // Not those that flows without timeouts share: a group of another flow's action set shortens none.
+    if Arc::ptr_eq(t, &Timeouts::none()) {
+        return;
+    }
     for (timeout, to) in [(&t.idle, idle), (&t.hard, hard)] {
         if to != 0 {
             let _ =

@@ -413,7 +413,7 @@ impl World {
         }
         let mut republish = false;
         while let Some(event) = self.bridge.poll_event() {
-            republish |= matches!(event, Event::PortConfig);
+            republish |= matches!(event, Event::Port(_) | Event::Settings);
         }
         if republish {
             self.publish();

@@ -1,10 +1,11 @@
 //! `ovs-appctl`: runs a command in a daemon through its control socket (ovs-appctl(8)).
 
+use io::daemon::{self, DaemonOpt};
 use io::getopt::{self, Opt, Order, Takes, both, long};
 use io::program::{self, strerror};
 use io::unixctl::Client;
 use io::vlog::{self, Level};
-use io::{Invocation, daemon, dirs};
+use io::{Invocation, dirs};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ enum Option_ {
     Timeout,
     Format,
     Pretty,
-    Verbose,
+    Logging(DaemonOpt),
     Help,
     Version,
 }
@@ -25,7 +26,10 @@ const OPTIONS: &[Opt<Option_>] = &[
     both("timeout", 'T', Takes::Value, Option_::Timeout),
     both("format", 'f', Takes::Value, Option_::Format),
     long("pretty", Takes::Nothing, Option_::Pretty),
-    both("verbose", 'v', Takes::Maybe, Option_::Verbose),
+    both("verbose", 'v', Takes::Maybe, Option_::Logging(DaemonOpt::Verbose)),
+    long("log-file", Takes::Maybe, Option_::Logging(DaemonOpt::LogFile)),
+    long("syslog-method", Takes::Value, Option_::Logging(DaemonOpt::SyslogMethod)),
+    long("syslog-target", Takes::Value, Option_::Logging(DaemonOpt::SyslogTarget)),
     both("help", 'h', Takes::Nothing, Option_::Help),
     both("version", 'V', Takes::Nothing, Option_::Version),
 ];
@@ -48,6 +52,9 @@ Other options:
   -T, --timeout=SECS   give up after SECS seconds
   -f, --format=FMT     'text' or 'json' (default: text)
       --pretty         with --format=json, indent the output
+  -v, --verbose[=SPEC] set logging levels
+      --log-file[=FILE], --syslog-method=METHOD, --syslog-target=HOST:PORT
+                       log to a file, or by syslog
   -h, --help           print this text
   -V, --version        print the version of ovs-appctl
 ";
@@ -70,7 +77,14 @@ pub fn main(invocation: &Invocation) -> ExitCode {
     };
     let mut settings = Settings { target: "ovs-vswitchd".into(), json: false, pretty: false };
     let mut timeout = None;
+    let mut logging = daemon::Settings::default();
     for (option, value) in parsed.options {
+        if let Option_::Logging(option) = option {
+            if let Err(e) = logging.obey(option, value) {
+                return invocation.fail(e);
+            }
+            continue;
+        }
         let value = value.unwrap_or_default();
         match option {
             Option_::Target => settings.target = value,
@@ -81,11 +95,7 @@ pub fn main(invocation: &Invocation) -> ExitCode {
                 "text" => settings.json = false,
                 _ => return invocation.fail(format!("value {value} on -f or --format is invalid")),
             },
-            Option_::Verbose => {
-                if let Err(e) = vlog::set(&value) {
-                    return invocation.fail(e);
-                }
-            }
+            Option_::Logging(_) => {}
             Option_::Help => {
                 print!("{HELP}");
                 return ExitCode::SUCCESS;
@@ -95,6 +105,9 @@ pub fn main(invocation: &Invocation) -> ExitCode {
                 return ExitCode::SUCCESS;
             }
         }
+    }
+    if let Err(e) = logging.open_log(&invocation.name) {
+        return invocation.fail(e);
     }
     if settings.pretty && !settings.json {
         return invocation.fail("--pretty is supported with --format json only");
@@ -157,7 +170,7 @@ fn print_value(value: &Value, settings: &Settings) {
 fn text_of(value: &Value, settings: &Settings) -> String {
     let mut text = match value {
         Value::String(s) if !settings.json => s.clone(),
-        v if settings.pretty => format!("{v:#}"),
+        v if settings.pretty => crate::table::pretty_json(v),
         v => v.to_string(),
     };
     if !text.is_empty() && !text.ends_with('\n') {
@@ -182,7 +195,7 @@ mod tests {
         check(json!("a\n"), false, false, "a\n");
         check(json!(""), false, false, "");
         check(json!({"b": 1, "a": []}), true, false, "{\"a\":[],\"b\":1}\n");
-        check(json!({"b": 1}), true, true, "{\n  \"b\": 1\n}\n");
+        check(json!({"b": 1}), true, true, "{\n  \"b\": 1}\n");
     }
 
     #[test]

@@ -467,7 +467,8 @@ fn show_log(tool: &Tool, args: &[String]) -> Outcome {
         } else {
             show_record(tool, &value, schema.as_ref(), &mut known);
         }
-        if tool.more > 0 || number == 0 {
+        let has_rows = value.as_object().is_some_and(|v| v.keys().any(|name| !name.starts_with('_')));
+        if number == 0 || tool.more > 0 && has_rows {
             println!();
         }
     }

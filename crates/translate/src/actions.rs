@@ -283,7 +283,7 @@ impl Xlator<'_> {
             let text = if set.is_empty() {
                 format!("action set {verb} empty")
             } else {
-                format!("action set {verb}: {}", recorder.describe.actions(&self.here.config, &set))
+                format!("action set {verb}: {}", recorder.describe.numbered_actions(&self.here.config, &set))
             };
             recorder.add(NodeKind::Detail, text);
         }
@@ -450,6 +450,7 @@ impl Xlator<'_> {
         if ttl > 1 {
             self.key.set_nsh_ttl(ttl - 1);
         } else {
+            self.warning(|| "NSH decrement TTL exception".into());
             self.send_to_controller(u16::MAX, PacketInReason::InvalidTtl, 0, &[], false);
             self.exit = true;
         }

@@ -199,6 +199,12 @@ impl Xlator<'_> {
             }
         };
         self.out.actions.push(DpAction::PopNsh);
+        if matches!(inner, PacketType::ETHERNET | PacketType::NSH) {
+            // Its other fields are looked at again after the recirculation only.
+            self.key.set_packet_type(inner);
+            self.base = self.key;
+            return self.freeze();
+        }
         self.become_unknown(inner);
     }
 

@@ -5,6 +5,7 @@ mod actions;
 mod commit;
 mod conntrack;
 mod encap;
+mod explain;
 mod fields;
 pub mod frozen;
 pub mod groups;
@@ -20,13 +21,7 @@ mod xlate;
 
 pub use request::{Credit, Effect, LearnedFlow, Request, Start, ToController, Xlate, XlateError};
 pub use view::{Bridge, BridgeConfig, BridgeId, Bundle, BundleId, Network, Port, Rule, RuleData, RuleTable};
-pub use xlate::{MAX_DEPTH, MAX_RESUBMITS, metered, translate};
-
-/// Whether a packet with these fields has what a field needs (OpenFlow 1.5 §7.2.3.8).
-#[must_use]
-pub fn prerequisites_met(key: &flow::FlowKey, field: flow::Field) -> bool {
-    fields::has_prerequisites(key, &mut flow::FlowMask::ZERO.clone(), field)
-}
+pub use xlate::{INTERNAL_DROP, INTERNAL_FRAGMENT, INTERNAL_MISS, MAX_DEPTH, MAX_RESUBMITS, metered, translate};
 
 #[cfg(test)]
 mod tests;

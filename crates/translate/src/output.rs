@@ -76,10 +76,9 @@ impl Xlator<'_> {
             return self.detail(|| "STP not in forwarding state, skipping output".into());
         }
         let Some(dp) = port.dp else {
+            // A patch port without its peer swallows what it is given.
             if let Some((bridge, peer)) = port.peer {
                 self.cross(number, bridge, peer);
-            } else {
-                self.warning(|| "Nonexistent output port".into());
             }
             return;
         };
@@ -111,9 +110,6 @@ impl Xlator<'_> {
         let Some(other) = self.net.bridges.get(&bridge) else {
             return self.warning(|| "Nonexistent output port".into());
         };
-        if !self.may_go_deeper() {
-            return;
-        }
         if self.truncate.is_some() {
             return self.problem(|| format!("output_trunc does not support patch port {}", number.0));
         }
@@ -133,7 +129,7 @@ impl Xlator<'_> {
         let in_packet_out = std::mem::replace(&mut self.in_packet_out, false);
         let depth = std::mem::replace(&mut self.depth, 0);
         self.enter_bridge();
-        if self.admit() {
+        if self.may_go_deeper() && self.admit() {
             self.mirror_ingress();
             self.nesting += 1;
             self.resubmit(openflow::TableId(0), peer, false, true);
@@ -344,7 +340,7 @@ impl Xlator<'_> {
     /// A group's bucket: its actions are an action set done on the packet as it is; the packet stays as it was.
     pub(crate) fn bucket(&mut self, group: &std::sync::Arc<crate::view::Group>, index: usize, last: bool) {
         let Some(bucket) = group.buckets.get(index) else { return };
-        if !self.may_go_deeper() {
+        if self.out.error.is_some() || !self.may_go_deeper() {
             return;
         }
         if matches!(group.ty, GroupType::Select | GroupType::FastFailover) {

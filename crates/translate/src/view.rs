@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use classifier::{Classifier, Clause, Payload};
 use clock::Instant;
@@ -12,7 +12,7 @@ use openflow::action::Action;
 use openflow::message::groups::{GroupProps, GroupType};
 use openflow::{GroupId, MeterId, TableId};
 use protocols::mac_learning::MacTable;
-use snapshot::{Published, Versions};
+use snapshot::{Published, SharedMap, Versions};
 use wire::EthAddr;
 
 use crate::frozen::FrozenStore;
@@ -101,6 +101,15 @@ pub struct Timeouts {
     pub idle: AtomicU16,
     /// Seconds of life, 0 for none.
     pub hard: AtomicU16,
+}
+
+impl Timeouts {
+    /// Those of all flows that live for ever; they are not to be changed.
+    #[must_use]
+    pub fn none() -> Arc<Timeouts> {
+        static NONE: LazyLock<Arc<Timeouts>> = LazyLock::new(Arc::default);
+        NONE.clone()
+    }
 }
 
 impl RuleData {
@@ -456,9 +465,9 @@ pub struct BridgeConfig {
     /// Name.
     pub name: String,
     /// OpenFlow ports.
-    pub ports: HashMap<OfPort, Port>,
+    pub ports: SharedMap<OfPort, Port>,
     /// Database ports.
-    pub bundles: HashMap<BundleId, Bundle>,
+    pub bundles: SharedMap<BundleId, Bundle>,
     /// Ids of `bundles` in the order in which a flood goes out.
     pub flood_order: Vec<BundleId>,
     /// Mirrors, at most 32.
@@ -529,9 +538,13 @@ impl Bridge {
 
     /// Takes out of the tables the retired rules that no translation can see any more.
     pub fn reclaim(&self) {
+        let mut by_table: HashMap<u8, Vec<Arc<Rule>>> = HashMap::new();
         for rule in self.versions.reclaim() {
-            if let Some(table) = self.tables.get(usize::from(rule.data.table.0)) {
-                table.rules.remove(&rule);
+            by_table.entry(rule.data.table.0).or_default().push(rule);
+        }
+        for (table, rules) in by_table {
+            if let Some(table) = self.tables.get(usize::from(table)) {
+                table.rules.remove_all(&rules);
             }
         }
         self.groups.forget(self.versions.oldest());
@@ -543,7 +556,7 @@ pub struct Network {
     /// Bridges.
     pub bridges: HashMap<BridgeId, Arc<Bridge>>,
     /// Which OpenFlow port a datapath port is.
-    pub dp_ports: HashMap<DpPort, (BridgeId, OfPort)>,
+    pub dp_ports: SharedMap<DpPort, (BridgeId, OfPort)>,
     /// What the datapath can do.
     pub features: Features,
     /// State of packets that recirculate or wait for a controller.
@@ -554,6 +567,6 @@ impl Network {
     /// No bridges.
     #[must_use]
     pub fn empty(features: Features) -> Self {
-        Network { bridges: HashMap::new(), dp_ports: HashMap::new(), features, frozen: Arc::default() }
+        Network { bridges: HashMap::new(), dp_ports: SharedMap::default(), features, frozen: Arc::default() }
     }
 }

@@ -17,6 +17,13 @@ use crate::request::{Credit, Effect, Request, Start, Xlate, XlateError};
 use crate::trace::{NodeKind, Recorder};
 use crate::view::{Bridge, BridgeConfig, BridgeId, FragHandling, Network, Rule, TableMiss};
 
+/// Register 0 of the rules of a switch's own table that count the packets that no other rule matched and that go to controllers…
+pub const INTERNAL_MISS: u32 = 1;
+/// … or are dropped …
+pub const INTERNAL_DROP: u32 = 2;
+/// … and the fragments that are dropped because of `set-frags drop`.
+pub const INTERNAL_FRAGMENT: u32 = 3;
+
 /// Levels of resubmission, groups, clones and patch ports that one packet may go down.
 pub const MAX_DEPTH: u32 = 64;
 /// Levels of any kind: what the stacks of the threads that translate have room for.
@@ -58,6 +65,8 @@ pub(crate) struct Xlator<'a> {
     pub wc: FlowMask,
     pub out: Xlate,
     pub recorder: Option<Recorder<'a>>,
+    /// What the trace is to say of the table that was looked up last.
+    pub explanation: Vec<String>,
     pub stack: Vec<Vec<u8>>,
     pub action_set: Vec<Action>,
     pub table: TableId,
@@ -181,6 +190,7 @@ impl<'a> Xlator<'a> {
             wc: FlowMask::ZERO,
             out: Xlate::default(),
             recorder: req.trace.map(Recorder::new),
+            explanation: Vec::new(),
             stack: Vec::new(),
             action_set: Vec::new(),
             table: TableId(0),
@@ -474,8 +484,12 @@ impl<'a> Xlator<'a> {
         let mut table = table;
         loop {
             let this = bridge.tables.get(usize::from(table.0))?;
+            let before = self.explains().then_some(self.wc);
             let rule = this.rules.lookup(self.here.version.number(), &key, Some(&mut self.wc));
             let rule = self.or_learned(table, &key, rule);
+            if let Some(before) = &before {
+                self.explain(&this.rules, &key, before, rule.as_ref());
+            }
             if with_ct {
                 self.swap_ct_mask();
             }
@@ -502,6 +516,7 @@ impl<'a> Xlator<'a> {
                 }
                 _ => {
                     self.missed(table);
+                    self.credit_internal(INTERNAL_DROP);
                     self.note(NodeKind::Action, || "drop".into());
                     self.leave();
                     return None;
@@ -510,10 +525,21 @@ impl<'a> Xlator<'a> {
         }
     }
 
+    /// Counts the packet for a rule of the switch's own table, the last one: register 0 tells which.
+    fn credit_internal(&mut self, reg0: u32) {
+        let mut key = FlowKey::ZERO;
+        key.set_reg(0, reg0);
+        // Rules for packets that did not come back from the datapath do not count these.
+        key.set_recirc_id(1);
+        let rule = self.here.bridge.tables.last().and_then(|t| t.rules.lookup(self.here.version.number(), &key, None));
+        self.out.credits.extend(rule.map(Credit::Rule));
+    }
+
     fn missed(&mut self, table: TableId) {
         if let Some(recorder) = &mut self.recorder {
             let number = recorder.describe.table(&self.here.config, table.0);
             recorder.enter(NodeKind::Table, format!("{number}. No match."));
+            self.tell_explanation();
         }
     }
 
@@ -521,9 +547,11 @@ impl<'a> Xlator<'a> {
         use openflow::message::ports::PC_NO_PACKET_IN;
         let port = self.here.config.ports.get(&self.key.in_port());
         if port.is_some_and(|p| p.config & PC_NO_PACKET_IN != 0) {
+            self.credit_internal(INTERNAL_DROP);
             self.note(NodeKind::Action, || "drop".into());
         } else {
             let len = self.here.config.miss_send_len;
+            self.credit_internal(INTERNAL_MISS);
             self.note(NodeKind::Action, || format!("CONTROLLER:{len}"));
             self.send_to_controller(len, PacketInReason::ImplicitMiss, 0, &[], false);
         }
@@ -540,6 +568,7 @@ impl<'a> Xlator<'a> {
                     key.set_tp_dst(0);
                 }
                 FragHandling::Drop => {
+                    self.credit_internal(INTERNAL_FRAGMENT);
                     self.detail(|| "fragment, dropping".into());
                     return None;
                 }
@@ -594,6 +623,7 @@ impl<'a> Xlator<'a> {
                 let priority = priority.split(',').next().unwrap_or_default();
                 recorder.add(NodeKind::Detail, format!("conj. priority={priority},{matching}"));
             }
+            self.tell_explanation();
         }
         self.out.credits.push(Credit::Rule(rule.clone()));
         let old_rule = self.rule.replace(rule.clone());

@@ -17,10 +17,11 @@ use switch::bridge::Event;
 use switch::conn::ConnId;
 use switch::{Bridge, Notice};
 use tokio::sync::{Notify, mpsc};
-use translate::view::{BridgeConfig, BridgeId, Bundle, BundleId, FragHandling, Network, Port, VlanSet};
+use translate::view::BridgeId;
 
 use crate::config;
-use ::openflow::message::ports::PC_NO_FLOOD;
+use crate::publish::{BundleIds, DpChanges, Told};
+use snapshot::SharedMap;
 
 /// Which types of devices and datapaths may be made of nothing (`--enable-dummy`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -72,12 +73,18 @@ pub struct BridgeEntry {
     pub errors: BTreeMap<String, String>,
     /// What the database wanted when it was last applied.
     pub config: Rc<config::BridgeConfig>,
+    /// What translation knows of its ports.
+    pub told: Told,
     /// Listeners and connections to controllers, by target.
     pub endpoints: BTreeMap<String, Endpoint>,
     /// What its mirrors have counted, by row.
     pub mirrored: HashMap<Uuid, Arc<translate::view::Counters>>,
     /// Whether it learns by itself, having no controller.
     pub standalone: Option<bool>,
+    /// Since when it has controllers and reaches none.
+    pub alone_since: Option<Instant>,
+    /// Whether it forwards alone for that.
+    pub fails_open: bool,
     wakers: HashMap<ConnId, Rc<Notify>>,
 }
 
@@ -90,8 +97,16 @@ pub struct State {
     pub bridges: BTreeMap<String, BridgeEntry>,
     /// Names of interfaces that were added, changed or could not be added, and that nothing was reported of since.
     pub touched: BTreeSet<String>,
+    /// Numbers of ports of the database.
+    pub bundle_ids: BundleIds,
+    /// Targets of managers that bridges let through.
+    pub managers: Vec<String>,
+    /// Interfaces of type `patch`, by bridge and name.
+    pub patches: BTreeSet<(String, String)>,
+    /// Settings of polling threads that were applied last, and the datapaths that have them.
+    pub settled: Option<(BTreeMap<String, String>, Vec<String>)>,
+    pub(crate) dp_changes: DpChanges,
     next_bridge: u64,
-    bundle_ids: HashMap<Uuid, BundleId>,
 }
 
 /// The daemon.
@@ -202,7 +217,11 @@ impl App {
                             w.notify_one();
                         }
                     }
-                    Event::PortConfig => republish = true,
+                    Event::Settings => republish = true,
+                    Event::Port(port) => {
+                        entry.of_port_changed(port);
+                        republish = true;
+                    }
                     Event::PortAdmin { port, up } => {
                         let device = entry.interfaces.values().find(|i| i.of == port).and_then(|i| i.device.clone());
                         match device {
@@ -228,14 +247,21 @@ impl App {
     pub fn refresh_dummies(&self) {
         let mut state = self.state.borrow_mut();
         for e in state.bridges.values_mut() {
+            let mut changed = vec![];
             for i in e.interfaces.values() {
                 let (Some(d), Some(old)) = (&i.device, e.bridge.ports.get(&i.of)) else { continue };
                 if d.as_dummy().is_none() {
                     continue;
                 }
                 let link = d.state().unwrap_or_default();
-                let mut port = old.clone();
-                (port.admin_up, port.carrier) = (link.up, link.up && link.carrier);
+                if (old.admin_up, old.carrier) != (link.up, link.up && link.carrier) {
+                    let mut port = old.clone();
+                    (port.admin_up, port.carrier) = (link.up, link.up && link.carrier);
+                    changed.push(port);
+                }
+            }
+            for port in changed {
+                e.interface_changed(&port.name);
                 e.bridge.set_port(port);
             }
         }
@@ -263,6 +289,7 @@ impl App {
     /// What has to be done about once a second.
     pub fn tick(self: &Rc<Self>) {
         let now = self.clock.now();
+        crate::own_flows::follow(self);
         let names: Vec<String> = {
             let mut state = self.state.borrow_mut();
             state.bridges.values_mut().for_each(|e| e.bridge.expire(now));
@@ -293,14 +320,15 @@ impl State {
         BridgeId(self.next_bridge)
     }
 
-    /// The number that stands for a row of `Port`.
-    pub fn bundle_id(&mut self, port: Uuid) -> BundleId {
-        let next = BundleId(self.bundle_ids.len() as u64 + 1);
-        *self.bundle_ids.entry(port).or_insert(next)
-    }
-
     /// A bridge's entry, made by the reconciler.
     pub fn insert(&mut self, name: &str, bridge: Bridge, backer: &str, config: Rc<config::BridgeConfig>) {
+        // Nothing of it is applied yet.
+        let nothing = Rc::new(config::BridgeConfig {
+            ports: SharedMap::default(),
+            interfaces: SharedMap::default(),
+            flow_tables: BTreeMap::new(),
+            ..(*config).clone()
+        });
         let entry = BridgeEntry {
             uuid: config.uuid,
             datapath_type: config.datapath_type.clone(),
@@ -308,147 +336,15 @@ impl State {
             bridge,
             interfaces: BTreeMap::new(),
             errors: BTreeMap::new(),
-            config,
+            config: nothing,
+            told: Told::default(),
             endpoints: BTreeMap::new(),
             mirrored: HashMap::new(),
             standalone: None,
+            alone_since: None,
+            fails_open: false,
             wakers: HashMap::new(),
         };
         self.bridges.insert(name.into(), entry);
-    }
-
-    fn publish(&mut self) {
-        let names: Vec<String> = self.bridges.keys().cloned().collect();
-        for name in &names {
-            self.publish_bridge(name);
-        }
-        for (kind, backer) in &self.backers {
-            let mut network = Network::empty(backer.features());
-            network.frozen = backer.upcalls.network().frozen.clone();
-            for entry in self.bridges.values().filter(|e| e.backer == *kind) {
-                let id = entry.bridge.shared.id;
-                network.bridges.insert(id, entry.bridge.shared.clone());
-                for i in entry.interfaces.values() {
-                    if let Some(dp) = i.dp {
-                        network.dp_ports.insert(dp, (id, i.of));
-                    }
-                }
-            }
-            backer.upcalls.set_network(network);
-        }
-    }
-
-    /// The other end of a patch port: the port called `peer`, if it points back here.
-    fn peer_of(&self, backer: &str, name: &str, peer: &str) -> Option<(BridgeId, OfPort)> {
-        self.bridges.values().filter(|e| e.backer == backer).find_map(|e| {
-            let i = e.interfaces.get(peer)?;
-            (i.peer.as_deref() == Some(name)).then_some((e.bridge.shared.id, i.of))
-        })
-    }
-
-    fn publish_bridge(&mut self, name: &str) {
-        let Some(entry) = self.bridges.get(name) else { return };
-        let bundle_uuids: Vec<Uuid> = entry.config.ports.values().map(|p| p.uuid).collect();
-        bundle_uuids.iter().for_each(|u| {
-            self.bundle_id(*u);
-        });
-        let Some(entry) = self.bridges.get(name) else { return };
-        let mut view = BridgeConfig {
-            id: entry.bridge.shared.id,
-            name: name.into(),
-            flood_vlans: entry.config.flood_vlans.iter().copied().collect(),
-            forward_bpdu: entry.config.forward_bpdu,
-            frags: match entry.bridge.frags {
-                1 => FragHandling::Drop,
-                3 => FragHandling::NxMatch,
-                _ => FragHandling::Normal,
-            },
-            ..BridgeConfig::default()
-        };
-        for (port_name, port) in &entry.config.ports {
-            let Some(&id) = self.bundle_ids.get(&port.uuid) else { continue };
-            let present = port.interfaces.keys().filter_map(|n| Some((n, entry.interfaces.get(n)?)));
-            let mut numbers = vec![];
-            for (iface_name, i) in present {
-                numbers.push(i.of);
-                let of = entry.bridge.ports.get(&i.of);
-                view.ports.insert(
-                    i.of,
-                    Port {
-                        of: i.of,
-                        dp: i.dp,
-                        name: iface_name.clone(),
-                        mac: of.map(|p| p.mac).unwrap_or_default(),
-                        bundle: id,
-                        config: of.map_or(0, |p| p.desc().config),
-                        up: of.is_some_and(|p| p.carrier && p.admin_up),
-                        peer: i.peer.as_deref().and_then(|p| self.peer_of(&entry.backer, iface_name, p)),
-                        ..Port::default()
-                    },
-                );
-            }
-            if numbers.is_empty() {
-                continue;
-            }
-            numbers.sort();
-            let mut b = bundle(id, port_name, numbers, port);
-            b.no_flood = b.ports.iter().all(|p| view.ports.get(p).is_some_and(|p| p.config & PC_NO_FLOOD != 0));
-            view.bundles.insert(id, b);
-            view.flood_order.push(id);
-        }
-        let place = |id: &BundleId| {
-            let first = view.bundles.get(id).and_then(|b| b.ports.first().copied());
-            // Floods go out in the order in which ports were added.
-            (first != Some(OfPort::LOCAL), *id)
-        };
-        let mut order = std::mem::take(&mut view.flood_order);
-        order.sort_by_key(place);
-        view.flood_order = order;
-        view.miss_to_controller = entry.bridge.miss_to_controller();
-        view.miss_send_len = u16::MAX;
-        view.tun_options = entry.bridge.tunnel_options();
-        let bundles: HashMap<Uuid, BundleId> = entry
-            .config
-            .ports
-            .values()
-            .filter_map(|p| Some((p.uuid, *self.bundle_ids.get(&p.uuid).filter(|id| view.bundles.contains_key(id))?)))
-            .collect();
-        let Some(entry) = self.bridges.get_mut(name) else { return };
-        view.mirrors = crate::mirrors::view(&entry.config.mirrors, &bundles, &mut entry.mirrored);
-        entry.bridge.shared.config.publish(view.into());
-    }
-}
-
-fn bundle(id: BundleId, name: &str, ports: Vec<OfPort>, c: &config::PortConfig) -> Bundle {
-    use translate::view::{PriorityTags, VlanMode};
-    let set = |vlans: &[u16]| (!vlans.is_empty()).then(|| vlans.iter().copied().collect::<VlanSet>());
-    let mut trunks = set(&c.trunks);
-    // The native VLAN is carried whether or not `trunks` names it (ovs-vswitchd.conf.db(5), Port:vlan_mode).
-    if let (Some(t), config::VlanMode::NativeTagged | config::VlanMode::NativeUntagged) = (&mut trunks, c.vlan_mode) {
-        t.insert(c.tag);
-    }
-    Bundle {
-        id,
-        name: name.into(),
-        ports,
-        vlan_mode: match c.vlan_mode {
-            config::VlanMode::Access => VlanMode::Access,
-            config::VlanMode::Trunk => VlanMode::Trunk,
-            config::VlanMode::NativeTagged => VlanMode::NativeTagged,
-            config::VlanMode::NativeUntagged => VlanMode::NativeUntagged,
-            config::VlanMode::Dot1qTunnel => VlanMode::Dot1qTunnel,
-        },
-        tag: c.tag,
-        trunks,
-        cvlans: set(&c.cvlans),
-        qinq_ethtype: c.qinq_ethtype,
-        priority_tags: match c.priority_tags {
-            config::PriorityTags::Never => PriorityTags::Never,
-            config::PriorityTags::IfNonzero => PriorityTags::IfNonzero,
-            config::PriorityTags::Always => PriorityTags::Always,
-        },
-        protected: c.protected,
-        no_flood: false,
-        bond: None,
     }
 }

@@ -198,15 +198,16 @@ impl Backer {
     }
 
     /// Takes away, once, the ports that an earlier run left in the kernel and that nobody wants now.
-    pub fn cleaner(&mut self, keep: Vec<DpPort>) -> Option<impl FnOnce() + Send + use<>> {
+    pub fn cleaner(&mut self, keep: impl FnOnce() -> Vec<DpPort>) -> Option<Detach> {
         let Provider::Kernel(k) = &self.provider else { return None };
         let k = (!std::mem::replace(&mut self.clean, true)).then(|| k.clone())?;
-        Some(move || match k.del_ports_but(|p| keep.contains(&p)) {
+        let keep = keep();
+        Some(Box::new(move || match k.del_ports_but(|p| keep.contains(&p)) {
             Ok(gone) => gone
                 .iter()
                 .for_each(|name| vlog_info!(Module::Dpif, "system@{}: port {name} is no longer wanted", k.name())),
             Err(e) => vlog_warn!(Module::Dpif, "system@{}: could not list ports ({})", k.name(), strerror(&e)),
-        })
+        }))
     }
 
     /// The datapath goes away with this, where it would outlive the process.

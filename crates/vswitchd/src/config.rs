@@ -4,10 +4,12 @@ use crate::mirrors::{self, MirrorConfig};
 use idl::typed::Table;
 use idl::{Change, Changed, Replica, vswitch};
 use openflow::Version;
-use ovsdb_data::Uuid;
-use std::collections::{BTreeMap, HashMap};
+use ovsdb_data::{Atom, Datum, Uuid};
+use snapshot::SharedMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use switch::rate_limit::RateLimit;
 use switch::table::Limits;
@@ -22,6 +24,8 @@ pub struct Config {
     pub next_cfg: i64,
     /// `Open_vSwitch:other_config`.
     pub other_config: BTreeMap<String, String>,
+    /// Targets of managers with `connection_mode` other than `out-of-band`.
+    pub managers: Vec<String>,
     /// `Open_vSwitch:ssl`: keys and certificates.
     pub tls: Option<io::tls::Settings>,
 }
@@ -45,10 +49,16 @@ pub struct BridgeConfig {
     pub fail_secure: bool,
     /// Versions that controllers may speak, oldest first.
     pub protocols: Vec<Version>,
+    /// `other_config:disable-in-band`.
+    pub no_in_band: bool,
+    /// `other_config:in-band-queue`.
+    pub in_band_queue: Option<u32>,
     /// Controllers, by target.
     pub controllers: Vec<ControllerConfig>,
     /// Ports by name.
-    pub ports: BTreeMap<String, Rc<PortConfig>>,
+    pub ports: SharedMap<String, PortConfig>,
+    /// The ports of interfaces, by the interfaces' names.
+    pub interfaces: SharedMap<String, PortConfig>,
     /// `other_config:mac-aging-time`.
     pub mac_aging: Duration,
     /// `other_config:mac-table-size`.
@@ -80,6 +90,8 @@ pub struct ControllerConfig {
     pub service: bool,
     /// `enable_async_messages` is not false.
     pub asynchronous: bool,
+    /// `connection_mode` is not `out-of-band`.
+    pub in_band: bool,
 }
 
 /// How a port treats VLAN tags (`Port:vlan_mode`, or what `tag` and `trunks` imply).
@@ -113,6 +125,8 @@ pub enum PriorityTags {
 pub struct PortConfig {
     /// The row.
     pub uuid: Uuid,
+    /// Name.
+    pub name: String,
     /// VLAN mode.
     pub vlan_mode: VlanMode,
     /// The VLAN of untagged packets, 0 to 4095; 0 on a plain trunk.
@@ -227,11 +241,25 @@ fn matters(change: &Changed) -> bool {
 /// Reads configurations. What has not changed since the last one is not read again.
 #[derive(Debug, Default)]
 pub struct Reader {
-    /// Ports that were read, by row, with the bridges that they were in.
-    ports: HashMap<Uuid, (String, Rc<PortConfig>)>,
-    /// The rows of `Port` of rows of `Interface`.
-    port_of: HashMap<Uuid, Uuid>,
+    /// Ports of bridges, by the bridges' rows.
+    bridges: HashMap<Uuid, PortReader>,
     last: Option<Config>,
+}
+
+/// The ports of a bridge as they were read last.
+#[derive(Debug, Default)]
+struct PortReader {
+    /// The bridge's name.
+    bridge: String,
+    by_row: HashMap<Uuid, Arc<PortConfig>>,
+    /// Rows of `Port` by rows of `Interface`.
+    port_of: HashMap<Uuid, Uuid>,
+    /// Rows of `Port` that have to be read again.
+    stale: HashSet<Uuid>,
+    /// Ports may have come or gone.
+    recount: bool,
+    by_name: SharedMap<String, PortConfig>,
+    by_interface: SharedMap<String, PortConfig>,
 }
 
 impl Reader {
@@ -248,12 +276,9 @@ impl Reader {
                 if !changes.iter().any(matters) {
                     return None;
                 }
-                changes.iter().for_each(|change| self.forget(change));
+                self.bridges.values_mut().for_each(|b| changes.iter().for_each(|change| b.note(change)));
             }
-            _ => {
-                self.ports.clear();
-                self.port_of.clear();
-            }
+            _ => self.bridges.clear(),
         }
         let config = self.read_rows(replica, problems);
         if self.last.as_ref() == Some(&config) {
@@ -263,23 +288,17 @@ impl Reader {
         Some(config)
     }
 
-    fn forget(&mut self, change: &Changed) {
-        let port = match change.table.as_str() {
-            "Port" => Some(change.uuid),
-            "Interface" => self.port_of.get(&change.uuid).copied(),
-            _ => None,
-        };
-        if let Some((_, port)) = port.filter(|_| matters(change)).and_then(|port| self.ports.remove(&port)) {
-            port.interfaces.values().for_each(|i| _ = self.port_of.remove(&i.uuid));
-        }
-    }
-
     fn read_rows(&mut self, replica: &Replica, problems: &mut Vec<String>) -> Config {
         let Some(root) = replica.only::<vswitch::OpenVSwitch>() else { return Config::default() };
         let mut config = Config {
             next_cfg: root.next_cfg(),
             other_config: map(root.other_config()),
             bridges: BTreeMap::new(),
+            managers: root
+                .manager_options()
+                .filter(|m| m.connection_mode() != Some("out-of-band"))
+                .map(|m| m.target().to_string())
+                .collect(),
             tls: root.ssl().map(|row| tls(&row)),
         };
         for row in root.bridges() {
@@ -293,42 +312,95 @@ impl Reader {
                 problems.push(format!("bridge {name} specified twice"));
                 continue;
             }
-            let ports = self.ports_of(name, &row, problems);
+            let ports = self.bridges.entry(row.uuid()).or_default();
+            ports.follow(name, &row, problems);
             config.bridges.insert(name.to_string(), Rc::new(bridge(name, &row, ports, problems)));
         }
+        self.bridges.retain(|row, _| config.bridges.values().any(|b| b.uuid == *row));
         config
     }
+}
 
-    fn ports_of(
-        &mut self,
-        bridge: &str,
-        row: &vswitch::Bridge<'_>,
-        problems: &mut Vec<String>,
-    ) -> BTreeMap<String, Rc<PortConfig>> {
-        let mut ports = BTreeMap::new();
-        for row in row.ports() {
-            let uuid = row.uuid();
-            let known = self.ports.get(&uuid).filter(|(in_bridge, _)| in_bridge == bridge);
-            let config = match known {
-                Some((_, config)) => config.clone(),
-                None => {
-                    let config = Rc::new(port(bridge, row.name(), &row, problems));
-                    self.ports.insert(uuid, (bridge.to_string(), config.clone()));
-                    self.port_of.extend(config.interfaces.values().map(|i| (i.uuid, uuid)));
-                    config
-                }
-            };
-            ports.insert(row.name().to_string(), config);
+impl PortReader {
+    /// Takes note of a row that changed.
+    fn note(&mut self, change: &Changed) {
+        if !matters(change) {
+            return;
         }
-        ports
+        match change.table.as_str() {
+            "Bridge" => self.recount = true,
+            "Port" if self.by_row.contains_key(&change.uuid) => _ = self.stale.insert(change.uuid),
+            // The row of a port may come in a later update than that of its bridge.
+            "Port" => self.recount = true,
+            "Interface" => self.stale.extend(self.port_of.get(&change.uuid)),
+            _ => {}
+        }
+    }
+
+    /// Reads the ports that are new or have changed.
+    fn follow(&mut self, bridge: &str, row: &vswitch::Bridge<'_>, problems: &mut Vec<String>) {
+        if self.bridge != bridge {
+            *self = PortReader { bridge: bridge.to_string(), recount: true, ..PortReader::default() };
+        }
+        let stale = std::mem::take(&mut self.stale);
+        let mut missing: Vec<Uuid> = stale.iter().copied().collect();
+        if std::mem::take(&mut self.recount) {
+            let rows = || row.row().get("ports").map_or(&[][..], Datum::atoms).iter().filter_map(Atom::as_uuid);
+            let known = rows().filter(|uuid| self.by_row.contains_key(uuid)).count();
+            missing.extend(rows().filter(|uuid| !self.by_row.contains_key(uuid)));
+            if known < self.by_row.len() {
+                let there: HashSet<Uuid> = rows().collect();
+                let gone: Vec<Uuid> = self.by_row.keys().filter(|uuid| !there.contains(uuid)).copied().collect();
+                gone.iter().for_each(|uuid| _ = self.forget(*uuid));
+                missing.retain(|uuid| there.contains(uuid));
+            }
+        }
+        for uuid in missing {
+            let old = self.forget(uuid);
+            let Some(row) = row.row().replica().get::<vswitch::Port>(uuid) else { continue };
+            let new = port(bridge, row.name(), &row, problems);
+            // One that says the same is the same.
+            let new = old.filter(|old| **old == new).unwrap_or_else(|| Arc::new(new));
+            self.remember(uuid, new);
+        }
+    }
+
+    fn remember(&mut self, uuid: Uuid, port: Arc<PortConfig>) {
+        for (name, interface) in &port.interfaces {
+            self.port_of.insert(interface.uuid, uuid);
+            self.by_interface.insert_shared(name.clone(), port.clone());
+        }
+        self.by_name.insert_shared(port.name.clone(), port.clone());
+        self.by_row.insert(uuid, port);
+    }
+
+    fn forget(&mut self, uuid: Uuid) -> Option<Arc<PortConfig>> {
+        let old = self.by_row.remove(&uuid)?;
+        let mine = |map: &SharedMap<String, PortConfig>, name: &str| {
+            map.get_shared(name).is_some_and(|port| Arc::ptr_eq(port, &old))
+        };
+        for (name, interface) in &old.interfaces {
+            self.port_of.remove(&interface.uuid);
+            if mine(&self.by_interface, name) {
+                self.by_interface.remove(name);
+            }
+        }
+        if mine(&self.by_name, &old.name) {
+            self.by_name.remove(&old.name);
+        }
+        Some(old)
     }
 }
 
 impl BridgeConfig {
     /// Ports that are others than in `before`, or were not there.
-    pub fn changed_ports<'a>(&'a self, before: &'a BridgeConfig) -> impl Iterator<Item = &'a Rc<PortConfig>> {
-        let same = |name: &String, port: &Rc<PortConfig>| before.ports.get(name).is_some_and(|b| Rc::ptr_eq(b, port));
-        self.ports.iter().filter(move |(name, port)| !same(name, port)).map(|(_, port)| port)
+    pub fn changed_ports<'a>(&'a self, before: &'a BridgeConfig) -> impl Iterator<Item = &'a Arc<PortConfig>> {
+        self.ports.changed_since(&before.ports).map(|(_, port)| port)
+    }
+
+    /// What is wanted of an interface.
+    pub fn interface(&self, name: &str) -> Option<&InterfaceConfig> {
+        self.interfaces.get(name)?.interfaces.get(name)
     }
 }
 
@@ -347,12 +419,7 @@ fn map<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeMap<String, 
     pairs.map(|(k, v)| (k.to_string(), v.to_string())).collect()
 }
 
-fn bridge(
-    name: &str,
-    row: &vswitch::Bridge<'_>,
-    ports: BTreeMap<String, Rc<PortConfig>>,
-    problems: &mut Vec<String>,
-) -> BridgeConfig {
+fn bridge(name: &str, row: &vswitch::Bridge<'_>, ports: &PortReader, problems: &mut Vec<String>) -> BridgeConfig {
     let option = |key: &str| row.other_config_get(key);
     let number = |key: &str, default: u64| option(key).and_then(|s| s.parse().ok()).unwrap_or(default);
     let mut protocols: Vec<Version> = row.protocols().filter_map(Version::from_name).collect();
@@ -375,8 +442,11 @@ fn bridge(
         dp_sn: option("dp-sn").map(String::from),
         fail_secure: row.fail_mode() == Some("secure"),
         protocols,
+        no_in_band: option("disable-in-band") == Some("true"),
+        in_band_queue: option("in-band-queue").and_then(|s| s.parse().ok()),
         controllers: row.controller().map(|c| controller(&c)).collect(),
-        ports,
+        ports: ports.by_name.clone(),
+        interfaces: ports.by_interface.clone(),
         mac_aging: Duration::from_secs(number("mac-aging-time", 300).clamp(15, 3600)),
         mac_table_size: usize::try_from(number("mac-table-size", 8192)).unwrap_or(8192).max(10),
         forward_bpdu: option("forward-bpdu") == Some("true"),
@@ -420,6 +490,7 @@ fn controller(row: &vswitch::Controller<'_>) -> ControllerConfig {
         }),
         service: row.r#type() == Some("service"),
         asynchronous: row.enable_async_messages().unwrap_or(true),
+        in_band: row.connection_mode() != Some("out-of-band") && row.r#type() != Some("service"),
     }
 }
 
@@ -454,6 +525,7 @@ fn port(bridge: &str, name: &str, row: &vswitch::Port<'_>, problems: &mut Vec<St
     }
     PortConfig {
         uuid: row.uuid(),
+        name: name.to_string(),
         vlan_mode,
         tag: if vlan_mode == VlanMode::Trunk { 0 } else { tag.unwrap_or(0) },
         trunks: if vlan_mode == VlanMode::Access { vec![] } else { trunks },

@@ -286,7 +286,7 @@ fn dump_flows(app: &App, call: &Call) -> Answer {
                 .map_err(|e| format!("{SELF}: Failed to dump flows from datapath ({})", strerror(&e)));
         }
         let mut flows = dp.flow_dump();
-        flows.retain(|f| filter.as_ref().is_none_or(|m| m.matches(&f.key)));
+        flows.retain(|f| filter.as_ref().is_none_or(|m| m.may_match(&f.key, &f.mask)));
         flows.retain(|f| o.core.is_none_or(|wanted| f.core.map_or(-1, i64::from) == wanted));
         // The main thread's come last.
         flows.sort_by_key(|f| (f.core.is_none(), f.core, f.key.dp_in_port()));

@@ -11,8 +11,10 @@ mod dpif_netdev;
 mod links;
 mod mirrors;
 mod openflow;
+mod own_flows;
 mod port_order;
 mod probe;
+mod publish;
 mod reconcile;
 mod settings;
 mod status;
@@ -188,12 +190,14 @@ impl<F: FnOnce()> Runner<F> {
         self.config = Some(config.clone());
         let touched = std::mem::take(&mut self.app.state.borrow_mut().touched);
         let only = (!again).then_some(&touched);
+        // Who sees the new `cur_cfg` must also see what the devices say by now: one transaction.
+        let reports = status::interfaces(&self.app, false, only).await;
         let mut txn = Txn::new();
         status::outcome(&self.app, &client.replica, &config, only, &mut txn);
+        status::write(&client.replica, &reports, &mut txn).await;
         if !txn.is_empty() {
             client.replica.transact(txn);
         }
-        self.report(client, false, only).await;
         self.be_ready();
     }
 
@@ -231,7 +235,7 @@ impl<F: FnOnce()> Runner<F> {
         }
         let reports = status::interfaces(&self.app, statistics, only).await;
         let mut txn = Txn::new();
-        status::write(&client.replica, &reports, &mut txn);
+        status::write(&client.replica, &reports, &mut txn).await;
         if statistics {
             status::mirrors(&self.app, &client.replica, &mut txn);
         }
@@ -384,12 +388,13 @@ fn help(program: &str) -> String {
          \nActive DATABASE connection methods:\n  \
          ssl:HOST:PORT           TLS PORT at remote HOST\n  \
          tcp:HOST:PORT           PORT at remote HOST\n  \
-         unix:FILE               Unix domain socket named FILE\n\
+         unix:FILE               Unix domain socket named FILE\n{}\
          {}\
          \nTesting options:\n  \
          --enable-dummy[=override|system]\n                          allow datapaths and devices of type dummy; with an argument,\n                          \
          let them stand in for all others or for system ones\n",
         dirs::default_remote(),
+        io::tls::HELP,
         daemon::help(program)
     )
 }

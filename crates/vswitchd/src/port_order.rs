@@ -25,7 +25,7 @@ fn hash(name: &str) -> u32 {
 
 /// Buckets, less one, of a table that has grown to `n` entries one by one: it doubles, at least, when there are more than two
 /// entries to a bucket.
-fn mask(n: usize) -> u32 {
+pub fn mask(n: usize) -> u32 {
     let (mut mask, mut count) = (0usize, 0usize);
     while count < n {
         count += 1;
@@ -38,9 +38,9 @@ fn mask(n: usize) -> u32 {
     u32::try_from(mask).unwrap_or(u32::MAX)
 }
 
-/// The bucket of a port's name among `n` ports; ports get their numbers in the order of buckets.
-pub fn place(name: &str, n: usize) -> u32 {
-    hash(name) & mask(n)
+/// The bucket of a port's name in a table with this [`mask`]; ports get their numbers in the order of buckets.
+pub fn place(name: &str, mask: u32) -> u32 {
+    hash(name) & mask
 }
 
 #[cfg(test)]
@@ -52,7 +52,7 @@ mod tests {
     fn check(names: &str, expect: &str) {
         let mut list: Vec<&str> = names.split(' ').collect();
         let n = list.len() + 1;
-        list.sort_by_key(|name| place(name, n));
+        list.sort_by_key(|name| place(name, mask(n)));
         assert_eq!(list.join(" "), expect);
     }
 

@@ -36,6 +36,7 @@ pub fn add(c: &mut Commands, app: &Rc<App>) {
 #[derive(Default)]
 struct TraceArgs<'a> {
     names: bool,
+    explain: bool,
     ct_next: Vec<u16>,
     generate: bool,
     rest: Vec<&'a str>,
@@ -49,6 +50,7 @@ impl<'a> TraceArgs<'a> {
             match arg {
                 "--names" => a.names = true,
                 "--no-names" => {}
+                "--explain" => a.explain = true,
                 "-consistent" | "--consistent" if packet_out => {}
                 "-generate" | "--generate" => a.generate = true,
                 "--ct-next" => {
@@ -126,7 +128,7 @@ fn trace(app: &App, call: &Call, packet_out: bool) -> Answer {
     };
     let (mut at, used) = entry(app, &args.rest)?;
     let packet = match args.rest.get(used..) {
-        Some([]) | None => args.generate.then(|| flow::compose::compose(&at.key, &[0; flow::compose::DEFAULT_PAYLOAD])),
+        Some([]) | None => args.generate.then(|| flow::compose(&at.key, flow::Payload::Usual)),
         Some([hex]) => {
             let bytes = from_hex(hex).ok_or("Trailing garbage in packet data")?;
             let meta = metadata(&at.key);
@@ -150,6 +152,7 @@ fn trace(app: &App, call: &Call, packet_out: bool) -> Answer {
         actions,
         ct_next: args.ct_next,
         names: args.names.then_some(&names),
+        explain: args.explain,
         now: app.clock.now(),
     };
     let answer = match call.format {
@@ -193,16 +196,10 @@ fn packet_of(text: &str, len: Option<usize>) -> Result<Vec<u8>, String> {
     if key.eth_type() == 0 && key.eth_src().is_zero() && key.eth_dst().is_zero() {
         return Err(format!("syntax error at {text}"));
     }
-    let bare = flow::compose::compose(&key, &[]);
-    Ok(match len {
-        Some(len) if len > bare.len() => flow::compose::compose(&key, &vec![0; len - bare.len()]),
-        Some(_) => bare,
-        // What is above the transport layer gets something to carry.
-        None if key.nw_proto() != 0 && matches!(key.eth_type(), 0x800 | 0x86dd) => {
-            flow::compose::compose(&key, &[0; flow::compose::DEFAULT_PAYLOAD])
-        }
-        None => bare,
-    })
+    let Some(len) = len else { return Ok(flow::compose(&key, flow::Payload::Usual)) };
+    let bare = flow::compose(&key, flow::Payload::Fill(&[]));
+    let missing = len.saturating_sub(bare.len());
+    Ok(if missing > 0 { flow::compose(&key, flow::Payload::Fill(&vec![0; missing])) } else { bare })
 }
 
 fn with_dummies(app: &App, name: Option<&str>, mut f: impl FnMut(&str, &DummyDevice)) -> bool {
@@ -282,13 +279,17 @@ fn admin_state(app: &App, call: &Call) -> Answer {
 
 fn conn_state(app: &App, call: &Call) -> Answer {
     let mut out = String::new();
-    let found = with_dummies(app, call.arg(0), |name, _| {
-        if call.arg(0).is_some() {
-            out.push_str(&format!("{name}: unknown\n"));
-        }
+    let found = with_dummies(app, call.arg(0), |name, device| {
+        let state = match device.is_connected() {
+            Some(true) => "connected",
+            Some(false) => "disconnected",
+            None if call.arg(0).is_some() => "unknown",
+            None => return,
+        };
+        out.push_str(&format!("{name}: {state}\n"));
     });
-    if !found && call.arg(0).is_some() {
-        return Err("Unknown Dummy Interface".into());
+    if let (false, Some(name)) = (found, call.arg(0)) {
+        out.push_str(&format!("{name}: unknown\n"));
     }
     Ok(out.into())
 }

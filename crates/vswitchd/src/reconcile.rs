@@ -7,6 +7,7 @@ use crate::app::{App, BridgeEntry, Dummy, Interface, State};
 use crate::backer::{self, Backer};
 use crate::config::{self, Config, ControllerConfig, InterfaceConfig};
 use crate::openflow::{self, Keep, Kind};
+use crate::own_flows;
 use crate::settings::Settings;
 use flow::OfPort;
 use io::coverage::Counter;
@@ -54,12 +55,14 @@ pub async fn apply(app: &Rc<App>, config: &Config) {
         }
     }
     app.publish();
+    app.state.borrow_mut().managers.clone_from(&config.managers);
     for (name, wanted) in &config.bridges {
         if app.state.borrow().bridges.contains_key(name) {
             controllers(app, name, wanted).await;
             app.run_events(name);
         }
     }
+    own_flows::follow(app);
     drop_unused_backers(app).await;
     start_backers(app, config).await;
 }
@@ -77,7 +80,7 @@ async fn start_backers(app: &Rc<App>, config: &Config) {
                 vlog_err!(Module::Bridge, "{e}");
             }
             let mine = state.bridges.values().filter(|e| e.backer == *kind);
-            let keep = mine.flat_map(|e| e.interfaces.values().filter_map(|i| i.dp)).collect();
+            let keep = || mine.flat_map(|e| e.interfaces.values().filter_map(|i| i.dp)).collect();
             work.extend(backer.cleaner(keep));
         }
     }
@@ -88,8 +91,16 @@ async fn start_backers(app: &Rc<App>, config: &Config) {
 
 /// Settings of polling threads and caches.
 async fn settle(app: &Rc<App>, config: &Config) {
-    let settings = dp_user::settings::Settings::parse(|k| config.other_config.get(k).cloned());
-    let work: Vec<_> = app.state.borrow().backers.values().map(|b| b.settler(settings.clone())).collect();
+    let work: Vec<_> = {
+        let mut state = app.state.borrow_mut();
+        let now = Some((config.other_config.clone(), state.backers.keys().cloned().collect()));
+        if state.settled == now {
+            return;
+        }
+        state.settled = now;
+        let settings = dp_user::settings::Settings::parse(|k| config.other_config.get(k).cloned());
+        state.backers.values().map(|b| b.settler(settings.clone())).collect()
+    };
     for w in work {
         let _ = elsewhere(w).await;
     }
@@ -97,17 +108,11 @@ async fn settle(app: &Rc<App>, config: &Config) {
 
 /// Ports of a bridge whose configuration is another than the one that was applied last, or some of whose interfaces are new: a
 /// change of one port costs nothing for the others.
-fn in_question<'a>(
-    state: &State,
-    entry: &BridgeEntry,
-    wanted: &'a config::BridgeConfig,
-) -> Vec<&'a Rc<config::PortConfig>> {
-    let before = &entry.config.ports;
-    let same = |name: &String, port: &Rc<config::PortConfig>| {
-        before.get(name).is_some_and(|b| Rc::ptr_eq(b, port))
-            && (state.touched.is_empty() || !port.interfaces.keys().any(|i| state.touched.contains(i)))
-    };
-    wanted.ports.iter().filter(|(name, port)| !same(name, port)).map(|(_, port)| port).collect()
+fn in_question(state: &State, entry: &BridgeEntry, wanted: &config::BridgeConfig) -> Vec<Arc<config::PortConfig>> {
+    let changed = wanted.changed_ports(&entry.config).map(|port| (&port.name, port));
+    let touched = state.touched.iter().filter_map(|i| wanted.interfaces.get_shared(i)).map(|port| (&port.name, port));
+    let ports: BTreeMap<&String, &Arc<config::PortConfig>> = changed.chain(touched).collect();
+    ports.into_values().cloned().collect()
 }
 
 /// Queues of a bridge's interfaces, and the cores that poll them.
@@ -117,7 +122,7 @@ async fn settle_ports(app: &Rc<App>, bridge: &str, wanted: &config::BridgeConfig
         let Some(entry) = state.bridges.get(bridge) else { return };
         let Some(backer) = state.backers.get(&entry.backer) else { return };
         let ports = in_question(&state, entry, wanted);
-        let all = ports.into_iter().flat_map(|p| &p.interfaces);
+        let all = ports.iter().flat_map(|p| &p.interfaces);
         let one = |(name, w): (&String, &InterfaceConfig)| {
             let port = entry.interfaces.get(name)?.dp?;
             let settings = dp_user::settings::PortSettings::parse(|k| w.other_config.get(k).cloned());
@@ -206,24 +211,18 @@ async fn remove_interfaces(app: &Rc<App>, bridge: &str, wanted: &config::BridgeC
     let gone: Vec<String> = {
         let mut state = app.state.borrow_mut();
         let Some(entry) = state.bridges.get_mut(bridge) else { return };
-        let known = |p: &Rc<config::PortConfig>| p.interfaces.keys().any(|i| entry.interfaces.contains_key(i));
-        let less = entry.config.ports.keys().any(|name| !wanted.ports.contains_key(name));
-        if !less && !wanted.changed_ports(&entry.config).any(known) {
-            return;
-        }
-        let by_name: HashMap<&str, &InterfaceConfig> =
-            wanted.ports.values().flat_map(|p| &p.interfaces).map(|(n, w)| (n.as_str(), w)).collect();
-        let find = |name: &str| by_name.get(name);
-        entry.errors.retain(|name, _| find(name).is_some());
-        let others: BTreeSet<OfPort> = entry.interfaces.values().map(|i| i.of).collect();
+        entry.errors.retain(|name, _| wanted.interfaces.contains_key(name));
         let stays = |name: &str, i: &Interface| {
-            find(name).is_some_and(|w| {
+            wanted.interface(name).is_some_and(|w| {
                 // A number that another port has cannot be had, and is no reason to give up the present one.
-                let number = w.ofport_request.is_none_or(|n| i.of == OfPort::LOCAL || others.contains(&OfPort(n)));
+                let taken = |n: u32| i.of == OfPort::LOCAL || entry.bridge.ports.contains_key(&OfPort(n));
+                let number = w.ofport_request.is_none_or(taken);
                 w.uuid == i.uuid && w.kind == i.kind && number && w.options.get("peer") == i.peer.as_ref()
             })
         };
-        entry.interfaces.iter().filter(|(n, i)| !stays(n, i)).map(|(n, _)| n.clone()).collect()
+        let before = entry.config.changed_ports(wanted).flat_map(|p| p.interfaces.keys());
+        let goes = |n: &&String| entry.interfaces.get(*n).is_some_and(|i| !stays(n, i));
+        before.filter(goes).cloned().collect()
     };
     remove_named(app, bridge, gone).await;
 }
@@ -234,14 +233,16 @@ async fn remove_named(app: &Rc<App>, bridge: &str, names: Vec<String>) {
     {
         let mut state = app.state.borrow_mut();
         let state = &mut *state;
-        let Some(entry) = state.bridges.get_mut(bridge) else { return };
         for name in names {
+            let Some(entry) = state.bridges.get_mut(bridge) else { return };
             let Some(i) = entry.interfaces.remove(&name) else { continue };
+            entry.interface_changed(&name);
             if let Some(port) = entry.bridge.remove_port(i.of) {
                 entry.bridge.shared.macs().forget_port(port.bundle);
             }
             vlog_info!(Module::Bridge, "bridge {bridge}: deleted interface {name} on port {}", i.of.0);
             let detach = i.dp.and_then(|dp| state.backers.get(&entry.backer).map(|b| b.detacher(dp)));
+            state.wired(bridge, &name, i.of, i.dp, false);
             gone.push((i, detach));
         }
     }
@@ -271,39 +272,52 @@ pub async fn forget_lost(app: &Rc<App>) {
     for (kind, kernel) in kernels {
         let Ok(Ok(ports)) = elsewhere(move || kernel.vports()).await else { continue };
         let there: HashMap<u32, String> = ports.into_iter().filter_map(|p| Some((p.port?, p.name?))).collect();
-        let mut lost: Vec<(String, Vec<String>)> = vec![];
-        for (bridge, entry) in app.state.borrow_mut().bridges.iter_mut().filter(|(_, e)| e.backer == kind) {
-            let gone = |name: &String, i: &Interface| i.dp.is_some_and(|p| there.get(&p.0) != Some(name));
-            let names: Vec<String> =
-                entry.interfaces.iter().filter(|(n, i)| gone(n, i)).map(|(n, _)| n.clone()).collect();
-            for name in &names {
-                if let Some(i) = entry.interfaces.get_mut(name) {
-                    i.dp = None;
-                }
-                let why = format!("could not open network device {name} (No such device)");
-                vlog_warn!(Module::Bridge, "{why}");
-                entry.errors.insert(name.clone(), why);
-            }
-            lost.push((bridge.clone(), names));
-        }
-        for (bridge, names) in lost {
+        for (bridge, names) in lose(app, &kind, &there) {
             remove_named(app, &bridge, names).await;
         }
     }
 }
 
+/// Notes which interfaces of a kind of datapath have lost their ports: `there` are the names of those that it has.
+fn lose(app: &App, kind: &str, there: &HashMap<u32, String>) -> Vec<(String, Vec<String>)> {
+    let mut state = app.state.borrow_mut();
+    let bridges: Vec<String> = state.bridges.iter().filter(|(_, e)| e.backer == kind).map(|(b, _)| b.clone()).collect();
+    let mut lost = vec![];
+    for bridge in bridges {
+        let Some(entry) = state.bridges.get(&bridge) else { continue };
+        let gone = |name: &String, i: &Interface| i.dp.is_some_and(|p| there.get(&p.0) != Some(name));
+        let names: Vec<String> = entry.interfaces.iter().filter(|(n, i)| gone(n, i)).map(|(n, _)| n.clone()).collect();
+        for name in &names {
+            let Some(entry) = state.bridges.get_mut(&bridge) else { continue };
+            let port = entry.interfaces.get_mut(name).and_then(|i| Some((i.of, i.dp.take()?)));
+            let why = format!("could not open network device {name} (No such device)");
+            vlog_warn!(Module::Bridge, "{why}");
+            entry.errors.insert(name.clone(), why);
+            if let Some((of, dp)) = port {
+                state.wired(&bridge, name, of, Some(dp), false);
+            }
+        }
+        lost.push((bridge, names));
+    }
+    lost
+}
+
 async fn add_interfaces(app: &Rc<App>, bridge: &str, wanted: &config::BridgeConfig) {
     // The local port first, then those with a number of their own, then those that had one, so that nobody else takes it.
-    let mut missing: Vec<(&String, &InterfaceConfig, Uuid)> = {
+    let missing: BTreeMap<String, Arc<config::PortConfig>> = {
         let state = app.state.borrow();
         let Some(entry) = state.bridges.get(bridge) else { return };
-        let all = wanted.ports.values().flat_map(|p| p.interfaces.iter().map(|(n, i)| (n, i, p.uuid)));
-        all.filter(|(n, ..)| !entry.interfaces.contains_key(*n)).collect()
+        let changed = wanted.changed_ports(&entry.config).flat_map(|p| p.interfaces.keys().map(move |i| (i, p)));
+        let failed = entry.errors.keys().filter_map(|i| Some((i, wanted.interfaces.get_shared(i)?)));
+        let missing = changed.chain(failed).filter(|(i, _)| !entry.interfaces.contains_key(*i));
+        missing.map(|(i, p)| (i.clone(), p.clone())).collect()
     };
-    let n_ports = wanted.ports.len();
-    missing.sort_by_key(|(n, i, _)| {
+    let mask = crate::port_order::mask(wanted.ports.len());
+    let mut missing: Vec<(&String, &InterfaceConfig, Uuid)> =
+        missing.iter().filter_map(|(name, port)| Some((name, port.interfaces.get(name)?, port.uuid))).collect();
+    missing.sort_by_cached_key(|(n, i, _)| {
         let number = i.ofport_request.or(i.ofport_before);
-        let place = crate::port_order::place(n, n_ports);
+        let place = crate::port_order::place(n, mask);
         (n.as_str() != bridge, i.ofport_request.is_none(), number.is_none(), number, place, n.as_str())
     });
     for (name, iface, row) in missing {
@@ -311,7 +325,7 @@ async fn add_interfaces(app: &Rc<App>, bridge: &str, wanted: &config::BridgeConf
         let mut state = app.state.borrow_mut();
         if result.is_ok() {
             // Ports are known in the order in which they came.
-            state.bundle_id(row);
+            state.bundle_ids.of(row);
         }
         let state = &mut *state;
         let Some(entry) = state.bridges.get_mut(bridge) else { return };
@@ -361,13 +375,13 @@ async fn add_interface(app: &Rc<App>, bridge: &str, name: &str, wanted: &Interfa
     if wanted.kind == "system" && name == "lo" && matches!(app.dummy, Dummy::Off | Dummy::On) {
         return Err(format!("could not add network device {name} to ofproto (Invalid argument)"));
     }
-    let (device, dp) = if wanted.kind == "patch" {
-        (None, None)
+    let (facts, device, dp) = if wanted.kind == "patch" {
+        (ask_device(None), None, None)
     } else {
-        let (device, dp) = elsewhere(attach).await??;
-        (Some(device), Some(dp))
+        let attached = elsewhere(move || attach().map(|(device, dp)| (ask_device(Some(device.as_ref())), device, dp)));
+        let (facts, device, dp) = attached.await??;
+        (facts, Some(device), Some(dp))
     };
-    let facts = device_facts(device.clone()).await;
     Counter::DpifPortAdd.hit();
     let mut state = app.state.borrow_mut();
     let entry = state.bridges.get_mut(bridge).ok_or("bridge is gone")?;
@@ -387,6 +401,7 @@ async fn add_interface(app: &Rc<App>, bridge: &str, name: &str, wanted: &Interfa
     let port = port_of(name, &interface, &facts, 0);
     entry.interfaces.insert(name.into(), interface);
     entry.bridge.set_port(port);
+    state.wired(bridge, name, of, dp, true);
     Ok(of)
 }
 
@@ -447,12 +462,19 @@ fn configure(app: &Rc<App>, name: &str, wanted: &Rc<config::BridgeConfig>) {
     let state = &mut *guard;
     let ids: Vec<(String, translate::BundleId)> = {
         let Some(entry) = state.bridges.get(name) else { return };
-        let ports: Vec<_> = in_question(state, entry, wanted).into_iter().cloned().collect();
+        let ports = in_question(state, entry, wanted);
         let rows = ports.iter().flat_map(|p| p.interfaces.keys().map(move |i| (i.clone(), p.uuid)));
-        rows.map(|(i, row)| (i, state.bundle_id(row))).collect()
+        rows.map(|(i, row)| (i, state.bundle_ids.of(row))).collect()
     };
     let Some(entry) = state.bridges.get_mut(name) else { return };
+    let before = entry.config.clone();
+    for port in wanted.changed_ports(&before).chain(before.changed_ports(wanted)) {
+        entry.port_changed(&port.name);
+    }
     for (iface, id) in ids {
+        if let Some(port) = wanted.interfaces.get(&iface) {
+            entry.port_changed(&port.name);
+        }
         if let Some(of) = entry.interfaces.get(&iface).map(|i| i.of)
             && let Some(port) = entry.bridge.ports.get_mut(&of)
         {
@@ -471,7 +493,8 @@ fn configure(app: &Rc<App>, name: &str, wanted: &Rc<config::BridgeConfig>) {
         entry.bridge.desc.serial = text.clone();
     }
     entry.bridge.protocols = wanted.protocols.clone();
-    for table in 0..switch::INTERNAL_TABLE {
+    let limited = before.flow_tables != wanted.flow_tables;
+    for table in (0..switch::INTERNAL_TABLE).filter(|_| limited) {
         let limits = wanted.flow_tables.get(&table).cloned().unwrap_or_default();
         entry.bridge.set_limits(table, limits, app.clock.now());
     }
@@ -488,7 +511,7 @@ async fn configure_devices(app: &Rc<App>, bridge: &str, wanted: &config::BridgeC
         let ports = in_question(state, entry, wanted);
         let Some(entry) = state.bridges.get_mut(bridge) else { return };
         let mut list = vec![];
-        for (name, w) in ports.into_iter().flat_map(|p| &p.interfaces) {
+        for (name, w) in ports.iter().flat_map(|p| &p.interfaces) {
             let Some(i) = entry.interfaces.get_mut(name) else { continue };
             let new = (w.mtu_request, w.mac);
             let Some(device) = i.device.clone().filter(|_| i.configured != Some(new)) else { continue };
@@ -526,6 +549,11 @@ async fn choose_address(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig
         };
         let lowest = entry.bridge.ports.values().filter(of_card).map(|p| p.mac).min();
         let mac = wanted.hwaddr.or(lowest).unwrap_or_else(|| address_from(wanted.uuid));
+        let id = wanted.datapath_id.unwrap_or_else(|| mac.to_u64());
+        let own = entry.interfaces.get(name).and_then(|i| entry.bridge.ports.get(&i.of));
+        if own.is_some_and(|p| p.mac == mac) && entry.bridge.datapath_id == id {
+            return;
+        }
         (mac, entry.interfaces.get(name).and_then(|i| i.device.clone()))
     };
     if let Some(d) = device.clone() {
@@ -550,6 +578,7 @@ async fn choose_address(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig
         let mut port = port_of(name, i, &facts, old.map_or(0, |p| p.config));
         port.bundle = old.map(|p| p.bundle).unwrap_or_default();
         entry.bridge.set_port(port);
+        entry.interface_changed(name);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::app::{App, BridgeEntry, Interface};
 use crate::backer;
-use crate::config::Config;
+use crate::config::{Config, InterfaceConfig};
 use crate::reconcile::{Facts, ask_device, port_of};
 use flow::OfPort;
 use idl::typed::Table;
@@ -31,8 +31,9 @@ impl<'a> Columns<'a> {
 
     fn set(&mut self, column: &str, value: Datum) {
         let Some(row) = self.replica.row(self.table, self.uuid) else { return };
-        // A schema older or newer than ours may lack the column.
-        if row.get(column).is_some_and(|old| *old != value) {
+        // While a transaction of ours is under way, the row may be about to change: what it holds now says nothing. A schema older
+        // or newer than ours may lack the column.
+        if row.get(column).is_some_and(|old| self.replica.is_writing() || *old != value) {
             self.changed.insert(column.into(), value.to_json());
         }
     }
@@ -55,7 +56,6 @@ fn strings(list: &[&str]) -> Datum {
 /// What came of a configuration: errors, numbers, `cur_cfg`. With `only`, of these interfaces.
 pub fn outcome(app: &App, replica: &Replica, config: &Config, only: Option<&BTreeSet<String>>, txn: &mut Txn) {
     let state = app.state.borrow();
-    let chosen = |name: &String| only.is_none_or(|only| only.contains(name));
     for (name, wanted) in &config.bridges {
         let mut row = Columns::of(replica, "Bridge", wanted.uuid);
         match state.bridges.get(name) {
@@ -68,7 +68,11 @@ pub fn outcome(app: &App, replica: &Replica, config: &Config, only: Option<&BTre
             None => row.optional("datapath_id", None::<&str>),
         }
         row.finish(txn);
-        for (iface, w) in wanted.ports.values().flat_map(|p| &p.interfaces).filter(|(name, _)| chosen(name)) {
+        let all: Vec<(&String, &InterfaceConfig)> = match only {
+            None => wanted.ports.values().flat_map(|p| &p.interfaces).collect(),
+            Some(only) => only.iter().filter_map(|name| Some((name, wanted.interface(name)?))).collect(),
+        };
+        for (iface, w) in all {
             let mut row = Columns::of(replica, "Interface", w.uuid);
             let entry = state.bridges.get(name);
             match entry.and_then(|e| e.interfaces.get(iface)) {
@@ -157,6 +161,9 @@ pub fn controllers(app: &App, replica: &Replica, config: &Config, txn: &mut Txn)
     }
 }
 
+/// Interfaces that are dealt with before connections get their turn.
+const AT_ONCE: usize = 32;
+
 /// How the interfaces are, read from the devices where nobody waits; also refreshes the OpenFlow ports. With
 /// `statistics`, counters too; with `only`, of these.
 pub async fn interfaces(app: &Rc<App>, statistics: bool, only: Option<&BTreeSet<String>>) -> Vec<Report> {
@@ -164,8 +171,11 @@ pub async fn interfaces(app: &Rc<App>, statistics: bool, only: Option<&BTreeSet<
     let all: Vec<Named> = {
         let state = app.state.borrow();
         let of = |(b, e): (&String, &BridgeEntry)| -> Vec<_> {
-            let chosen = e.interfaces.iter().filter(|(n, _)| only.is_none_or(|only| only.contains(*n)));
-            chosen.map(|(n, i)| (b.clone(), n.clone(), i.device.clone())).collect()
+            let named = |(n, i): (&String, &Interface)| (b.clone(), n.clone(), i.device.clone());
+            match only {
+                None => e.interfaces.iter().map(named).collect(),
+                Some(only) => only.iter().filter_map(|n| Some(named((n, e.interfaces.get(n)?)))).collect(),
+            }
         };
         state.bridges.iter().flat_map(of).collect()
     };
@@ -186,7 +196,10 @@ pub async fn interfaces(app: &Rc<App>, statistics: bool, only: Option<&BTreeSet<
         };
         all.into_iter().map(ask).collect::<Vec<_>>()
     });
-    for (bridge, name, facts, stats, status) in asked.await.unwrap_or_default() {
+    for (n, (bridge, name, facts, stats, status)) in asked.await.unwrap_or_default().into_iter().enumerate() {
+        if n % AT_ONCE == AT_ONCE - 1 {
+            tokio::task::yield_now().await;
+        }
         let mut state = app.state.borrow_mut();
         let Some(entry) = state.bridges.get_mut(&bridge) else { continue };
         let Some(i) = entry.interfaces.get(&name) else { continue };
@@ -195,12 +208,11 @@ pub async fn interfaces(app: &Rc<App>, statistics: bool, only: Option<&BTreeSet<
             p.bundle = old.bundle;
             p
         });
-        let report = report(entry, i, facts, stats, status);
-        if let Some(p) = refreshed {
-            changed |= entry.bridge.ports.get(&p.of) != Some(&p);
-            entry.bridge.set_port(p);
-        }
-        reports.push(report);
+        reports.push(report(entry, i, facts, stats, status));
+        let Some(p) = refreshed.filter(|p| entry.bridge.ports.get(&p.of) != Some(p)) else { continue };
+        changed = true;
+        entry.bridge.set_port(p);
+        entry.interface_changed(&name);
         drop(state);
         app.run_events(&bridge);
     }
@@ -263,8 +275,11 @@ fn statistics(s: &DeviceStats) -> Vec<(String, i64)> {
 }
 
 /// Writes reports to the rows.
-pub fn write(replica: &Replica, reports: &[Report], txn: &mut Txn) {
-    for r in reports {
+pub async fn write(replica: &Replica, reports: &[Report], txn: &mut Txn) {
+    for (n, r) in reports.iter().enumerate() {
+        if n % AT_ONCE == AT_ONCE - 1 {
+            tokio::task::yield_now().await;
+        }
         let mut row = Columns::of(replica, "Interface", r.uuid);
         let up = |b: bool| if b { "up" } else { "down" };
         let link = &r.facts.link;

@@ -24,7 +24,7 @@ use wire::EthAddr;
 use crate::version::{GroupId, MeterId, TableId};
 
 /// An action or instruction. At most 24 bytes; big ones are boxed.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Action {
     /// Output to a port; `max_len` bytes if the port is the controller.
     Output {
@@ -233,7 +233,7 @@ pub enum Action {
 }
 
 /// Particulars of [`Action::WriteMetadata`].
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct WriteMetadata {
     /// Value.
     pub value: u64,
@@ -242,7 +242,7 @@ pub struct WriteMetadata {
 }
 
 /// Particulars of [`Action::Controller`].
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Controller {
     /// Bytes to send, 65535 for all.
     pub max_len: u16,
@@ -278,7 +278,7 @@ pub enum PacketInReason {
 }
 
 /// Which fields a hash covers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[allow(missing_docs)]
 pub enum HashFields {
     EthSrc = 0,
@@ -291,7 +291,7 @@ pub enum HashFields {
 }
 
 /// Particulars of [`Action::Bundle`].
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Bundle {
     /// Highest random weight (`hrw`) rather than the first live port (`active_backup`).
     pub hrw: bool,
@@ -306,7 +306,7 @@ pub struct Bundle {
 }
 
 /// How [`Action::Multipath`] maps a hash to a link.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[allow(missing_docs)]
 pub enum MultipathAlgorithm {
     ModuloN = 0,
@@ -316,7 +316,7 @@ pub enum MultipathAlgorithm {
 }
 
 /// Particulars of [`Action::Multipath`].
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Multipath {
     /// What is hashed.
     pub fields: HashFields,
@@ -333,7 +333,7 @@ pub struct Multipath {
 }
 
 /// Particulars of [`Action::Move`]. `src.n_bits == dst.n_bits`.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Move {
     /// From.
     pub src: Subfield,
@@ -344,7 +344,7 @@ pub struct Move {
 }
 
 /// Wire form in which a [`SetField`] came.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum SetFieldForm {
     /// Standard set_field, or text `set_field:`.
     SetField,
@@ -355,7 +355,7 @@ pub enum SetFieldForm {
 }
 
 /// Particulars of [`Action::SetField`].
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct SetField {
     /// Field.
     pub field: Field,
@@ -370,7 +370,7 @@ pub struct SetField {
 }
 
 /// Particulars of [`Action::Resubmit`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Resubmit {
     /// Input port of the lookup; [`OfPort::IN_PORT`] leaves it.
     pub in_port: OfPort,
@@ -383,7 +383,7 @@ pub struct Resubmit {
 }
 
 /// Source of a [`LearnSpec`].
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum LearnSrc {
     /// Bits of the packet's fields.
     Field(Subfield),
@@ -392,7 +392,7 @@ pub enum LearnSrc {
 }
 
 /// Destination of a [`LearnSpec`].
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum LearnDst {
     /// The new flow matches these bits.
     Match(Subfield),
@@ -403,7 +403,7 @@ pub enum LearnDst {
 }
 
 /// One element of a [`Learn`].
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct LearnSpec {
     /// Number of bits, 1 to 1023.
     pub n_bits: u16,
@@ -414,7 +414,7 @@ pub struct LearnSpec {
 }
 
 /// Particulars of [`Action::Learn`].
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Learn {
     /// Idle timeout of the new flow, seconds.
     pub idle_timeout: u16,
@@ -445,7 +445,7 @@ pub struct Learn {
 }
 
 /// A number that stands in an action or in a field.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum NumberOrField {
     /// A number.
     Number(u32),
@@ -454,7 +454,7 @@ pub enum NumberOrField {
 }
 
 /// Side on which a [`Sample`] is taken.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[allow(missing_docs)]
 pub enum SampleDirection {
     Default = 0,
@@ -463,7 +463,7 @@ pub enum SampleDirection {
 }
 
 /// Particulars of [`Action::Sample`].
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Sample {
     /// Probability of 65535, not 0.
     pub probability: u16,
@@ -482,7 +482,7 @@ pub struct Sample {
 }
 
 /// Zone of a [`Ct`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum CtZone {
     /// A number.
     Number(u16),
@@ -491,7 +491,7 @@ pub enum CtZone {
 }
 
 /// Particulars of [`Action::Ct`].
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Ct {
     /// Commit the connection.
     pub commit: bool,
@@ -508,7 +508,7 @@ pub struct Ct {
 }
 
 /// Addresses of a [`Nat`]; the second is the end of the range, if there is one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[allow(missing_docs)]
 pub enum NatRange {
     None,
@@ -517,7 +517,7 @@ pub enum NatRange {
 }
 
 /// Particulars of [`Action::Nat`].
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Nat {
     /// Translate the source.
     pub src: bool,
@@ -536,7 +536,7 @@ pub struct Nat {
 }
 
 /// Property of an [`Encap`].
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum EncapProp {
     /// NSH metadata type.
     NshMdType(u8),
@@ -552,7 +552,7 @@ pub enum EncapProp {
 }
 
 /// Particulars of [`Action::Encap`].
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Encap {
     /// Type of the new header.
     pub packet_type: PacketType,

@@ -444,9 +444,16 @@ pub fn rest_zero(r: &Reader<'_>, e: Error) -> Result<(), Error> {
 pub fn decode(_cx: DecodeContext, raw: Raw, r: &mut Reader<'_>) -> Result<Option<Action>, Error> {
     let bad_argument = Error::BadActionBadArgument;
     Ok(Some(match raw {
-        Raw::Output10 => Action::Output { port: OfPort(u32::from(r.u16()?)), max_len: r.u16()? },
-        Raw::Output11 => {
-            let port = OfPort::from_of11(r.u32()?).ok_or(Error::BadActionBadOutPort)?;
+        Raw::Output10 | Raw::Output11 => {
+            let port = if matches!(raw, Raw::Output10) {
+                OfPort(u32::from(r.u16()?))
+            } else {
+                OfPort::from_of11(r.u32()?).ok_or(Error::BadActionBadOutPort)?
+            };
+            let special = matches!(port, OfPort::NONE | OfPort::UNSET) || port.reserved_name().is_none();
+            if port >= OfPort::MAX && special {
+                return Err(Error::BadActionBadOutPort);
+            }
             Action::Output { port, max_len: r.u16()? }
         }
         Raw::OutputReg => {

@@ -74,7 +74,8 @@ fn vlan_of10(m: &Match) -> (u16, u8, bool, bool) {
         return (VLAN_NONE, 0, true, true);
     }
     let vid = tci & VLAN_VID_MASK;
-    let pcp = (tci >> 13) as u8;
+    let vid = if mask & VLAN_VID_MASK != 0 { vid } else { 0 };
+    let pcp = if mask & VLAN_PCP_MASK != 0 { (tci >> 13) as u8 } else { 0 };
     (vid, pcp, mask & VLAN_VID_MASK != 0, mask & VLAN_PCP_MASK != 0)
 }
 
@@ -173,7 +174,7 @@ pub fn put_of11(out: &mut Vec<u8>, m: &Match) {
     if tci_mask & VLAN_CFI != 0 && tci & VLAN_CFI == 0 {
         vlan = VLAN_NONE;
         clear(true, W11_DL_VLAN);
-    } else if tci_mask & VLAN_CFI != 0 {
+    } else if tci_mask != 0 {
         vlan = if tci_mask & VLAN_VID_MASK == 0 { VLAN_ANY } else { tci & VLAN_VID_MASK };
         clear(true, W11_DL_VLAN);
         clear(tci_mask & VLAN_PCP_MASK != 0, W11_DL_VLAN_PCP);
@@ -187,7 +188,7 @@ pub fn put_of11(out: &mut Vec<u8>, m: &Match) {
     out.put(&key.eth_dst().0);
     out.put(&EthAddr::from_u64(!mask.eth_dst().to_u64()).0);
     out.put16(vlan);
-    out.put8(if tci & VLAN_CFI != 0 { (tci >> 13) as u8 } else { 0 });
+    out.put8(if vlan != VLAN_NONE && tci_mask & VLAN_PCP_MASK != 0 { (tci >> 13) as u8 } else { 0 });
     out.put8(0);
     out.put16(key.eth_type());
     out.put8(key.nw_tos() & 0xfc);
@@ -205,15 +206,10 @@ pub fn put_of11(out: &mut Vec<u8>, m: &Match) {
     out.put64(!mask.metadata());
 }
 
-/// Reads the 88 bytes of OpenFlow 1.1.
+/// Reads the 88 bytes of OpenFlow 1.1; type and length at their beginning are the caller's to check.
 pub fn take_of11(r: &mut Reader<'_>) -> Result<Match, Error> {
-    let (ty, len) = (r.u16()?, r.u16()?);
-    if ty != 0 {
-        return Err(Error::BadMatchBadType);
-    }
-    if len != 88 {
-        return Err(Error::BadMatchBadLen);
-    }
+    // Type and length, which messages have looked at.
+    r.skip(4)?;
     let in_port = r.u32()?;
     let wild = r.u32()?;
     let exact = |bit: u32| wild & bit == 0;

@@ -63,6 +63,9 @@ pub fn take_match(r: &mut Reader<'_>, strictness: Strictness) -> Result<Match> {
 /// Like [`take_match`], into a match of everything (a match is big).
 fn take_match_into(m: &mut Match, r: &mut Reader<'_>, strictness: Strictness) -> Result<()> {
     if r.rest().get(..2) == Some(&[0, 0]) {
+        if r.rest().get(2..4) != Some(&[0, 88]) {
+            return Err(Error::BadMatchBadLen);
+        }
         *m = fixed_match::take_of11(r)?;
         return Ok(());
     }

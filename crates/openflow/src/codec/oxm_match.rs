@@ -150,7 +150,7 @@ impl Writer<'_> {
         let vid = mask & 0x1fff;
         let all = if vid == 0x1fff { 0xffff } else { u128::from(vid) };
         self.raw(Field::VLAN_VID, u128::from(tci & 0x1fff), all, 0xffff);
-        if mask == 0xffff || (mask & 0xe000 != 0 && mask & 0x1000 != 0 && tci & 0x1000 != 0) {
+        if mask & 0xe000 != 0 && tci & 0x1fff != 0 {
             self.raw(Field::VLAN_PCP, u128::from(tci >> 13), u128::MAX, 0xff);
         }
     }
@@ -367,7 +367,7 @@ pub fn take_entries_into(
     cookie: Option<&mut Cookie>,
 ) -> Result<(), Error> {
     let mut cookie = cookie;
-    let mut seen = [0u64; 4];
+    let mut packet_type = false;
     let mut r = Reader::with_error(data, Error::BadMatchBadLen);
     while !r.is_empty() {
         if let Some(c) = cookie.as_deref_mut()
@@ -384,16 +384,13 @@ pub fn take_entries_into(
             Err(Error::BadMatchBadField) if strictness == Strictness::Loose => continue,
             Err(e) => return Err(e),
         };
-        let index = entry.field.index();
+        let field = entry.field;
         match add_entry(m, &entry) {
-            Ok(()) => {}
             Err(Error::BadMatchBadPrereq) if strictness == Strictness::Loose => continue,
-            Err(e) => return Err(e),
+            Ok(()) if field == Field::PACKET_TYPE && packet_type => return Err(Error::BadMatchDupField),
+            other => other?,
         }
-        if seen[index / 64] >> (index % 64) & 1 != 0 {
-            return Err(Error::BadMatchDupField);
-        }
-        seen[index / 64] |= 1 << (index % 64);
+        packet_type |= field == Field::PACKET_TYPE;
     }
     Ok(())
 }
@@ -419,11 +416,20 @@ fn take_cookie(r: &mut Reader<'_>) -> Result<Option<Cookie>, Error> {
 /// Adds one entry to a match, with the checks that the field table asks for.
 pub fn add_entry(m: &mut Match, entry: &oxm::Entry) -> Result<(), Error> {
     let f = entry.field;
-    if !prereq_met(m, f) {
+    // A field of Ethernet packets says what type the packet is, also where it is left out.
+    let prereq = prereq_met(m, f);
+    if f.def().prereq != Prereq::None && m.mask.packet_type_raw() == 0 {
+        m.mask.set_packet_type_raw(u32::MAX);
+    }
+    if !prereq {
         return Err(Error::BadMatchBadPrereq);
     }
     if f.tun_metadata_index().is_some() {
         return add_tun_metadata(m, entry);
+    }
+    // Registers lie in wider registers; what a packet is may be said before by a field that needs it to be that.
+    if f != Field::PACKET_TYPE && m.get(f).1 != 0 {
+        return Err(Error::BadMatchDupField);
     }
     let all = f.byte_mask();
     let mask = entry.mask.as_ref().map_or(all, FieldValue::low);
@@ -444,9 +450,6 @@ pub fn add_entry(m: &mut Match, entry: &oxm::Entry) -> Result<(), Error> {
     if f == Field::PACKET_TYPE && m.mask.packet_type_raw() != 0 && u128::from(m.key.packet_type_raw()) != value {
         return Err(Error::BadMatchDupField);
     }
-    if f.def().prereq != Prereq::None && m.mask.packet_type_raw() == 0 {
-        m.mask.set_packet_type_raw(u32::MAX);
-    }
     let mask = if f == Field::IN_PORT || f == Field::IN_PORT_OXM { u128::MAX } else { mask };
     m.set_bits(f, value, mask);
     Ok(())
@@ -454,6 +457,9 @@ pub fn add_entry(m: &mut Match, entry: &oxm::Entry) -> Result<(), Error> {
 
 fn add_tun_metadata(m: &mut Match, entry: &oxm::Entry) -> Result<(), Error> {
     let Some(n) = entry.field.tun_metadata_index() else { return Ok(()) };
+    if m.mask.tun_md_present() >> n & 1 != 0 {
+        return Err(Error::BadMatchDupField);
+    }
     if entry.len == 0 {
         m.set_tun_metadata_present(n);
         return Ok(());

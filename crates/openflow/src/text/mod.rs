@@ -1,9 +1,11 @@
 //! Text forms: flows, groups, meters, messages.
 
+pub mod exact;
 pub mod parse;
 pub mod parse_group;
 pub mod print;
 
+pub use exact::parse_packet_fields;
 pub use parse::{Use, parse_flow, parse_flow_line, parse_flow_stats_request, parse_packet_out};
 pub use parse_group::{parse_group, parse_group_line, parse_meter};
 pub use print::{format_message, hex_dump};

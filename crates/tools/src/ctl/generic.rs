@@ -112,6 +112,9 @@ fn comment(_: &mut Context<'_>) -> Result<(), String> {
 fn get(context: &mut Context<'_>) -> Result<(), String> {
     let table = table_of(context)?;
     let id = context.call.options.get("--id").cloned();
+    if id.is_some() && context.call.has("--if-exists") {
+        return Err("--if-exists and --id may not be specified together".into());
+    }
     let name = context.arg(1).to_string();
     let Some(uuid) = record_of(context, &table.name, &name)? else { return Ok(()) };
     if let Some(id) = id {
@@ -358,7 +361,9 @@ fn clear(context: &mut Context<'_>) -> Result<(), String> {
 fn create(context: &mut Context<'_>) -> Result<(), String> {
     let id = context.call.options.get("--id").cloned();
     let table = table_of(context)?;
+    let wanted = id.as_deref().and_then(Uuid::parse);
     match &id {
+        Some(_) if wanted.is_some() => {}
         Some(id) if !id.starts_with('@') => return Err(format!("row id \"{id}\" does not begin with \"@\"")),
         Some(id) if context.store.symbols.get(id).is_some_and(|symbol| symbol.created) => {
             return Err(format!("row id \"{id}\" may only be specified on one --id option"));
@@ -369,7 +374,10 @@ fn create(context: &mut Context<'_>) -> Result<(), String> {
         )),
         _ => {}
     }
-    let uuid = context.store.insert(&table.name, id.as_deref());
+    let uuid = match wanted {
+        Some(uuid) => context.store.insert_as(&table.name, uuid),
+        None => context.store.insert(&table.name, id.as_deref()),
+    };
     let call = context.call;
     for argument in &call.args[1..] {
         set_column(context, &table, uuid, argument)?;

@@ -35,7 +35,23 @@ pub struct Product {
     pub module: io::vlog::Module,
     /// Looks for trouble that the daemon met while applying; what it returns is printed.
     pub complain: fn(&Touched, &Store) -> Vec<String>,
+    /// How a run that is about few rows finds their names, and reads them and no others.
+    pub few: Option<(NamesOfFew, ReadFew)>,
 }
+
+/// The names of the rows that a run is about; none if it may be about others, too.
+pub type NamesOfFew = fn(&[Call], &DatabaseSchema) -> Option<BTreeSet<String>>;
+
+/// Sends operations; gives their results.
+pub type Transact<'a> = &'a mut dyn FnMut(Vec<serde_json::Value>) -> Result<Vec<serde_json::Value>, String>;
+
+/// Reads what a run needs to know of these rows; none if it has to read everything.
+pub type ReadFew = fn(
+    &BTreeSet<String>,
+    &DatabaseSchema,
+    &Needs,
+    Transact<'_>,
+) -> Result<Option<std::collections::HashMap<String, store::Rows>>, String>;
 
 /// Rows that a run wrote to, by table.
 #[derive(Clone, Debug, Default)]

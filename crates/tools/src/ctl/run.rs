@@ -2,7 +2,7 @@
 
 use super::rpc::Rpc;
 use super::store::{self, Rows, Store};
-use super::{Call, Command, Context, Needs, Product, Touched, generic, need, show};
+use super::{Call, Command, Context, Needs, Product, ReadFew, Touched, generic, need, show};
 use crate::table::{Format, Style, Table};
 use idl::{Outcome, Replica, Txn};
 use io::getopt::Takes;
@@ -146,7 +146,7 @@ fn run(invocation: &Invocation, product: &'static Product) -> Result<(), Stop> {
     options.wait &= !product.generation.1.is_empty();
     let level = if calls.iter().any(|call| writes(call.command.name)) { Level::Info } else { Level::Dbg };
     vlog::log(product.module, level, format_args!("Called as {}", invocation.command_line()));
-    Session::open(invocation, product, options, calls)?.work()
+    Session::open(invocation, product, options, calls, true)?.work()
 }
 
 /// True if a command of that name may change the database.
@@ -372,7 +372,9 @@ fn help(program: &str, product: &Product) -> String {
          --retry                     keep trying to connect to server forever\n  \
          -t, --timeout=SECS          wait at most SECS seconds for the daemon\n  \
          --dry-run                   do not commit changes to database\n  \
-         --oneline                   print exactly one line of output per command\n\
+         --oneline                   print exactly one line of output per command\n  \
+         --force                     before a database command: do what is unsafe\n  \
+         --no-syslog                 send no more than warnings to the system log\n{}\
          \nOutput formatting options:\n  \
          -f, --format=FORMAT         \"table\", \"list\", \"html\", \"csv\", or \"json\"\n  \
          -d, --data=FORMAT           \"string\", \"bare\", or \"json\"\n  \
@@ -384,6 +386,7 @@ fn help(program: &str, product: &Product) -> String {
          -V, --version               display version information\n",
         product.help,
         dirs::default_remote(),
+        io::tls::HELP,
         daemon::logging_help(&dirs::logdir().join(format!("{program}.log"))),
     )
 }
@@ -396,6 +399,9 @@ struct Session<'a> {
     rpc: Rpc,
     schema: Rc<DatabaseSchema>,
     replica: Replica,
+    /// The names of the rows that the run is about and that it reads as it needs them; the replica has the rest.
+    few: Option<(BTreeSet<String>, ReadFew)>,
+    needs: Needs,
 }
 
 /// What came of a transaction.
@@ -418,6 +424,7 @@ impl<'a> Session<'a> {
         product: &'static Product,
         options: Options,
         calls: Vec<Call>,
+        may_be_few: bool,
     ) -> Result<Session<'a>, Stop> {
         let mut rpc = loop {
             match Rpc::connect(&options.db) {
@@ -445,13 +452,16 @@ impl<'a> Session<'a> {
         for call in &calls {
             (call.command.needs)(call, &schema, product, &mut needs)?;
         }
+        let few = product.few.filter(|_| may_be_few);
+        let few = few.and_then(|(names, read)| Some((names(&calls, &schema)?, read)));
         let tables = needs
-            .into_iter()
-            .map(|(table, columns)| (table, columns.map(|columns| columns.into_iter().collect()).unwrap_or_default()));
+            .iter()
+            .filter(|(name, _)| few.is_none() || *name == table)
+            .map(|(table, columns)| (table.clone(), columns.iter().flatten().cloned().collect()));
         let wanted = idl::Options { tables: tables.collect(), ..idl::Options::default() };
         let mut replica = Replica::new(product.database, wanted);
         replica.connected_with((*schema).clone());
-        let mut session = Session { invocation, product, options, calls, rpc, schema, replica };
+        let mut session = Session { invocation, product, options, calls, rpc, schema, replica, few, needs };
         while !session.replica.is_live() {
             session.rpc.feed(&mut session.replica).map_err(|reason| session.lost(reason))?;
         }
@@ -461,14 +471,38 @@ impl<'a> Session<'a> {
     fn work(mut self) -> Result<(), Stop> {
         loop {
             let seen = self.replica.sequence();
-            let mut store = Store::new(self.schema.clone(), store::rows_of(&self.replica), crate::ovsdb_tool::seed());
+            let Some(rows) = self.rows()? else {
+                return Session::open(self.invocation, self.product, self.options, self.calls, false)?.work();
+            };
+            let mut store = Store::new(self.schema.clone(), rows, crate::ovsdb_tool::seed());
             if let Some(outputs) = self.attempt(&mut store)?
                 && let Some(committed) = self.commit(&store)?
             {
                 return self.finish(store, outputs, committed);
             }
-            self.await_change(seen)?;
+            // A run that reads rows as it needs them sees others at once.
+            if self.few.is_none() {
+                self.await_change(seen)?;
+            }
         }
+    }
+
+    /// The rows as they are now; `None` if they cannot be read but with all others.
+    fn rows(&mut self) -> Result<Option<HashMap<String, Rows>>, Stop> {
+        let mut rows = store::rows_of(&self.replica);
+        let Some((names, read)) = self.few.take() else { return Ok(Some(rows)) };
+        let (schema, needs) = (self.schema.clone(), std::mem::take(&mut self.needs));
+        let mut transact = |operations| match self.transact(operations)? {
+            Outcome::Committed(results) => Ok(results),
+            _ => Err("rows cannot be read".to_string()),
+        };
+        let few = read(&names, &schema, &needs, &mut transact);
+        self.needs = needs;
+        self.few = Some((names, read));
+        // What goes wrong here goes wrong with all rows, too, and is told then.
+        let Ok(Some(few)) = few else { return Ok(None) };
+        rows.extend(few);
+        Ok(Some(rows))
     }
 
     /// Runs the commands; `None` if one has to wait.

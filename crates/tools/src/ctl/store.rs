@@ -47,6 +47,8 @@ pub struct Store {
     work: HashMap<String, Rows>,
     inserted: BTreeSet<(String, Uuid)>,
     new_uuids: HashSet<Uuid>,
+    /// Those of inserted rows that were asked for.
+    wanted_uuids: HashSet<Uuid>,
     deleted: BTreeSet<(String, Uuid)>,
     written: BTreeMap<(String, Uuid), BTreeMap<usize, Write>>,
     /// `@NAME`s.
@@ -66,6 +68,7 @@ impl Store {
             base,
             inserted: BTreeSet::new(),
             new_uuids: HashSet::new(),
+            wanted_uuids: HashSet::new(),
             deleted: BTreeSet::new(),
             written: BTreeMap::new(),
             symbols: HashMap::new(),
@@ -166,14 +169,25 @@ impl Store {
             }
             None => self.uuids.next_uuid(),
         };
-        let Some(schema) = self.schema.tables.get(table) else { return uuid };
+        self.insert_row(table, uuid);
+        uuid
+    }
+
+    /// Inserts a row that is to have this UUID.
+    pub fn insert_as(&mut self, table: &str, uuid: Uuid) -> Uuid {
+        self.wanted_uuids.insert(uuid);
+        self.insert_row(table, uuid);
+        uuid
+    }
+
+    fn insert_row(&mut self, table: &str, uuid: Uuid) {
+        let Some(schema) = self.schema.tables.get(table) else { return };
         let mut row = schema.default_row();
         row[UUID_COLUMN] = uuid.into();
         self.reindex_row(table, uuid, None, Some(&row));
         self.work.entry(table.to_string()).or_default().insert(uuid, Rc::new(row));
         self.inserted.insert((table.to_string(), uuid));
         self.new_uuids.insert(uuid);
-        uuid
     }
 
     /// Deletes a row.
@@ -265,7 +279,11 @@ impl Store {
                 .filter(|(number, column)| !row[*number].is_default(&column.column_type))
                 .map(|(number, column)| (column.name.clone(), self.to_json(&row[number])))
                 .collect();
-            operations.push(json!({"op": "insert", "table": table, "row": columns, "uuid-name": name_of(*uuid)}));
+            let mut insert = json!({"op": "insert", "table": table, "row": columns, "uuid-name": name_of(*uuid)});
+            if self.wanted_uuids.contains(uuid) {
+                insert["uuid"] = uuid.to_string().into();
+            }
+            operations.push(insert);
             rows.push(*uuid);
         }
         for ((table, uuid), columns) in &self.written {

@@ -8,7 +8,9 @@ mod flows;
 mod groups;
 mod json;
 mod json_stats;
+mod match_text;
 mod offline;
+mod packet_text;
 
 pub(crate) use offline::for_each_line;
 
@@ -249,7 +251,7 @@ const COMMANDS: &[Command] = &[
     cmd("ct-flush-zone", 2, 2, "switch zone", true),
     cmd("ct-flush", 1, 6, "switch [zone=N] [mark=X[/M]] [labels=Y[/N]] [ct-orig-tuple [ct-reply-tuple]]", true),
     cmd("ofp-parse", 1, 1, "file", false),
-    cmd("ofp-parse-pcap", 1, 1, "pcap", false),
+    cmd("ofp-parse-pcap", 1, ANY, "pcap", false),
     cmd("add-group", 1, 2, "switch group", true),
     cmd("add-groups", 1, 2, "switch file", true),
     cmd("mod-group", 1, 2, "switch group", true),

@@ -174,7 +174,7 @@ impl Options {
         let month = MONTHS[t.month as usize - 1];
         let when = format!("{} {month} {:02} {:02}:{:02}:{:02}", t.year, t.day, t.hour, t.minute, t.second);
         for unit in ["controllerca", "switchca"] {
-            println!("Creating {unit}...");
+            eprintln!("Creating {unit}...");
             Authority::at(self.folder.join(unit)).create(unit, &when, self.n_bits, now)?;
             self.note(&format!("made {}", self.folder.join(unit).display()));
         }

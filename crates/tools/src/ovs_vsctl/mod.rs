@@ -1,6 +1,7 @@
 //! `ovs-vsctl`: configures the switch through its database (ovs-vsctl(8)).
 
 mod bridges;
+mod few;
 mod settings;
 mod view;
 mod zones;
@@ -67,6 +68,7 @@ const PRODUCT: Product = Product {
     version_note: "DB Schema 8.8.0\n",
     module: io::vlog::Module::Vsctl,
     complain,
+    few: Some((few::names, few::read)),
 };
 
 const HELP: &str = include_str!("help.txt");

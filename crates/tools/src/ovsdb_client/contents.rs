@@ -128,9 +128,17 @@ pub(super) fn restore(client: &mut Client, _: &[String]) -> Result<(), String> {
     let saved = DatabaseSchema::from_json(&saved).map_err(|error| error.to_string())?;
     let schema = client.schema()?;
     if saved != schema && !client.force {
-        return Err("backup schema and database schema are not equal (use --force to override differences, or \
-                    \"ovsdb-client convert\" to change the schema)"
-            .into());
+        let differ = if saved.version == schema.version {
+            format!("backup schema and database schema are both version {} but still differ", saved.version)
+        } else {
+            format!(
+                "backup schema has version \"{}\" but database schema has version \"{}\"",
+                saved.version, schema.version
+            )
+        };
+        return Err(format!(
+            "{differ} (use --force to override differences, or \"ovsdb-client convert\" to change the schema)"
+        ));
     }
     let mut operations = vec![json!({"op": "comment", "comment": "ovsdb-client: restoring contents from backup"})];
     for table in schema.tables.keys() {
@@ -167,8 +175,8 @@ pub(super) fn restore(client: &mut Client, _: &[String]) -> Result<(), String> {
     if ignored {
         eprintln!("ovsdb-client: data of tables or columns that the database lacks was left out");
     }
-    let database = client.database.clone();
-    let results = rpc::transact(&mut client.rpc, &database, operations).map_err(|reason| client.lost(reason))?;
+    // A backup goes into the database that it was made of, whatever the differences.
+    let results = rpc::transact(&mut client.rpc, &saved.name, operations).map_err(|reason| client.lost(reason))?;
     let results = results.map_err(|error| format!("transaction returned error: {}", json::to_string(&error)))?;
     match results.iter().find(|result| result.get("error").is_some()) {
         Some(error) => Err(format!("transaction returned error: {}", json::to_string(error))),

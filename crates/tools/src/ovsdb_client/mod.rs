@@ -188,7 +188,7 @@ fn run(invocation: &Invocation) -> Result<ExitCode, String> {
         Started::Parent(code) => return Ok(code),
     };
     daemon.keep_stdout();
-    if let Some(seconds) = timeout_seconds(seconds.as_deref())? {
+    if let Some(seconds) = timeout_seconds(seconds.as_deref()).map_err(|error| error.replace("-T", "-t"))? {
         start_timeout(&invocation.name, seconds);
     }
     let is_remote = |text: &String| text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.contains(':');
@@ -428,7 +428,7 @@ fn wait(client: &mut Client, args: &[String]) -> Result<(), String> {
 
 fn help(program: &str) -> String {
     format!(
-        "{}The default SERVER is {}.\nThe default DATABASE is Open_vSwitch.\n\
+        "{}The default SERVER is {}.\nThe default DATABASE is Open_vSwitch.\n{}\
          \nOutput formatting options:\n  \
          -f, --format=FORMAT         set output formatting to FORMAT\n                              \
          (\"table\", \"list\", \"html\", \"csv\", or \"json\")\n  \
@@ -441,6 +441,7 @@ fn help(program: &str) -> String {
          -t, --timeout=SECS          limits {program} runtime to approximately SECS seconds\n",
         include_str!("help.txt"),
         dirs::default_remote(),
+        io::tls::HELP,
         daemon::help(program)
     )
 }

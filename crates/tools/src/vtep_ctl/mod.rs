@@ -45,6 +45,7 @@ const PRODUCT: Product = Product {
     version_note: "DB Schema 1.7.0\n",
     module: io::vlog::Module::VtepCtl,
     complain: |_: &Touched, _: &Store| Vec::new(),
+    few: None,
 };
 
 fn all(_: &Call, schema: &DatabaseSchema, _: &Product, needs: &mut Needs) -> Result<(), String> {

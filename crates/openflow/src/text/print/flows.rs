@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
+use flow::OfPort;
 use flow::text::number::{put_alt_hex, put_dec, put_hex};
 use flow::text::{Style, format_match, format_mini_match, put_color, put_port, put_table};
-use flow::{Match, OfPort};
 
 use super::put_duration;
 use crate::action;
@@ -338,7 +338,7 @@ fn put_packet_in(out: &mut String, style: &Style<'_>, p: &PacketIn, v: Version, 
     if let Some(c) = &p.continuation {
         put_continuation(out, style, c, v);
     }
-    put_data(out, style, &p.packet, &m, verbosity);
+    put_data(out, style, &p.packet, verbosity);
 }
 
 fn put_continuation(out: &mut String, style: &Style<'_>, data: &[u8], v: Version) {
@@ -389,9 +389,9 @@ fn put_continuation(out: &mut String, style: &Style<'_>, data: &[u8], v: Version
 }
 
 /// A packet: what it is, and from verbosity 3 on its bytes.
-fn put_data(out: &mut String, style: &Style<'_>, packet: &[u8], m: &Match, verbosity: u32) {
+fn put_data(out: &mut String, style: &Style<'_>, packet: &[u8], verbosity: u32) {
     if verbosity > 0 {
-        put_packet(out, style, packet, m);
+        put_packet(out, style, packet);
     }
     if verbosity > 2 {
         super::hex_dump(out, packet, 0, false);
@@ -399,7 +399,7 @@ fn put_data(out: &mut String, style: &Style<'_>, packet: &[u8], m: &Match, verbo
 }
 
 /// One line that says what a packet is: all of its fields.
-pub fn put_packet(out: &mut String, style: &Style<'_>, packet: &[u8], _metadata: &Match) {
+pub fn put_packet(out: &mut String, style: &Style<'_>, packet: &[u8]) {
     let mut meta = flow::Metadata::default();
     meta.key.set_packet_type(flow::PacketType::ETHERNET);
     let key = flow::extract(packet, &meta);
@@ -420,7 +420,7 @@ fn put_checksum(out: &mut String, packet: &[u8], key: &flow::FlowKey) {
         17 => (6, "udp_csum"),
         132 => (8, "sctp_csum"),
         1 => (2, "icmp_csum"),
-        _ => (2, "icmp_csum"),
+        _ => (2, "icmp6_csum"),
     };
     if key.nw_frag() & 2 != 0 {
         return;
@@ -446,7 +446,7 @@ fn put_packet_out(out: &mut String, style: &Style<'_>, p: &PacketOut, verbosity:
         let _ = write!(out, " data_len={}", p.packet.len());
         out.push('\n');
         if !p.packet.is_empty() {
-            put_data(out, style, &p.packet, &m, verbosity);
+            put_data(out, style, &p.packet, verbosity);
         }
     } else {
         let _ = write!(out, " buffer=0x{:08x}", p.buffer_id);

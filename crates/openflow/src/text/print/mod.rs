@@ -7,7 +7,7 @@ mod ports;
 mod tables;
 
 pub use control::{format_async, format_tlv_table};
-pub use flows::{format_flow_mod, format_flow_stats, format_flow_stats_brief};
+pub use flows::{format_flow_mod, format_flow_stats, format_flow_stats_brief, put_packet};
 pub use groups::{format_bucket, format_group, format_group_mod, format_meter};
 pub use ports::format_port;
 pub use tables::format_features_list;
