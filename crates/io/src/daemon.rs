@@ -327,6 +327,27 @@ enum MonitorSide {
     Child,
 }
 
+/// A signal in the words of strsignal(3).
+fn signal_words(signal: i32) -> String {
+    let words = match signal {
+        libc::SIGHUP => "Hangup",
+        libc::SIGINT => "Interrupt",
+        libc::SIGILL => "Illegal instruction",
+        libc::SIGABRT => "Aborted",
+        libc::SIGBUS => "Bus error",
+        libc::SIGFPE => "Floating point exception",
+        libc::SIGKILL => "Killed",
+        libc::SIGSEGV => "Segmentation fault",
+        libc::SIGPIPE => "Broken pipe",
+        libc::SIGALRM => "Alarm clock",
+        libc::SIGTERM => "Terminated",
+        libc::SIGXCPU => "CPU time limit exceeded",
+        libc::SIGXFSZ => "File size limit exceeded",
+        other => return format!("signal {other}"),
+    };
+    words.into()
+}
+
 /// Keeps a daemon alive: forks it and forks it again whenever a signal that tells of a programming error killed it.
 fn monitor(notify: &mut Option<OwnedFd>) -> Result<MonitorSide, String> {
     let mut first = true;
@@ -350,16 +371,18 @@ fn monitor(notify: &mut Option<OwnedFd>) -> Result<MonitorSide, String> {
                     Some(s) if RESTART_SIGNALS.contains(&s) => {
                         vlog_err!(
                             Module::DaemonUnix,
-                            "pid {pid} died, killed (signal {s}), restarting",
-                            pid = pid.as_raw_nonzero()
+                            "pid {} died, killed ({}), restarting",
+                            pid.as_raw_nonzero(),
+                            signal_words(s)
                         );
                         std::thread::sleep(std::time::Duration::from_millis(500));
                     }
                     Some(s) => {
                         vlog_info!(
                             Module::DaemonUnix,
-                            "pid {} died, killed (signal {s}), exiting",
-                            pid.as_raw_nonzero()
+                            "pid {} died, killed ({}), exiting",
+                            pid.as_raw_nonzero(),
+                            signal_words(s)
                         );
                         return Ok(MonitorSide::Done(ExitCode::SUCCESS));
                     }
