@@ -290,7 +290,7 @@ fn conn_state(app: &App, call: &Call) -> Answer {
         states.push((name.to_string(), state));
     });
     if let (false, Some(name)) = (found, call.arg(0)) {
-        out.push_str(&format!("{name}: unknown\n"));
+        states.push((name.to_string(), "unknown"));
     }
     let text: String = states.iter().map(|(name, state)| format!("{name}: {state}\n")).collect();
     call.answer(text, || Value::Object(states.into_iter().map(|(name, state)| (name, state.into())).collect()))
