@@ -55,6 +55,10 @@ def tests(lab, side):
     for n in (1, 2, 3):
         port(lab, f"h{n}", n)
     reaches(lab, "h1 reaches h2", "h1", "10.0.0.2")
+    if side["parts"]:
+        for name in side["parts"]:
+            getattr(measures, name)(lab)
+        return
     reaches(lab, "a large frame", "h1", "10.0.0.2", options="-s 1400")
     reaches(lab, "fragments", "h1", "10.0.0.2", options="-s 4000")
     server = lab.file("server.py", "import socket\ns = socket.create_server(('', 9))\nprint('ready', flush=True)\nc = s.accept()[0]\nn = 0\n"

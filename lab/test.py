@@ -50,7 +50,7 @@ def boot(args, kernel, sides, kit):
         script = "mkdir -p /tmp/fvs\n"
         for side in sides:
             with open(f"{out}/{side}.json", "w", encoding="utf-8") as f:
-                json.dump(dict(kit.side(side), name=side, quick=args.quick, others=others(kit, side), namespaces=False, packages="", reference=interop.reference_folder()), f)
+                json.dump(dict(kit.side(side), name=side, quick=args.quick, parts=args.part, others=others(kit, side), namespaces=False, packages="", reference=interop.reference_folder()), f)
             capture = " $LAB_OUT/capture" if args.capture and side == "ref" else ""
             script += f"{sys.executable} {HERE}/inside.py $LAB_OUT/{side}.json $LAB_OUT/{side}.result{capture} && echo {side}: done\n"
         done = subprocess.run([f"{HERE}/run.sh", "--kernel", kernel, "--timeout", str(QUICK_LIMIT if args.quick else LIMIT), "--out", out, "sh", "-c", script],
@@ -84,6 +84,7 @@ def main():
     p.add_argument("--bin", metavar="PATH")
     p.add_argument("--ref-bin", metavar="DIR")
     p.add_argument("--quick", action="store_true", help="without what only measures: order, latency, a flood")
+    p.add_argument("--part", action="append", metavar="NAME", help="only this function of measures.py")
     p.add_argument("--strict", action="store_true")
     p.add_argument("--record", action="store_true", help="keep the reference's texts in lab/recorded")
     p.add_argument("--capture", metavar="FOLDER", help="keep the reference's netlink messages there, as hex")

@@ -1,11 +1,7 @@
 //! What a classifier holds.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use flow::MiniMatch;
-
-/// Not removed in any version yet.
-const NEVER: u64 = u64::MAX;
+use snapshot::Lifetime;
 
 /// One clause of a conjunctive match.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,39 +31,38 @@ pub struct Rule<T> {
     pub priority: u32,
     /// What it carries.
     pub data: T,
-    add_version: u64,
-    remove_version: AtomicU64,
+    life: Lifetime,
 }
 
 impl<T> Rule<T> {
     /// A rule that is visible from `version` on.
     pub fn new(matching: MiniMatch, priority: u32, version: u64, data: T) -> Self {
-        Rule { matching, priority, data, add_version: version, remove_version: AtomicU64::new(NEVER) }
+        Rule { matching, priority, data, life: Lifetime::from(version) }
     }
 
     /// Whether lookups in `version` see it.
     #[inline]
     pub fn visible_in(&self, version: u64) -> bool {
-        self.add_version <= version && version < self.remove_version.load(Ordering::Acquire)
+        self.life.contains(version)
     }
 
     /// The version from which it is visible.
     pub fn added_in(&self) -> u64 {
-        self.add_version
+        self.life.added()
     }
 
     /// Makes it invisible from `version` on. Take it out with [`crate::Classifier::remove`] when nobody reads an older one.
     pub fn remove_in(&self, version: u64) {
-        self.remove_version.store(version, Ordering::Release);
+        self.life.end(version);
     }
 
     /// Takes [`Rule::remove_in`] back.
     pub fn restore(&self) {
-        self.remove_version.store(NEVER, Ordering::Release);
+        self.life.restore();
     }
 
     /// Whether it is to be removed in some version.
     pub fn is_leaving(&self) -> bool {
-        self.remove_version.load(Ordering::Acquire) != NEVER
+        self.life.is_ending()
     }
 }

@@ -71,7 +71,7 @@ fn value_text(out: &mut String, style: Style, value: u128, is_mask: bool) {
         Style::Dec | Style::Hex => return hex(out, value),
         Style::Mac => write!(out, "{}", EthAddr::from_u64(value as u64)),
         Style::Ip4 => write!(out, "{}", Ipv4Addr::from_bits(value as u32)),
-        Style::Ip6 => write!(out, "{}", Ipv6Addr::from_bits(value)),
+        Style::Ip6 => return flow::text::value::put_ipv6(out, value, u128::MAX),
         Style::Frag => write!(
             out,
             "{}",

@@ -22,7 +22,7 @@ mod port;
 mod pruning;
 pub mod rxq;
 pub mod settings;
-mod show;
+pub mod show;
 mod signature;
 mod slots;
 mod table;

@@ -36,6 +36,12 @@ macro_rules! counters {
         }
 
         impl ThreadStats {
+            /// The counters with their names.
+            #[must_use]
+            pub fn named(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name),)*]
+            }
+
             /// What was counted since `before`.
             #[must_use]
             pub fn since(&self, before: &ThreadStats) -> ThreadStats {

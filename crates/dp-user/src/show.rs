@@ -1,8 +1,8 @@
 //! Text of the control commands about polling threads.
 
-use crate::member::{INTERVAL_SECONDS, INTERVALS, Member, ThreadStats, lock};
+use crate::member::{INTERVAL_SECONDS, INTERVALS, Member, Place, ThreadStats, lock};
 use crate::{Userspace, cycles};
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -108,38 +108,48 @@ impl Userspace {
         self.selected(core).iter().for_each(|m| m.clear_stats(now));
     }
 
+    /// Counters of the threads since they were cleared, and the seconds since then.
+    #[must_use]
+    pub fn thread_stats(&self, core: Option<u32>) -> Vec<(Option<Place>, f64, ThreadStats)> {
+        let now = self.shared.clock.now();
+        let one = |m: &Arc<Member>| (m.place, now.since(lock(&m.baseline).1).as_secs_f64(), m.stats());
+        self.selected(core).iter().map(one).collect()
+    }
+
     /// `dpif-netdev/pmd-rxq-show`: what each thread polls, and its share of the thread's time in the last seconds.
     #[must_use]
-    pub fn rxq_text(&self, core: Option<u32>, seconds: Option<u64>) -> String {
+    pub fn rxqs(&self, core: Option<u32>, seconds: Option<u64>) -> Rxqs {
         let longest = INTERVALS as u64 * INTERVAL_SECONDS;
         // In whole intervals.
         let seconds =
             seconds.filter(|s| *s <= longest).unwrap_or(longest).div_ceil(INTERVAL_SECONDS) * INTERVAL_SECONDS;
         let intervals = (seconds / INTERVAL_SECONDS) as usize;
-        let mut out = format!("Displaying last {seconds} seconds pmd usage %\n");
-        for member in self.selected(core).iter().filter(|m| m.place.is_some()) {
-            let isolated = member.isolated.load(Relaxed);
-            let _ = writeln!(out, "{}  isolated : {isolated}", heading(member));
-            let mut queues = lock(&member.queues).clone();
-            queues.sort_by(|a, b| (&a.name, a.queue).cmp(&(&b.name, b.queue)));
+        let one = |(place, member): (Place, &Arc<Member>)| {
+            let mut list = lock(&member.queues).clone();
+            list.sort_by(|a, b| (&a.name, a.queue).cmp(&(&b.name, b.queue)));
             let all = member.work.last(intervals);
-            let share = |part: u64| match all {
-                0 => "NOT AVAIL".to_string(),
-                _ => format!("{:2} %", part * 100 / all),
-            };
+            let share = |part: u64| (part * 100).checked_div(all);
             let mut sum = 0;
-            for q in &queues {
+            let mut queues = vec![];
+            for q in &list {
                 let mine = q.work.last(intervals);
                 sum += mine;
-                let name = &q.name;
-                let _ =
-                    writeln!(out, "  port: {name:<16}  queue-id: {:2} (enabled)   pmd usage: {}", q.queue, share(mine));
+                queues.push((q.name.to_string(), q.queue, share(mine)));
             }
-            if !queues.is_empty() {
-                let _ = writeln!(out, "  overhead: {}", share(member.busy.last(intervals).saturating_sub(sum)));
-            }
-        }
-        out
+            let overhead = share(member.busy.last(intervals).saturating_sub(sum));
+            PolledBy { place, isolated: member.isolated.load(Relaxed), queues, overhead }
+        };
+        let selected = self.selected(core);
+        let pinned = selected.iter().filter_map(|m| Some((m.place?, m)));
+        Rxqs { seconds, threads: pinned.map(one).collect() }
+    }
+
+    /// Longest sleep of threads in microseconds: unless configured, and of each core.
+    #[must_use]
+    pub fn sleeps(&self) -> (u64, Vec<(u32, u64)>) {
+        let pinned = self.pinned.load();
+        let threads = pinned.iter().map(|(core, m)| (*core, m.max_sleep.load(Relaxed))).collect();
+        (lock(&self.control).settings.sleep, threads)
     }
 
     /// `dpif-netdev/pmd-sleep-show`.
@@ -150,6 +160,45 @@ impl Userspace {
             let _ = writeln!(out, "{}  max sleep: {:4} us", heading(member), member.max_sleep.load(Relaxed));
         }
         out
+    }
+}
+
+/// What polling threads poll.
+#[derive(Clone, Debug)]
+pub struct Rxqs {
+    /// Seconds that shares of time are about.
+    pub seconds: u64,
+    /// By thread.
+    pub threads: Vec<PolledBy>,
+}
+
+/// What one thread polls.
+#[derive(Clone, Debug)]
+pub struct PolledBy {
+    /// Where the thread runs.
+    pub place: Place,
+    /// It polls what was assigned to it and nothing else.
+    pub isolated: bool,
+    /// Port, queue, and its percentage of the thread's time, if known.
+    pub queues: Vec<(String, u32, Option<u64>)>,
+    /// Percentage of the time that no queue accounts for.
+    pub overhead: Option<u64>,
+}
+
+impl fmt::Display for Rxqs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let share = |part: Option<u64>| part.map_or("NOT AVAIL".to_string(), |part| format!("{part:2} %"));
+        writeln!(f, "Displaying last {} seconds pmd usage %", self.seconds)?;
+        for t in &self.threads {
+            writeln!(f, "pmd thread numa_id {} core_id {}:\n  isolated : {}", t.place.numa, t.place.core, t.isolated)?;
+            for (name, queue, part) in &t.queues {
+                writeln!(f, "  port: {name:<16}  queue-id: {queue:2} (enabled)   pmd usage: {}", share(*part))?;
+            }
+            if !t.queues.is_empty() {
+                writeln!(f, "  overhead: {}", share(t.overhead))?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -200,7 +200,7 @@ fn several_threads_share_the_queues() {
     dp.configure(settings("3"));
     let flood = Arc::new(Flood { ports: ports.to_vec(), asked: AtomicU64::new(0) });
     dp.set_upcall_handler(Some(flood));
-    let text = dp.rxq_text(None, None);
+    let text = dp.rxqs(None, None).to_string();
     assert_eq!(text.matches("port: p1 ").count(), 4, "{text}");
     assert!(
         text.contains("core_id 1:\n  isolated : false\n  port: p1                queue-id:  1 (enabled)"),
@@ -228,7 +228,7 @@ fn several_threads_share_the_queues() {
     dp.configure(settings("2"));
     (0..10).for_each(send);
     assert_eq!(wait(80), 80);
-    let text = dp.rxq_text(None, None);
+    let text = dp.rxqs(None, None).to_string();
     assert!(text.contains("core_id 1:") && !text.contains("core_id 0:"), "{text}");
     for p in ports {
         dp.port_del(p).unwrap();

@@ -90,6 +90,11 @@ pub fn compose(key: &FlowKey, payload: Payload<'_>) -> Vec<u8> {
 
 fn arp(key: &FlowKey, out: &mut Vec<u8>) {
     out.extend_from_slice(&[0, 1, 8, 0, 6, 4, 0, key.nw_proto()]);
+    // What follows in other operations nobody knows.
+    if !matches!(key.nw_proto(), 1 | 2) {
+        out.extend_from_slice(&[0; 20]);
+        return;
+    }
     out.extend_from_slice(&key.arp_sha().0);
     out.extend_from_slice(&key.nw_src().octets());
     out.extend_from_slice(&key.arp_tha().0);

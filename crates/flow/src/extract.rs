@@ -225,17 +225,10 @@ fn nsh(r: &Reader<'_>, key: &mut FlowKey) {
     let first = be16(h, 0);
     let len = usize::from(first & 0x3f) * 4;
     let md_type = h[2] & 0x0f;
-    if first >> 14 != 0 || len > r.left() || len < 8 {
+    if first >> 14 != 0 || len > r.left() || (md_type == 1 && len != 24) {
         return;
     }
-    let contexts = match md_type {
-        1 if len == 24 => r.peek::<24>(),
-        2 => None,
-        _ => return,
-    };
-    if md_type == 1 && contexts.is_none() {
-        return;
-    }
+    let contexts = if md_type == 1 { r.peek::<24>() } else { None };
     key.set_nsh_flags((first >> 12 & 3) as u8);
     key.set_nsh_ttl((first >> 6 & 0x3f) as u8);
     key.set_nsh_mdtype(md_type);
@@ -340,7 +333,10 @@ fn ipv6_extensions(r: &mut Reader<'_>, mut proto: u8) -> Option<(u8, u8)> {
 fn transport(r: &mut Reader<'_>, key: &mut FlowKey, proto: u8, v6: bool) {
     match proto {
         IP_TCP => {
-            if let Some(h) = r.peek::<20>() {
+            // A header that is longer than what is there, or too short to be one, says nothing (RFC 9293 §3.1).
+            if let Some(h) = r.peek::<20>()
+                && (20..=r.left()).contains(&(usize::from(h[12] >> 4) * 4))
+            {
                 key.set_word(57, u64::from(be32(h, 0)) << 32);
                 key.set_tcp_flags(be16(h, 12) & 0x0fff);
             }

@@ -134,12 +134,12 @@ pub fn match_of_packet(key: &FlowKey) -> Match {
             proto::IP_UDP | proto::IP_SCTP | proto::IP_ICMP => {
                 exact(&mut mask, &[Field::TCP_SRC, Field::TCP_DST]);
             }
-            proto::IP_IGMP if key.eth_type() == proto::ETH_IPV4 => {
+            proto::IP_IGMP => {
                 exact(&mut mask, &[Field::TCP_SRC, Field::TCP_DST]);
             }
             proto::IP_ICMPV6 if key.eth_type() == proto::ETH_IPV6 => {
                 exact(&mut mask, &[Field::TCP_SRC, Field::TCP_DST]);
-                if matches!(key.tp_src(), 135 | 136) {
+                if matches!(key.tp_src(), 135 | 136) && key.tp_dst() == 0 {
                     exact(&mut mask, &[Field::ND_TARGET, Field::ARP_SHA, Field::ARP_THA]);
                 }
             }

@@ -327,6 +327,15 @@ impl Replica {
         !self.transactions.is_empty()
     }
 
+    /// Values that it holds: rows times columns, over all tables.
+    pub fn cells(&self) -> usize {
+        let tables = self.schema.iter().flat_map(|schema| &schema.tables);
+        let cells = |(name, table): (&String, &TableSchema)| {
+            self.tables.rows(name).map_or(0, |rows| rows.len() * table.own_columns().count())
+        };
+        tables.map(cells).sum()
+    }
+
     /// A row by table and identity.
     pub fn row<'a>(&'a self, table: &str, uuid: Uuid) -> Option<Row<'a>> {
         let data = self.tables.get(table, uuid)?;

@@ -400,7 +400,12 @@ fn become_user(spec: &str) -> Result<(), String> {
     let lookup = |text: &str, name: &str, column: usize| -> Option<u32> {
         text.lines().map(|l| l.split(':').collect::<Vec<_>>()).find(|f| f[0] == name)?.get(column)?.parse().ok()
     };
-    let uid = lookup(&passwd, user, 2).ok_or_else(|| format!("user \"{user}\" not found, aborting."))?;
+    let (user, uid) = match user {
+        // Only the group changes.
+        "" => ("", Some(rustix::process::getuid().as_raw())),
+        name => (name, lookup(&passwd, name, 2)),
+    };
+    let uid = uid.ok_or_else(|| format!("user \"{user}\" not found, aborting."))?;
     let gid = match group {
         None | Some("") => lookup(&passwd, user, 3),
         Some(g) => {

@@ -91,6 +91,22 @@ fn failure(what: impl std::fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, what.to_string())
 }
 
+/// Says what is missing of what every connection needs.
+fn check_configured(settings: &Settings) -> io::Result<()> {
+    let needed = [
+        (&settings.private_key, "Private key"),
+        (&settings.certificate, "Certificate"),
+        (&settings.ca_cert, "CA certificate"),
+    ];
+    let missing: Vec<&str> = needed.iter().filter(|n| n.0.is_none()).map(|n| n.1).collect();
+    for what in &missing {
+        let text = format_args!("{what} must be configured to use SSL");
+        crate::vlog::log(crate::vlog::Module::StreamSsl, crate::vlog::Level::Err, text);
+    }
+    // ENOPROTOOPT: "Protocol not available".
+    if missing.is_empty() { Ok(()) } else { Err(io::Error::from_raw_os_error(92)) }
+}
+
 fn need<'a>(path: &'a Option<PathBuf>, what: &str) -> io::Result<&'a Path> {
     path.as_deref().ok_or_else(|| failure(format!("{what} must be configured to use SSL/TLS")))
 }
@@ -199,6 +215,7 @@ fn provider(settings: &Settings) -> io::Result<Arc<CryptoProvider>> {
 /// The configuration of a client.
 pub fn client_config() -> io::Result<Arc<ClientConfig>> {
     let settings = settings();
+    check_configured(&settings)?;
     let (chain, key) = identity(&settings)?;
     let provider = provider(&settings)?;
     let verifier = Arc::new(SignedByAuthority { settings: settings.clone(), provider: provider.clone() });

@@ -40,6 +40,25 @@ pub struct Call {
 }
 
 impl Call {
+    /// An answer in the form that the client wants.
+    ///
+    /// # Errors
+    /// None; it is a result so that commands may end with it.
+    pub fn answer(&self, text: impl Into<String>, value: impl FnOnce() -> Value) -> Answer {
+        Ok(match self.format {
+            Format::Text => Output::Text(text.into()),
+            Format::Json => Output::Json(value()),
+        })
+    }
+
+    /// The answer of a command that did what it was asked and has nothing to tell: no text, or an empty object.
+    ///
+    /// # Errors
+    /// None.
+    pub fn done(&self) -> Answer {
+        self.answer("", || json!({}))
+    }
+
     /// The `i`th argument, if there is one.
     pub fn arg(&self, i: usize) -> Option<&str> {
         self.args.get(i).map(String::as_str)
@@ -131,14 +150,17 @@ impl Commands {
             for spec in &call.args {
                 vlog::set(spec)?;
             }
-            Ok("".into())
+            call.done()
         });
-        c.add("vlog/list", "", 0, 0, |_| Ok(vlog::list().into()));
-        c.add("vlog/list-pattern", "", 0, 0, |_| Ok(vlog::list_pattern().into()));
-        c.add("vlog/reopen", "", 0, 0, |_| vlog::reopen_file().map(|()| "".into()));
-        c.add("vlog/close", "", 0, 0, |_| {
+        c.add("vlog/list", "", 0, 0, |call| call.answer(vlog::list(), vlog::list_json));
+        c.add("vlog/list-pattern", "", 0, 0, |call| call.answer(vlog::list_pattern(), vlog::patterns_json));
+        c.add("vlog/reopen", "", 0, 0, |call| {
+            vlog::reopen_file()?;
+            call.done()
+        });
+        c.add("vlog/close", "", 0, 0, |call| {
             vlog::close_file();
-            Ok("".into())
+            call.done()
         });
         c.add("vlog/enable-rate-limit", "[module]...", 0, ANY_NUMBER, |call| rate_limit(call, true));
         c.add("vlog/disable-rate-limit", "[module]...", 0, ANY_NUMBER, |call| rate_limit(call, false));
@@ -149,7 +171,7 @@ impl Commands {
             })
         });
         c.add("coverage/read-counter", "COUNTER", 1, 1, |call| match coverage::read(&call.args[0]) {
-            Some(n) => Ok(n.to_string().into()),
+            Some(n) => call.answer(n.to_string(), || json!({ call.args[0].clone(): n })),
             None => Err("No such counter".into()),
         });
         // These two are answered by the connection and the table; their entries give usage and argument counts.
@@ -234,7 +256,7 @@ fn rate_limit(call: &Call, on: bool) -> Answer {
             None => return Err("unknown module".into()),
         }
     }
-    Ok("".into())
+    call.done()
 }
 
 /// Where a daemon called `program` has its control socket unless `--unixctl` says otherwise.

@@ -91,7 +91,7 @@ impl BaseType {
                 AtomType::Integer => constraint = integer_range(&mut members, value)?,
                 AtomType::Real => constraint = real_range(&mut members, value)?,
                 AtomType::String => constraint = length_range(&mut members, value)?,
-                AtomType::Uuid => constraint = reference(&mut members),
+                AtomType::Uuid => constraint = reference(&mut members)?,
                 AtomType::Boolean => {}
             }
         }
@@ -225,17 +225,19 @@ fn length(members: &mut Members<'_>, name: &str, default: u32) -> Result<u32> {
     u32::try_from(value).map_err(|_| OvsdbError::bare_syntax(format!("{name} out of valid range 0 to {}", u32::MAX)))
 }
 
-fn reference(members: &mut Members<'_>) -> Constraint {
-    let Some(table) = members.optional("refTable", Kinds::ID).and_then(Value::as_str) else { return Constraint::None };
+fn reference(members: &mut Members<'_>) -> Result<Constraint> {
+    let Some(table) = members.optional("refTable", Kinds::ID).and_then(Value::as_str) else {
+        return Ok(Constraint::None);
+    };
     let kind = match members.optional("refType", Kinds::STRING).and_then(Value::as_str) {
         None | Some("strong") => RefKind::Strong,
         Some("weak") => RefKind::Weak,
-        Some(_) => {
-            members.raise("refType must be \"strong\" or \"weak\"");
-            RefKind::Strong
+        Some(other) => {
+            let details = format!("refType must be \"strong\" or \"weak\" (not \"{other}\")");
+            return Err(OvsdbError::bare_syntax(details));
         }
     };
-    Constraint::Reference(Arc::from(table), kind)
+    Ok(Constraint::Reference(Arc::from(table), kind))
 }
 
 impl From<AtomType> for ColumnType {

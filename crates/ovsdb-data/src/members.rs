@@ -110,7 +110,12 @@ impl<'a> Members<'a> {
         if object.len() != self.used.len()
             && let Some(name) = object.keys().find(|name| !self.used.contains(&name.as_str())).cloned()
         {
-            self.raise(format!("Member '{name}' is present but not allowed here."));
+            let others = match object.len() - self.used.len() - 1 {
+                0 => "is".to_string(),
+                1 => "and 1 other member are".to_string(),
+                n => format!("and {n} other members are"),
+            };
+            self.raise(format!("Member '{name}' {others} present but not allowed here."));
         }
         self.take_error()
     }

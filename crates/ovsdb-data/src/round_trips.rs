@@ -90,6 +90,7 @@ fn column() -> impl Strategy<Value = Column> {
         |(name, mutable, persistent, column_type)| {
             let refers = |kind| column_type.bases().any(|b| b.reference().is_some_and(|(_, k)| k == kind));
             let (weak, strong) = (refers(crate::RefKind::Weak), refers(crate::RefKind::Strong));
+            // Strong references to tables that are not root tables are never ephemeral.
             Column { name, mutable: mutable || weak, persistent: persistent || strong, column_type }
         },
     )

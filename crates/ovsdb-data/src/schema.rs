@@ -6,7 +6,7 @@ use crate::error::{OvsdbError, Result};
 use crate::json;
 use crate::members::{Kinds, Members};
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// A column of a table.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,9 +67,7 @@ impl Column {
         let column_type = ColumnType::from_json(column_type.unwrap_or(&Value::Null))?;
         // A weak reference changes when its row goes, whatever the schema says (ovsdb-server(7) §3.2).
         let weak = column_type.bases().any(|base| matches!(base.reference(), Some((_, RefKind::Weak))));
-        // What others are kept alive by must come back with them after a restart.
-        let strong = column_type.bases().any(|base| matches!(base.reference(), Some((_, RefKind::Strong))));
-        Ok(Column { name: name.to_string(), mutable: mutable || weak, persistent: !ephemeral || strong, column_type })
+        Ok(Column { name: name.to_string(), mutable: mutable || weak, persistent: !ephemeral, column_type })
     }
 
     /// The JSON form.
@@ -237,8 +235,9 @@ impl DatabaseSchema {
         members.finish()?;
 
         let text = |v: Option<&Value>| v.and_then(Value::as_str).unwrap_or_default().to_string();
+        let given = version.is_some();
         let version = text(version);
-        if !version.is_empty() && !is_version(&version) {
+        if given && !is_version(&version) {
             let details = format!("schema version \"{version}\" not in format x.y.z");
             return Err(OvsdbError::syntax(value, details));
         }
@@ -252,7 +251,18 @@ impl DatabaseSchema {
         if !schema.tables.values().any(|table| table.is_root) {
             schema.tables.values_mut().for_each(|table| table.is_root = true);
         }
+        schema.keep_references();
         Ok(schema)
+    }
+
+    /// What keeps rows alive that would go otherwise must come back with them after a restart.
+    fn keep_references(&mut self) {
+        let collected: HashSet<String> =
+            self.tables.values().filter(|table| !table.is_root).map(|table| table.name.clone()).collect();
+        let keeps = |base: &BaseType| matches!(base.reference(), Some((t, RefKind::Strong)) if collected.contains(t));
+        for column in self.tables.values_mut().flat_map(|table| &mut table.columns) {
+            column.persistent |= column.column_type.bases().any(keeps);
+        }
     }
 
     fn check_references(&self) -> Result<()> {

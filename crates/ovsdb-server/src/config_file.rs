@@ -86,9 +86,18 @@ fn milliseconds(target: &str, name: &str, value: &Value) -> Result<u64, String> 
     number.ok_or_else(|| format!("config: {target}: '{name}' must be a number of milliseconds"))
 }
 
+/// The options of a remote or a database; `null` for none.
+fn options_of<'a>(name: &str, options: &'a Value) -> Result<Vec<(&'a String, &'a Value)>, String> {
+    match options {
+        Value::Object(options) => Ok(options.iter().collect()),
+        Value::Null => Ok(Vec::new()),
+        _ => Err(format!("config: {name}: options must be a JSON object")),
+    }
+}
+
 fn remote_settings(target: &str, options: &Value) -> Result<remotes::Settings, String> {
     let mut settings = remotes::Settings::default();
-    let options = options.as_object().ok_or_else(|| format!("config: {target}: options must be a JSON object"))?;
+    let options = options_of(target, options)?;
     for (name, value) in options {
         let wrong = || format!("config: {target}: bad value of '{name}'");
         match name.as_str() {
@@ -113,7 +122,7 @@ fn remote_settings(target: &str, options: &Value) -> Result<remotes::Settings, S
 fn database(name: &str, options: &Value) -> Result<Wanted, String> {
     let mut wanted = Wanted::default();
     let mut model = "";
-    let options = options.as_object().ok_or_else(|| format!("config: {name}: options must be a JSON object"))?;
+    let options = options_of(name, options)?;
     for (option, value) in options {
         let wrong = || format!("config: {name}: bad value of '{option}'");
         match option.as_str() {

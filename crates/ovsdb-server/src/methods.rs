@@ -90,10 +90,11 @@ impl Core {
         }
         let key: Rc<str> = json::to_string(&parts[1]).into();
         let Some(hosted) = self.dbs.get_mut(&name) else { return Ok(b"null".to_vec()) };
-        let spec = MonitorSpec::from_json(&hosted.db, &parts[2], version)?;
-        if self.sessions.get(&session).is_some_and(|s| s.monitors.contains_key(&key)) {
+        let known = self.sessions.get(&session).is_some_and(|s| s.monitors.contains_key(&key));
+        if known && parts[2].is_object() {
             return Err(OvsdbError::syntax(&parts[1], "duplicate monitor ID"));
         }
+        let spec = MonitorSpec::from_json(&hosted.db, &parts[2], version)?;
         let since = match version {
             Version::V3 => {
                 let uuid = parts[3].as_str().and_then(Uuid::parse);
@@ -138,10 +139,6 @@ impl Core {
         }
         let Some(hosted) = dbs.get_mut(&monitor.database) else { return Ok(b"{}".to_vec()) };
         let old = monitor.spec.clone();
-        if old.version == Version::V1 {
-            // Its updates have no form for rows that leave it while they stay in the table (RFC 7047 §4.1.6).
-            return Ok(b"{}".to_vec());
-        }
         let spec = old.with_conditions(&hosted.db, requests)?;
         let update = spec.condition_change(&hosted.db, &old);
         let (version, last) = (spec.version, hosted.db.last_id());

@@ -299,9 +299,14 @@ fn status_operation(core: &Core, database: &str, number: &usize, uuid: Uuid, sta
     let hosted = core.dbs.get(database)?;
     let table = &hosted.db.tables()[*number];
     let stored = table.get(&uuid)?;
-    let mut pairs = vec![("state".to_string(), status.state.to_string())];
+    let mut pairs = Vec::new();
     let mut pair = |key: &str, value: Option<String>| pairs.extend(value.map(|value| (key.to_string(), value)));
-    if status.connected {
+    let unused = status.port.is_some() && status.n_connections == 0;
+    pair("state", (!unused).then(|| status.state.to_string()));
+    if unused {
+        // Nobody has come by it yet, or all have gone.
+        ["sec_since_connect", "sec_since_disconnect"].iter().for_each(|key| pair(key, Some("0".into())));
+    } else if status.connected {
         pair("sec_since_connect", status.since.map(|at| at.elapsed().as_secs().to_string()));
     } else {
         pair("sec_since_disconnect", status.disconnected.map(|at| at.elapsed().as_secs().to_string()));

@@ -11,7 +11,7 @@ use crate::transaction::{FoundRow, Transaction};
 use foldhash::fast::RandomState;
 use ovsdb_data::atom::Symbols;
 use ovsdb_data::members::{Kinds, Members};
-use ovsdb_data::schema::{FIRST_COLUMN, TableSchema, UUID_COLUMN, VERSION_COLUMN};
+use ovsdb_data::schema::{TableSchema, UUID_COLUMN, VERSION_COLUMN};
 use ovsdb_data::{Datum, OvsdbError, Result, Uuid, UuidSource, json};
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -407,7 +407,8 @@ impl Run<'_> {
         let schema = &db.tables()[table].schema;
         let columns = match columns {
             Some(columns) => schema.column_set(columns)?,
-            None => (FIRST_COLUMN..schema.columns.len()).collect(),
+            // All columns, `_uuid` and `_version` too (RFC 7047 §5.2.6).
+            None => (0..schema.columns.len()).collect(),
         };
         let until_equal = match until.as_str() {
             Some("==") => true,

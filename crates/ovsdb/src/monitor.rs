@@ -109,8 +109,9 @@ impl MonitorSpec {
 
     /// Reads `<monitor-cond-update-requests>`: this monitor with other conditions.
     pub fn with_conditions(&self, db: &Database, requests: &Value) -> Result<MonitorSpec> {
-        let object =
-            requests.as_object().ok_or_else(|| OvsdbError::syntax(requests, "monitor-requests must be object"))?;
+        let object = requests
+            .as_object()
+            .ok_or_else(|| OvsdbError::bare_syntax("monitor-cond-change-requests must be object"))?;
         let mut spec = self.clone();
         for (name, request) in object {
             let number =
@@ -131,6 +132,10 @@ impl MonitorSpec {
                 members.finish()?;
                 if columns.is_some() {
                     return Err(OvsdbError::syntax(request, "changing columns is unsupported"));
+                }
+                if self.version == Version::V1 {
+                    // Its updates have no form for rows that leave it and stay in the table (RFC 7047 §4.1.6).
+                    continue;
                 }
                 table.condition = match condition {
                     Some(condition) => Condition::from_json(schema, condition, None)?,

@@ -4,10 +4,11 @@
 //! holds it; it never waits, and never sees half of a change. Writers do not wait for readers.
 
 mod shared_map;
+mod sync;
 pub mod versions;
 
 pub use shared_map::SharedMap;
-pub use versions::{VersionGuard, Versions};
+pub use versions::{Lifetime, VersionGuard, Versions};
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use std::fmt;

@@ -390,7 +390,8 @@ impl FlowTables {
             table,
             cookie: fm.new_cookie,
             actions: self.actions.borrow_mut().share(&fm.actions),
-            flags,
+            // What a message means beyond its flags is not a property of the flow.
+            flags: fm.flags,
             importance: fm.importance,
             timeouts: timeouts(fm),
             created: now,

@@ -132,6 +132,22 @@ impl Bridge {
         )
     }
 
+    /// `fdb/stats-show` as JSON.
+    pub fn fdb_stats_json(&self) -> Value {
+        let macs = self.shared.macs();
+        let fixed = macs.sorted().iter().filter(|(_, _, e)| e.expires.is_none()).count();
+        json!({
+            "bridge": self.name,
+            "entries": macs.len(),
+            "max_entries": macs.max_entries(),
+            "static_entries": fixed,
+            "learned": macs.stats.learned,
+            "expired": macs.stats.expired,
+            "evicted": macs.stats.evicted,
+            "moved": macs.stats.moved,
+        })
+    }
+
     fn every_rule(&self, now: Instant) -> Vec<Arc<Rule>> {
         self.sync_counters(now);
         let matching = MiniMatch::default();

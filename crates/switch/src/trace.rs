@@ -28,6 +28,8 @@ pub struct Question<'a> {
     pub actions: Option<Vec<Action>>,
     /// Connection states of packets that come back from connection tracking, in order; `trk|new` when they run out.
     pub ct_next: Vec<u16>,
+    /// Say what each lookup looked at, and which rules nearly matched.
+    pub explain: bool,
     /// Names for OpenFlow ports, if they are wanted.
     pub names: Option<&'a Names>,
     /// Names for datapath ports.
@@ -38,11 +40,14 @@ pub struct Question<'a> {
     pub now: Instant,
 }
 
-struct Words<'a>(Option<&'a Names>);
+struct Words<'a> {
+    names: Option<&'a Names>,
+    explain: bool,
+}
 
 impl Words<'_> {
     fn style(&self) -> Style<'_> {
-        Style { names: self.0, ..Style::default() }
+        Style { names: self.names, ..Style::default() }
     }
 
     fn matching(&self, m: &Match) -> String {
@@ -69,6 +74,14 @@ impl Describe for Words<'_> {
         let mut out = String::new();
         action::text::format(&mut out, &self.style(), actions);
         out
+    }
+
+    fn explains(&self) -> bool {
+        self.explain
+    }
+
+    fn matching(&self, _: &BridgeConfig, key: &FlowKey, mask: &FlowMask) -> String {
+        Words::matching(self, &Match::new(key, mask))
     }
 
     fn numbered_actions(&self, _: &BridgeConfig, actions: &[Action]) -> String {
@@ -363,7 +376,7 @@ fn passes(q: &Question<'_>, words: &Words<'_>) -> Vec<Pass> {
 /// The answer as text.
 #[must_use]
 pub fn text(q: &Question<'_>) -> String {
-    let words = Words(q.names);
+    let words = Words { names: q.names, explain: q.explain };
     let mut out = String::new();
     for pass in passes(q, &words) {
         if let Some(title) = &pass.title {
@@ -424,7 +437,7 @@ fn node_json(node: &Node) -> Value {
 /// The answer as JSON: a list of passes through the tables.
 #[must_use]
 pub fn json(q: &Question<'_>) -> Value {
-    let words = Words(q.names);
+    let words = Words { names: q.names, explain: q.explain };
     let full = |key: &FlowKey| words.matching(&Match::new(key, &shown(key)));
     let one = |pass: Pass| {
         let x = &pass.answer;

@@ -5,6 +5,7 @@ mod actions;
 mod commit;
 mod conntrack;
 mod encap;
+mod explain;
 mod fields;
 pub mod frozen;
 pub mod groups;

@@ -1,6 +1,6 @@
 //! The way of a packet through the tables, recorded.
 
-use flow::OfPort;
+use flow::{FlowKey, FlowMask, OfPort};
 use openflow::action::Action;
 
 use crate::view::{BridgeConfig, Rule};
@@ -109,6 +109,15 @@ pub trait Describe: Sync {
     }
     /// A list of actions.
     fn actions(&self, bridge: &BridgeConfig, actions: &[Action]) -> String;
+    /// Whether the trace is to say why tables answer as they do.
+    fn explains(&self) -> bool {
+        false
+    }
+    /// The fields of a packet that a mask names.
+    fn matching(&self, bridge: &BridgeConfig, key: &FlowKey, mask: &FlowMask) -> String {
+        let _ = (bridge, key, mask);
+        String::new()
+    }
     /// A list of actions with numbers of ports and tables, never their names.
     fn numbered_actions(&self, bridge: &BridgeConfig, actions: &[Action]) -> String {
         self.actions(bridge, actions)

@@ -65,6 +65,8 @@ pub(crate) struct Xlator<'a> {
     pub wc: FlowMask,
     pub out: Xlate,
     pub recorder: Option<Recorder<'a>>,
+    /// What the trace is to say of the table that was looked up last.
+    pub explanation: Vec<String>,
     pub stack: Vec<Vec<u8>>,
     pub action_set: Vec<Action>,
     pub table: TableId,
@@ -188,6 +190,7 @@ impl<'a> Xlator<'a> {
             wc: FlowMask::ZERO,
             out: Xlate::default(),
             recorder: req.trace.map(Recorder::new),
+            explanation: Vec::new(),
             stack: Vec::new(),
             action_set: Vec::new(),
             table: TableId(0),
@@ -481,8 +484,12 @@ impl<'a> Xlator<'a> {
         let mut table = table;
         loop {
             let this = bridge.tables.get(usize::from(table.0))?;
+            let before = self.explains().then_some(self.wc);
             let rule = this.rules.lookup(self.here.version.number(), &key, Some(&mut self.wc));
             let rule = self.or_learned(table, &key, rule);
+            if let Some(before) = &before {
+                self.explain(&this.rules, &key, before, rule.as_ref());
+            }
             if with_ct {
                 self.swap_ct_mask();
             }
@@ -532,6 +539,7 @@ impl<'a> Xlator<'a> {
         if let Some(recorder) = &mut self.recorder {
             let number = recorder.describe.table(&self.here.config, table.0);
             recorder.enter(NodeKind::Table, format!("{number}. No match."));
+            self.tell_explanation();
         }
     }
 
@@ -615,6 +623,7 @@ impl<'a> Xlator<'a> {
                 let priority = priority.split(',').next().unwrap_or_default();
                 recorder.add(NodeKind::Detail, format!("conj. priority={priority},{matching}"));
             }
+            self.tell_explanation();
         }
         self.out.credits.push(Credit::Rule(rule.clone()));
         let old_rule = self.rule.replace(rule.clone());

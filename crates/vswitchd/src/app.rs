@@ -119,6 +119,8 @@ pub struct App {
     pub topology: Option<dp_user::Topology>,
     /// State; never borrowed across an await.
     pub state: RefCell<State>,
+    /// Values in the copy of the database.
+    pub cells: std::cell::Cell<usize>,
     /// Somebody asked the daemon to end; true: and to take its interfaces with it.
     pub exit: RefCell<Option<bool>>,
     /// Woken when a connection to a controller came or went.
@@ -142,6 +144,7 @@ impl App {
             dummy,
             topology,
             state: RefCell::default(),
+            cells: std::cell::Cell::default(),
             exit: RefCell::default(),
             controllers_changed: Notify::new(),
             exit_asked: Notify::new(),

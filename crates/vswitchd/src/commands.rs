@@ -24,20 +24,21 @@ pub fn commands(program: &str, app: &Rc<App>) -> Commands {
         })
         .map_err(|_| "no such bridge".to_string())?;
         changed(app);
-        Ok("table successfully flushed".into())
+        call.answer("table successfully flushed", || json!({"flushed": chosen(app, call)}))
     });
     add(&mut c, app, "fdb/stats-show", "bridge", 1, 1, |app, call| {
-        with_bridge(app, &call.args[0], |e| Ok(e.bridge.fdb_stats().into())).map_err(|_| "no such bridge".into())
+        with_bridge(app, &call.args[0], |e| call.answer(e.bridge.fdb_stats(), || e.bridge.fdb_stats_json()))
+            .map_err(|_| "no such bridge".into())
     });
     add(&mut c, app, "fdb/stats-clear", "[bridge]", 0, 1, |app, call| {
         for_bridges(app, call, |e| e.bridge.shared.macs().stats = Default::default())?;
-        Ok("statistics successfully cleared".into())
+        call.answer("statistics successfully cleared", || json!({"cleared": chosen(app, call)}))
     });
     add(&mut c, app, "fdb/add", "bridge port vlan mac", 4, 4, |app, call| fdb_add(app, call));
     add(&mut c, app, "fdb/del", "bridge vlan mac", 3, 3, |app, call| fdb_del(app, call));
-    add(&mut c, app, "ofproto/list", "", 0, 0, |app, _| {
+    add(&mut c, app, "ofproto/list", "", 0, 0, |app, call| {
         let names: Vec<String> = app.state.borrow().bridges.keys().cloned().collect();
-        Ok(names.iter().map(|n| format!("{n}\n")).collect::<String>().into())
+        call.answer(names.iter().map(|n| format!("{n}\n")).collect::<String>(), || json!(names))
     });
     add(&mut c, app, "bridge/dump-flows", "[--offload-stats] bridge", 1, 2, |app, call| {
         let name = call.args.last().map_or("", String::as_str);
@@ -51,9 +52,11 @@ pub fn commands(program: &str, app: &Rc<App>) -> Commands {
         }
     });
     add(&mut c, app, "dpif/show", "", 0, 0, |app, call| dpif_show(app, call));
-    add(&mut c, app, "dpif/dump-dps", "", 0, 0, |app, _| {
+    add(&mut c, app, "dpif/dump-dps", "", 0, 0, |app, call| {
         let state = app.state.borrow();
-        Ok(state.bridges.iter().map(|(name, e)| format!("{}@{name}\n", e.backer)).collect::<String>().into())
+        let text: String = state.bridges.iter().map(|(name, e)| format!("{}@{name}\n", e.backer)).collect();
+        let one = |(name, e): (&String, &BridgeEntry)| json!({"bridge": name, "type": e.backer});
+        call.answer(text, || state.bridges.iter().map(one).collect())
     });
     add(&mut c, app, "dpif/show-dp-features", "bridge", 1, 1, crate::dp_features::show);
     let usage = "[--force] bridge [feature [value]]";
@@ -68,19 +71,20 @@ pub fn commands(program: &str, app: &Rc<App>) -> Commands {
                 all.for_each(|(_, e)| e.endpoints.values().for_each(crate::openflow::Endpoint::reconnect));
             }
         }
-        Ok("".into())
+        call.done()
     });
     add(&mut c, app, "qos/show", "interface", 1, 1, |app, call| {
         let name = interface(app, call)?;
-        Ok(format!("QoS not configured on {name}\n").into())
+        call.answer(format!("QoS not configured on {name}\n"), || json!({"interface": name, "qos": null}))
     });
     add(&mut c, app, "qos/show-types", "interface", 1, 1, |app, call| {
         let name = interface(app, call)?;
-        Ok(format!("No QoS types supported for interface: {name}\n").into())
+        let text = format!("No QoS types supported for interface: {name}\n");
+        call.answer(text, || json!({"interface": name, "types": []}))
     });
-    add(&mut c, app, "time/stop", "", 0, 0, |app, _| {
+    add(&mut c, app, "time/stop", "", 0, 0, |app, call| {
         app.clock.stop();
-        Ok("".into())
+        call.done()
     });
     crate::dpctl::add(&mut c, app);
     crate::upcall_control::add(&mut c, app);
@@ -121,6 +125,12 @@ fn for_bridges(app: &App, call: &Call, mut f: impl FnMut(&mut BridgeEntry)) -> R
         f(e);
     }
     Ok(())
+}
+
+/// The names of the bridges that a call names, or of all.
+fn chosen(app: &App, call: &Call) -> Vec<String> {
+    let state = app.state.borrow();
+    state.bridges.keys().filter(|n| call.args.is_empty() || call.args.contains(n)).cloned().collect()
 }
 
 /// Flows may go elsewhere now.
@@ -177,11 +187,9 @@ fn fdb_add(app: &App, call: &Call) -> Answer {
         let old = macs.lookup(now, vlan, mac).filter(|entry| entry.expires.is_none()).map(|entry| entry.port);
         macs.add_static(vlan, mac, bundle);
         drop(macs);
-        Ok(match old.filter(|o| *o != bundle) {
-            Some(o) => format!("Overriding already existing static entry on {}\n", e.bridge.bundle_label(o)),
-            None => String::new(),
-        }
-        .into())
+        let over = old.filter(|o| *o != bundle).map(|o| e.bridge.bundle_label(o));
+        let text = over.as_ref().map(|o| format!("Overriding already existing static entry on {o}\n"));
+        call.answer(text.unwrap_or_default(), || json!({"overridden": over}))
     });
     changed(app);
     answer
@@ -194,7 +202,7 @@ fn fdb_del(app: &App, call: &Call) -> Answer {
         false => Err("could not find static mac entry".into()),
     })?;
     changed(app);
-    Ok("".into())
+    call.done()
 }
 
 fn dpif_show(app: &App, call: &Call) -> Answer {
@@ -227,12 +235,15 @@ fn memory(app: &App, call: &Call) -> Answer {
     let rules: usize = state.bridges.values().map(|e| e.bridge.tables.len()).sum();
     let keys: usize = state.backers.values().map(|b| b.upcalls.known_flows()).sum();
     let revalidators = state.backers.len();
-    Ok(match call.format {
-        Format::Text if keys == 0 => format!("ports:{ports} revalidators:{revalidators} rules:{rules}\n").into(),
-        Format::Text => format!("ports:{ports} revalidators:{revalidators} rules:{rules} udpif keys:{keys}\n").into(),
-        Format::Json => {
-            Output::Json(json!({"ports": ports, "revalidators": revalidators, "rules": rules, "udpif keys": keys}))
-        }
+    let cells = app.cells.get();
+    let mut text = format!("idl-cells-Open_vSwitch:{cells} ports:{ports} revalidators:{revalidators} rules:{rules}");
+    if keys != 0 {
+        text.push_str(&format!(" udpif keys:{keys}"));
+    }
+    text.push('\n');
+    call.answer(text, || {
+        json!({"idl-cells-Open_vSwitch": cells, "ports": ports, "revalidators": revalidators, "rules": rules,
+               "udpif keys": keys})
     })
 }
 
@@ -269,5 +280,5 @@ fn warp(app: &Rc<App>, call: &Call) -> Answer {
         app.tick();
         left -= now;
     }
-    Ok("warped".into())
+    call.answer("warped", || json!({"warped_ms": total}))
 }

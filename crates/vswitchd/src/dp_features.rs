@@ -163,5 +163,5 @@ pub fn set(app: &Rc<App>, call: &Call) -> Answer {
     backer.set_features(wanted);
     drop(state);
     app.publish();
-    Ok("".into())
+    call.done()
 }

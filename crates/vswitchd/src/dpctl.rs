@@ -36,10 +36,11 @@ pub fn add(c: &mut Commands, app: &Rc<App>) {
         let app = app.clone();
         c.add(name, usage, min, max, move |call| handler(&app, call));
     };
-    command("dpif-netlink/dispatch-mode", "", 0, 0, |app, _| {
+    command("dpif-netlink/dispatch-mode", "", 0, 0, |app, call| {
         let state = app.state.borrow();
-        let one = |b: &Backer| b.dispatch().map(|mode| format!("{}: {mode}\n", b.datapath().name()));
-        Ok(state.backers.values().filter_map(one).collect::<String>().into())
+        let one = |b: &Backer| Some((b.datapath().name().to_string(), b.dispatch()?));
+        let modes: BTreeMap<String, &str> = state.backers.values().filter_map(one).collect();
+        call.answer(modes.iter().map(|(name, mode)| format!("{name}: {mode}\n")).collect::<String>(), || json!(modes))
     });
     command("dpctl/parse-actions", "actions", 1, ANY_NUMBER, reparse);
     command("dpctl/normalize-actions", "actions", 2, ANY_NUMBER, reparse);
@@ -122,9 +123,9 @@ fn failed(what: &str, e: &DpError) -> String {
     format!("{SELF}: {what} ({e})")
 }
 
-fn dump_dps(app: &App, _: &Call) -> Answer {
-    let state = app.state.borrow();
-    Ok(state.backers.values().map(|b| format!("{}\n", b.full_name())).collect::<String>().into())
+fn dump_dps(app: &App, call: &Call) -> Answer {
+    let names: Vec<String> = app.state.borrow().backers.values().map(Backer::full_name).collect();
+    call.answer(names.iter().map(|name| format!("{name}\n")).collect::<String>(), || json!(names))
 }
 
 fn show(app: &App, call: &Call) -> Answer {
@@ -345,7 +346,8 @@ fn split_args(call: &Call, wanted: usize) -> (Option<&str>, &[String]) {
 
 fn put(app: &App, call: &Call, create: bool) -> Answer {
     let (dp, args) = split_args(call, 2);
-    put_text(app, dp, &args[0], &args[1], create)
+    put_text(app, dp, &args[0], &args[1], create)?;
+    call.done()
 }
 
 /// Adds or changes a flow given as text.
@@ -386,7 +388,8 @@ pub fn explicit_ufid(s: &str) -> Option<Ufid> {
 
 fn del_flow(app: &App, call: &Call) -> Answer {
     let (dp, args) = split_args(call, 1);
-    delete(app, dp, &args[0])
+    delete(app, dp, &args[0])?;
+    call.done()
 }
 
 /// Deletes a flow given as text.
@@ -428,19 +431,18 @@ fn get_flow(app: &App, call: &Call) -> Answer {
         let Some(ufid) = explicit_ufid(&args[0]) else { return Ok(format!("{SELF}: parsing flow ufid\n").into()) };
         let flow = b.datapath().flow_get(ufid).map_err(|e| failed("getting flow", &e))?;
         let style = KeyStyle { verbose: false, names: &NoNames };
-        Ok(format!("{}\n", format_flow(&flow, app.clock.now(), style)).into())
+        let text = format!("{}\n", format_flow(&flow, app.clock.now(), style));
+        call.answer(text, || flow_json(&flow, style))
     })
 }
 
 fn reparse(_: &App, call: &Call) -> Answer {
-    let mut out = String::new();
-    for text in &call.args {
-        let actions =
-            parse_actions(text, &NoNames).map_err(|_| format!("{SELF}: odp_actions_from_string (Invalid argument)"))?;
-        out.push_str(&format_actions(&actions, &NoNames));
-        out.push('\n');
-    }
-    Ok(out.into())
+    let one = |text: &String| match parse_actions(text, &NoNames) {
+        Ok(actions) => Ok(format_actions(&actions, &NoNames)),
+        Err(_) => Err(format!("{SELF}: odp_actions_from_string (Invalid argument)")),
+    };
+    let lists: Vec<String> = call.args.iter().map(one).collect::<Result<_, _>>()?;
+    call.answer(lists.iter().map(|list| format!("{list}\n")).collect::<String>(), || json!({"actions": lists}))
 }
 
 /// The datapath of a bridge or of a name, for other commands.

@@ -6,6 +6,7 @@ use crate::dpctl::{self, SELF};
 use datapath::flow_text::Deed;
 use dp_kernel::control;
 use io::unixctl::{Answer, Call, Commands};
+use serde_json::{Map, Value, json};
 use std::rc::Rc;
 
 /// Adds the commands.
@@ -23,7 +24,20 @@ pub fn add(c: &mut Commands, app: &Rc<App>) {
             Some(k) => out.push_str(&control::caches_of(&b.full_name(), k)),
             None => out.push_str(&format!("{}:\n", b.full_name())),
         })?;
-        Ok(out.into())
+        let names = || app.state.borrow().backers.values().map(|b| (b.full_name(), json!({}))).collect();
+        // The kernel's caches are told as it tells them, one a line.
+        let caches = |text: &str| -> Vec<(String, String)> {
+            let pairs = text.lines().filter_map(|l| l.trim().split_once(": "));
+            pairs.map(|(name, size)| (name.to_string(), size.to_string())).collect()
+        };
+        let mut all: Map<String, Value> = names();
+        for_each(app, call.arg(0), |b| {
+            if let Some(k) = b.kernel() {
+                let sizes = caches(&control::caches_of(&b.full_name(), k)).into_iter().map(|(n, s)| (n, s.into()));
+                all.insert(b.full_name(), Value::Object(sizes.collect()));
+            }
+        })?;
+        call.answer(out, || Value::Object(all))
     });
     command("dpctl/cache-set-size", "dp cache <size>", 3, 3, |app, call| {
         let mut in_kernel = false;
@@ -38,8 +52,9 @@ pub fn add(c: &mut Commands, app: &Rc<App>) {
         Err(format!("{SELF}: Setting caches not supported (Operation not supported)"))
     });
     command("dpctl/offload-stats-show", "[dp]", 0, 1, |app, call| {
-        for_each(app, call.arg(0), |_| ())?;
-        Ok("HW Offload stats:\n".into())
+        let mut names = Map::new();
+        for_each(app, call.arg(0), |b| _ = names.insert(b.full_name(), json!({})))?;
+        call.answer("HW Offload stats:\n", || Value::Object(names))
     });
 }
 
@@ -64,10 +79,11 @@ fn for_each(app: &App, name: Option<&str>, mut f: impl FnMut(&Backer)) -> Result
 fn del_flows(app: &App, call: &Call) -> Answer {
     let is_datapath = |name: &str| app.state.borrow().backers.values().any(|b| is_named(b, name));
     match call.args.as_slice() {
-        [] => dpctl::flush(app, None),
-        [one] if is_datapath(one) => dpctl::flush(app, Some(one)),
-        _ => file(app, call, Deed::Delete),
-    }
+        [] => dpctl::flush(app, None)?,
+        [one] if is_datapath(one) => dpctl::flush(app, Some(one))?,
+        _ => return file(app, call, Deed::Delete),
+    };
+    call.done()
 }
 
 /// Does what a file says, line by line: an optional word for what to do, a flow, and its actions. What goes wrong is told, and
@@ -85,7 +101,7 @@ fn file(app: &App, call: &Call, usual: Deed) -> Answer {
             return Ok(format!("{SELF}: Opening file \"{name}\" failed ({why})\n").into());
         }
     };
-    let mut out = String::new();
+    let mut errors = vec![];
     for (n, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or("").trim();
         if line.is_empty() {
@@ -100,9 +116,8 @@ fn file(app: &App, call: &Call, usual: Deed) -> Answer {
             _ => Err(format!("{SELF}: Failed parsing line number {}, skipped!", n + 1)),
         };
         if let Err(e) = result {
-            out.push_str(&e);
-            out.push('\n');
+            errors.push(e);
         }
     }
-    Ok(out.into())
+    call.answer(errors.iter().map(|e| format!("{e}\n")).collect::<String>(), || json!({"errors": errors}))
 }

@@ -3,7 +3,9 @@
 use crate::app::App;
 use crate::backer::Backer;
 use dp_user::Userspace;
+use dp_user::show::{PolledBy, Rxqs};
 use io::unixctl::{ANY_NUMBER, Answer, Call, Commands};
+use serde_json::{Map, Value, json};
 use std::rc::Rc;
 
 /// Adds the commands.
@@ -17,15 +19,22 @@ pub fn add(c: &mut Commands, app: &Rc<App>) {
     command("dpif-netdev/pmd-stats-clear", core, 0, 3, |app, call| {
         let o = Options::of(call)?;
         named(app, o.dp, |d| d.clear_stats(o.core))?;
-        Ok("".into())
+        call.done()
     });
     command("dpif-netdev/pmd-rxq-show", "[-pmd core] [-secs secs] [dp]", 0, 5, |app, call| {
         let o = Options::of(call)?;
-        Ok(named(app, o.dp, |d| d.rxq_text(o.core, o.seconds))?.into())
+        named(app, o.dp, |d| {
+            let threads = d.rxqs(o.core, o.seconds);
+            call.answer(threads.to_string(), || threads_json(&threads))
+        })?
     });
     command("dpif-netdev/pmd-sleep-show", "[dp]", 0, 1, |app, call| {
         let o = Options::of(call)?;
-        Ok(named(app, o.dp, Userspace::sleep_text)?.into())
+        let sleeps = named(app, o.dp, |d| (d.sleep_text(), d.sleeps()))?;
+        call.answer(sleeps.0, || {
+            let one = |(core, us): (u32, u64)| json!({"core": core, "max_sleep_us": us});
+            json!({"default_us": sleeps.1.0, "threads": sleeps.1.1.into_iter().map(one).collect::<Vec<_>>()})
+        })
     });
     let usage = "[-nh] [-it iter-history-len] [-ms ms-history-len] [-pmd core] [dp]";
     command("dpif-netdev/pmd-perf-show", usage, 0, 8, perf_show);
@@ -33,12 +42,12 @@ pub fn add(c: &mut Commands, app: &Rc<App>) {
     command("dpif-netdev/pmd-perf-log-set", usage, 0, 10, log_set);
     command("dpif-netdev/pmd-rxq-rebalance", "[dp]", 0, 1, |app, call| {
         existing(app, call, |d| d.rebalance())?;
-        Ok("pmd rxq rebalance requested.\n".into())
+        call.answer("pmd rxq rebalance requested.\n", || json!({}))
     });
     // Bonds do without tables in the datapath here: their members are chosen when a flow is made.
     command("dpif-netdev/bond-show", "[dp]", 0, 1, |app, call| {
         existing(app, call, |_| ())?;
-        Ok("".into())
+        call.answer("", || json!([]))
     });
 }
 
@@ -93,7 +102,32 @@ fn perf_show(app: &App, call: &Call) -> Answer {
     let o = Options::of(call)?;
     let time = clock::WallTime::now().utc();
     let time = format!("{:02}:{:02}:{:02}.{:03}", time.hour, time.minute, time.second, time.millis);
-    Ok(named(app, o.dp, |d| d.perf_text(o.core, &time))?.into())
+    named(app, o.dp, |d| call.answer(d.perf_text(o.core, &time), || perf_json(d, o.core)))?
+}
+
+/// What polling threads poll, as JSON.
+fn threads_json(all: &Rxqs) -> Value {
+    let thread = |t: &PolledBy| {
+        let queue = |(port, queue, percent): &(String, u32, Option<u64>)| json!({"port": port, "queue": queue, "percent": percent});
+        json!({
+            "numa": t.place.numa,
+            "core": t.place.core,
+            "isolated": t.isolated,
+            "queues": t.queues.iter().map(queue).collect::<Vec<_>>(),
+            "overhead_percent": t.overhead,
+        })
+    };
+    json!({"seconds": all.seconds, "threads": all.threads.iter().map(thread).collect::<Vec<_>>()})
+}
+
+/// Counters of threads, as JSON.
+fn perf_json(d: &Userspace, core: Option<u32>) -> Value {
+    let one = |(place, seconds, stats): (Option<dp_user::Place>, f64, dp_user::ThreadStats)| {
+        let counters: Map<String, Value> = stats.named().into_iter().map(|(k, n)| (k.to_string(), n.into())).collect();
+        let (numa, core) = (place.map(|p| p.numa), place.map(|p| p.core));
+        json!({"numa": numa, "core": core, "seconds": seconds, "counters": counters})
+    };
+    d.thread_stats(core).into_iter().map(one).collect()
 }
 
 /// Suspicious iterations are not logged by this switch; the command takes what the original's takes.
@@ -111,5 +145,5 @@ fn log_set(_: &App, call: &Call) -> Answer {
             return Err(usage.into());
         }
     }
-    Ok("".into())
+    call.done()
 }

@@ -158,6 +158,7 @@ impl<F: FnOnce()> Runner<F> {
     /// Applies the database's configuration if it has changed.
     async fn follow(&mut self, client: &mut Client) {
         while client.replica.poll_outcome().is_some() {}
+        self.app.cells.set(client.replica.cells());
         if !client.replica.is_live() || !client.replica.has_lock() {
             return;
         }

@@ -9,6 +9,7 @@ use io::unixctl::{ANY_NUMBER, Answer, Call, Commands, Format, Output};
 use netdev::Device;
 use netdev::dummy::DummyDevice;
 use openflow::action::text::{self, Place};
+use serde_json::{Value, json};
 use std::rc::Rc;
 use switch::trace::{Question, parse_ct_state, parse_flow};
 use translate::BridgeId;
@@ -36,6 +37,7 @@ pub fn add(c: &mut Commands, app: &Rc<App>) {
 #[derive(Default)]
 struct TraceArgs<'a> {
     names: bool,
+    explain: bool,
     ct_next: Vec<u16>,
     generate: bool,
     rest: Vec<&'a str>,
@@ -49,6 +51,7 @@ impl<'a> TraceArgs<'a> {
             match arg {
                 "--names" => a.names = true,
                 "--no-names" => {}
+                "--explain" => a.explain = true,
                 "-consistent" | "--consistent" if packet_out => {}
                 "-generate" | "--generate" => a.generate = true,
                 "--ct-next" => {
@@ -150,6 +153,7 @@ fn trace(app: &App, call: &Call, packet_out: bool) -> Answer {
         actions,
         ct_next: args.ct_next,
         names: args.names.then_some(&names),
+        explain: args.explain,
         now: app.clock.now(),
     };
     let answer = match call.format {
@@ -248,7 +252,7 @@ fn receive(app: &App, call: &Call) -> Answer {
     for b in app.state.borrow().backers.values() {
         b.settle();
     }
-    Ok("".into())
+    call.done()
 }
 
 fn admin_state(app: &App, call: &Call) -> Answer {
@@ -271,11 +275,11 @@ fn admin_state(app: &App, call: &Call) -> Answer {
     }
     app.refresh_dummies();
     app.publish();
-    Ok("OK".into())
+    call.answer("OK", || json!({}))
 }
 
 fn conn_state(app: &App, call: &Call) -> Answer {
-    let mut out = String::new();
+    let mut states = vec![];
     let found = with_dummies(app, call.arg(0), |name, device| {
         let state = match device.is_connected() {
             Some(true) => "connected",
@@ -283,12 +287,13 @@ fn conn_state(app: &App, call: &Call) -> Answer {
             None if call.arg(0).is_some() => "unknown",
             None => return,
         };
-        out.push_str(&format!("{name}: {state}\n"));
+        states.push((name.to_string(), state));
     });
     if let (false, Some(name)) = (found, call.arg(0)) {
         out.push_str(&format!("{name}: unknown\n"));
     }
-    Ok(out.into())
+    let text: String = states.iter().map(|(name, state)| format!("{name}: {state}\n")).collect();
+    call.answer(text, || Value::Object(states.into_iter().map(|(name, state)| (name, state.into())).collect()))
 }
 
 fn address(app: &App, call: &Call) -> Answer {
@@ -301,5 +306,5 @@ fn address(app: &App, call: &Call) -> Answer {
     if !with_dummies(app, call.arg(0), |_, device| device.add_address(ip)) {
         return Err("Unknown Dummy Interface".into());
     }
-    Ok("OK".into())
+    call.answer("OK", || json!({}))
 }

@@ -15,29 +15,33 @@ pub fn add(c: &mut Commands, app: &Rc<App>) {
         c.add(name, usage, min, max, move |call| handler(&app, call));
     };
     command("upcall/show", "", 0, 0, show);
-    command("upcall/disable-megaflows", "", 0, 0, |app, _| megaflows(app, false));
-    command("upcall/enable-megaflows", "", 0, 0, |app, _| megaflows(app, true));
-    command("upcall/disable-ufid", "", 0, 0, |app, _| {
+    command("upcall/disable-megaflows", "", 0, 0, |app, call| megaflows(app, call, false));
+    command("upcall/enable-megaflows", "", 0, 0, |app, call| megaflows(app, call, true));
+    command("upcall/disable-ufid", "", 0, 0, |app, call| {
         for_each(app, |u| u.terse_dumps.store(false, Relaxed));
-        Ok("Datapath dumping tersely using UFID disabled".into())
+        call.answer("Datapath dumping tersely using UFID disabled", || json!({"ufid_enabled": false}))
     });
-    command("upcall/enable-ufid", "", 0, 0, |app, _| {
+    command("upcall/enable-ufid", "", 0, 0, |app, call| {
         for_each(app, |u| u.terse_dumps.store(true, Relaxed));
-        Ok("Datapath dumping tersely using UFID enabled for supported datapaths".into())
+        let text = "Datapath dumping tersely using UFID enabled for supported datapaths";
+        call.answer(text, || json!({"ufid_enabled": true}))
     });
     command("upcall/set-flow-limit", "flow-limit-number", 1, 1, |app, call| {
         let limit: u64 = call.args[0].parse().map_err(|_| format!("{}: not a number of flows", call.args[0]))?;
         for_each(app, |u| u.set_flow_limit(limit));
-        Ok(format!("set flow_limit to {limit}").into())
+        call.answer(format!("set flow_limit to {limit}"), || json!({"flow_limit": limit}))
     });
-    command("revalidator/wait", "", 0, 0, |app, _| {
+    command("revalidator/wait", "", 0, 0, |app, call| {
         let now = app.clock.now();
         for b in app.state.borrow().backers.values() {
             revalidate::sweep(&b.upcalls, &*b.datapath(), true, now);
         }
-        Ok("".into())
+        call.done()
     });
-    command("revalidator/purge", "", 0, 0, |app, _| purge(app));
+    command("revalidator/purge", "", 0, 0, |app, call| {
+        purge(app);
+        call.done()
+    });
     command("ofproto/detrace", "UFID [pmd=PMD-ID]", 1, 2, detrace);
 }
 
@@ -45,18 +49,17 @@ fn for_each(app: &App, f: impl Fn(&Upcalls)) {
     app.state.borrow().backers.values().for_each(|b| f(&b.upcalls));
 }
 
-fn purge(app: &App) -> Answer {
+fn purge(app: &App) {
     let now = app.clock.now();
     for b in app.state.borrow().backers.values() {
         revalidate::flush(&b.upcalls, &*b.datapath(), now);
     }
-    Ok("".into())
 }
 
-fn megaflows(app: &App, on: bool) -> Answer {
+fn megaflows(app: &App, call: &Call, on: bool) -> Answer {
     for_each(app, |u| u.megaflows.store(on, Relaxed));
-    purge(app)?;
-    Ok(if on { "megaflows enabled" } else { "megaflows disabled" }.into())
+    purge(app);
+    call.answer(if on { "megaflows enabled" } else { "megaflows disabled" }, || json!({"megaflows": on}))
 }
 
 fn show(app: &Rc<App>, call: &Call) -> Answer {

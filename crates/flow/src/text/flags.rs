@@ -74,7 +74,7 @@ fn parse_signed(s: &str, names: FlagNames, what: &str) -> Result<(u32, u32), Str
         let tail = &rest[1..];
         let end = tail.find(['+', '-']).unwrap_or(tail.len());
         let name = &tail[..end];
-        let bit = find(name, names).ok_or_else(|| format!("{name}: unknown {what} flag(s)"))?;
+        let bit = find(name, names).ok_or_else(|| format!("{tail}: unknown {what} flag(s)"))?;
         if mask & bit != 0 {
             return Err(format!("{name}: Each {what} flag can be specified only once"));
         }

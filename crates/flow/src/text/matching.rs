@@ -92,6 +92,8 @@ impl Match {
                 self.mask.set_tp_dst(u16::MAX);
                 self.key.set_tp_dst(value as u16 & 0xff);
             }
+            // The two lowest bits are another field's.
+            Field::NW_TOS => self.set_masked(Field::IP_DSCP, value >> 2, mask >> 2),
             // It shares the bits of the TCP flags: a flow matches all of them, a packet has but these.
             Field::ND_OPTIONS_TYPE if mask == 0xff => {
                 self.mask.set_tcp_flags(u16::MAX);
@@ -455,9 +457,14 @@ impl Printer<'_, '_> {
         self.dec("tun_tos", Field::TUN_TOS);
         self.dec("tun_ttl", Field::TUN_TTL);
         self.plain_dec("tun_erspan_ver", Field::TUN_ERSPAN_VER);
-        self.hex("tun_erspan_idx", Field::TUN_ERSPAN_IDX);
-        self.plain_dec("tun_erspan_dir", Field::TUN_ERSPAN_DIR);
-        self.plain_hex("tun_erspan_hwid", Field::TUN_ERSPAN_HWID);
+        match self.key.tun_erspan_ver() {
+            1 => self.hex("tun_erspan_idx", Field::TUN_ERSPAN_IDX),
+            2 => {
+                self.plain_dec("tun_erspan_dir", Field::TUN_ERSPAN_DIR);
+                self.plain_hex("tun_erspan_hwid", Field::TUN_ERSPAN_HWID);
+            }
+            _ => {}
+        }
         self.plain_hex("gtpu_flags", Field::TUN_GTPU_FLAGS);
         self.plain_dec("gtpu_msgtype", Field::TUN_GTPU_MSGTYPE);
         let m = u32::from(self.mask.tun_flags()) & 0xf;

@@ -431,6 +431,12 @@ fn put_ipv6_address(out: &mut String, v: u128) {
         out.push_str(&address.to_string());
         return;
     }
+    if v >> 32 == 0 && v >> 16 != 0 {
+        // So is one that the C library takes for one.
+        out.push_str("::");
+        put_dotted(out, v as u32);
+        return;
+    }
     let groups = address.segments();
     let (mut from, mut len, mut at) = (8, 1, 0);
     while at < 8 {

@@ -397,6 +397,27 @@ pub fn list() -> String {
     out
 }
 
+/// What `vlog/list` prints, as JSON: the levels of each module by destination.
+pub fn list_json() -> serde_json::Value {
+    let level = |m: usize, d: Destination| Level::ALL[LEVELS[d as usize][m].load(Ordering::Relaxed) as usize].name();
+    let one = |m: usize| {
+        let (console, syslog) = (level(m, Destination::Console), level(m, Destination::Syslog));
+        let levels = [("console", console), ("syslog", syslog), ("file", level(m, Destination::File))];
+        let levels = levels.map(|(name, level)| (name.to_string(), level.trim().into()));
+        (NAMES[m].to_string(), serde_json::Value::Object(levels.into_iter().collect()))
+    };
+    serde_json::Value::Object((0..N).map(one).collect())
+}
+
+/// What `vlog/list-pattern` prints, as JSON: the pattern of each destination.
+pub fn patterns_json() -> serde_json::Value {
+    let guard = sink();
+    let empty = Sink::new("ferrovs");
+    let patterns = &guard.as_ref().unwrap_or(&empty).patterns;
+    let of = |d: Destination| patterns[d as usize].to_string();
+    serde_json::json!({"console": of(Destination::Console), "syslog": of(Destination::Syslog), "file": of(Destination::File)})
+}
+
 /// What `vlog/list-pattern` prints.
 pub fn list_pattern() -> String {
     let guard = sink();

@@ -403,7 +403,7 @@ pub fn decode(cx: DecodeContext, raw: Raw, r: &mut Reader<'_>) -> Result<Option<
         }
         Raw::CheckPktLarger => {
             let (len, ofs) = (r.u16()?, r.u16()?);
-            let field = take_field(r)?;
+            let field = take_field(r).map_err(|_| Error::BadMatchBadField)?;
             rest_zero(r, Error::NxBadRequestMustBeZero)?;
             if !field.def().writable {
                 return Err(Error::BadActionBadSetArgument);

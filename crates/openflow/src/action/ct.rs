@@ -72,6 +72,9 @@ pub fn parse_clear(p: &mut Parser<'_, '_>, _: &str) -> Parsed {
 
 /// `nat(…)`, outside `ct`, where it is refused later.
 pub fn parse_nat(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
+    if p.place != super::text::Place::Ct {
+        return Err("Cannot have NAT action outside of \"ct\" action".to_string());
+    }
     let n = nat(s)?;
     p.out.push(n);
     Ok(())
@@ -299,7 +302,7 @@ fn put_ipv6(out: &mut String, a: Ipv6Addr, brackets: bool) {
     if brackets {
         out.push('[');
     }
-    out.push_str(&a.to_string());
+    flow::text::value::put_ipv6(out, a.to_bits(), u128::MAX);
     if brackets {
         out.push(']');
     }

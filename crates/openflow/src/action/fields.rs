@@ -150,7 +150,7 @@ pub fn parse_move(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
 pub fn parse_push(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
     let (f, rest) = subfield::take(s)?;
     if !rest.is_empty() {
-        return Err(format!("{s}: trailing garbage following push or pop"));
+        return Err(format!("{rest}: trailing garbage following push or pop"));
     }
     p.out.push(Action::StackPush(f));
     Ok(())
@@ -160,7 +160,7 @@ pub fn parse_push(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
 pub fn parse_pop(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
     let (f, rest) = subfield::take(s)?;
     if !rest.is_empty() {
-        return Err(format!("{s}: trailing garbage following push or pop"));
+        return Err(format!("{rest}: trailing garbage following push or pop"));
     }
     p.out.push(Action::StackPop(f));
     Ok(())
@@ -292,7 +292,7 @@ pub fn decode(cx: DecodeContext, raw: Raw, r: &mut Reader<'_>) -> Result<Option<
 fn decode_set_field(r: &mut Reader<'_>, refuse_mask: bool, form: SetFieldForm) -> Result<Action, Error> {
     let bad = Error::BadActionBadSetArgument;
     let entry = oxm::take_entry(r).map_err(|e| match e {
-        Error::BadMatchBadField => Error::BadActionBadSetLen,
+        Error::BadMatchBadField | Error::BadMatchBadLen => Error::BadActionBadSetLen,
         Error::BadMatchBadMask => Error::BadActionBadSetMask,
         e => e,
     })?;

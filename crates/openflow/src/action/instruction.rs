@@ -244,7 +244,7 @@ fn decode_instructions(cx: DecodeContext, data: &[u8]) -> Result<Vec<Action>, Er
             2 => (2, Some(24)),
             3 | 4 => (usize::from(ty), None),
             5 => (5, Some(8)),
-            6 if cx.version == Version::V13 || cx.version == Version::V14 => (6, Some(8)),
+            6 if cx.version <= Version::V14 || len != 8 => (6, Some(8)),
             0xffff => return Err(Error::BadInstructionBadExperimenter),
             _ => return Err(Error::BadInstructionUnknownInst),
         };

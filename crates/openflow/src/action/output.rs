@@ -457,10 +457,12 @@ pub fn decode(_cx: DecodeContext, raw: Raw, r: &mut Reader<'_>) -> Result<Option
             Action::Output { port, max_len: r.u16()? }
         }
         Raw::OutputReg => {
+            if !r.rest().get(8..).is_some_and(is_zero) {
+                return Err(bad_argument);
+            }
             let (ofs, n) = split_ofs_nbits(r.u16()?);
             let src = make_subfield(take_packed_field(r)?, ofs, n)?;
             let max_len = r.u16()?;
-            rest_zero(r, bad_argument)?;
             Action::OutputReg { src, max_len, form2: false }
         }
         Raw::OutputReg2 => {
@@ -555,8 +557,12 @@ fn decode_bundle(r: &mut Reader<'_>, load: bool) -> Result<Action, Error> {
     let algorithm = r.u16()?;
     let fields = HashFields::from_wire(r.u16()?);
     let basis = r.u16()?;
+    // The kind of members: ports, the only one that there is.
     let member_type = r.u32()?;
     let n = usize::from(r.u16()?);
+    if r.len() < 10 + 2 * n {
+        return Err(Error::BadActionBadLen);
+    }
     let place = r.u16()?;
     let header = r.rest().get(..4).unwrap_or(&[]);
     let dst = if load {
@@ -570,7 +576,7 @@ fn decode_bundle(r: &mut Reader<'_>, load: bool) -> Result<Action, Error> {
         None
     };
     let pad = r.take(4)?;
-    if (!load && !is_zero(pad)) || n > 2048 || algorithm > 1 || member_type != 2 {
+    if (!load && !is_zero(pad)) || n > 2048 || algorithm > 1 || (!load && member_type != 2) {
         return Err(bad);
     }
     let fields = fields.ok_or(bad)?;
@@ -579,7 +585,11 @@ fn decode_bundle(r: &mut Reader<'_>, load: bool) -> Result<Action, Error> {
     }
     let mut members = Vec::with_capacity(n.min(r.len() / 2));
     for _ in 0..n {
-        members.push(OfPort(u32::from(r.u16()?)));
+        let port = OfPort(u32::from(r.u16()?));
+        if port >= OfPort::MAX && port.reserved_name().is_none() {
+            return Err(Error::BadActionBadOutPort);
+        }
+        members.push(port);
     }
     Ok(Action::Bundle(Box::new(Bundle { hrw: algorithm == 1, fields, basis, dst, members: members.into() })))
 }

@@ -38,7 +38,7 @@ pub fn put(out: &mut String, s: Subfield) {
 
 /// Parses a subfield and returns what follows it.
 pub fn take(s: &str) -> Result<(Subfield, &str), String> {
-    let end = s.bytes().position(|b| matches!(b, b'[' | b'-' | b',' | b'=' | b' ' | b')' | b'(')).unwrap_or(s.len());
+    let end = s.bytes().position(|b| matches!(b, b'[' | b'-')).unwrap_or(s.len());
     let name = &s[..end];
     let field = field_from_any_name(name).ok_or_else(|| format!("{s}: unknown field `{name}'"))?;
     let rest = &s[end..];
@@ -78,6 +78,6 @@ fn take_bit(s: &str) -> Option<(u32, &str)> {
 pub fn parse(s: &str) -> Result<Subfield, String> {
     match take(s)? {
         (f, "") => Ok(f),
-        (_, _) => Err(format!("{s}: unexpected input following field syntax")),
+        (_, _) => Err("unexpected input following field syntax".to_string()),
     }
 }

@@ -51,15 +51,14 @@ pub fn put_hello(f: Frame, h: &Hello) -> Vec<u8> {
 pub fn take_error(r: &mut Reader<'_>, v: Version) -> Result<ErrorMsg> {
     let (ty, code) = (r.u16()?, r.u16()?);
     let of_vendor = |vendor: u32, ty: u16, code: u16, two: bool| match (vendor, two) {
-        (0, true) => Code::Of(ty, code),
+        // Nobody is number 0: a standard error in an extension's clothes.
+        (0, _) => Code::Of(ty, code),
         (NX_VENDOR, true) => Code::Nx(ty, code),
         (NX_VENDOR, false) => Code::NxExp(ty),
         (ONF_VENDOR, false) => Code::OnfExp(ty),
         _ => Code::None,
     };
     let (found, raw) = match (ty, code) {
-        // Nobody is number 0: errors like any other that is not known.
-        (0xb0c2 | 0xffff, _) if r.rest().starts_with(&[0; 4]) => (Code::None, (0, ty, code)),
         (0xb0c2, 0) => {
             let (vendor, ty, code) = (r.u32()?, r.u16()?, r.u16()?);
             (of_vendor(vendor, ty, code, true), (vendor, ty, code))

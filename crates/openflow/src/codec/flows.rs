@@ -63,7 +63,7 @@ pub fn take_match(r: &mut Reader<'_>, strictness: Strictness) -> Result<Match> {
 /// Like [`take_match`], into a match of everything (a match is big).
 fn take_match_into(m: &mut Match, r: &mut Reader<'_>, strictness: Strictness) -> Result<()> {
     if r.rest().get(..2) == Some(&[0, 0]) {
-        if r.rest().get(2..4) != Some(&[0, 88]) {
+        if r.rest().get(2..4) != Some(&[0, 88]) || r.len() < 88 {
             return Err(Error::BadMatchBadLen);
         }
         *m = fixed_match::take_of11(r)?;
@@ -122,7 +122,8 @@ fn flags_from(raw: u16, v: Version) -> Result<u16> {
         return Err(Error::FlowModFailedBadFlags);
     }
     if v == Version::V10 && raw & 4 != 0 {
-        return Ok(raw & 3 | FF_EMERG);
+        // There is no table for emergencies.
+        return Err(Error::FlowModFailedTableFull);
     }
     Ok(raw)
 }
@@ -186,7 +187,7 @@ pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowM
     fm.out_port = OfPort::from_of11(out_port).ok_or(Error::BadActionBadOutPort)?;
     fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
     fm.flags = flags_from(flags, v)?;
-    fm.importance = if v >= Version::V14 { importance } else { 0 };
+    fm.importance = if v >= Version::V14 && fm.command == FlowModCommand::Add { importance } else { 0 };
     if fm.command == FlowModCommand::Add {
         fm.new_cookie = cookie;
     } else {
@@ -259,7 +260,7 @@ pub fn put_flow_mod(f: Frame, fm: &FlowMod, table_id: bool) -> Vec<u8> {
             }
             // Only deletes may name all tables (OpenFlow 1.3 §A.3.4.1).
             let deletes = matches!(fm.command, FlowModCommand::Delete | FlowModCommand::DeleteStrict);
-            b.put8(if fm.table == TableId::ALL && !deletes { 0 } else { fm.table.0 });
+            b.put8(if fm.table == TableId::ALL && (!deletes || v == Version::V11) { 0 } else { fm.table.0 });
             b.put8(fm.command as u8);
             b.put16(fm.idle_timeout);
             b.put16(fm.hard_timeout);
@@ -310,7 +311,7 @@ pub fn take_flow_removed(r: &mut Reader<'_>, v: Version) -> Result<FlowRemoved> 
     let reason_of = |n: u8| FlowRemovedReason::from_wire(n).ok_or(Error::NxBadRequestBadReason);
     let mut fr = empty_removed();
     if v == Version::V10 {
-        let m = take_match10(r)?;
+        let m = fixed_match::take_of10(r)?;
         fr.matching = MiniMatch::new(&m);
         (fr.cookie, fr.priority) = (r.u64()?, r.u16()?);
         fr.reason = reason_of(r.u8()?)?;
@@ -337,6 +338,7 @@ pub fn take_flow_removed(r: &mut Reader<'_>, v: Version) -> Result<FlowRemoved> 
     (fr.idle_timeout, fr.hard_timeout) = (r.u16()?, r.u16()?);
     (fr.packets, fr.bytes) = (r.u64()?, r.u64()?);
     fr.matching = MiniMatch::new(&take_match(r, Strictness::Strict)?);
+    r.skip_up_to(r.len());
     Ok(fr)
 }
 
@@ -452,8 +454,7 @@ fn known_or_zero(n: u64) -> u64 {
 pub fn take_stats_request(r: &mut Reader<'_>, v: Version) -> Result<FlowStatsRequest> {
     let mut q = FlowStatsRequest::default();
     if v == Version::V10 {
-        let m = take_match10(r)?;
-        q.matching = MiniMatch::new(&m);
+        q.matching = MiniMatch::new(&fixed_match::take_of10(r)?);
         q.table = TableId(r.u8()?);
         r.skip(1)?;
         q.out_port = OfPort(u32::from(r.u16()?));
@@ -466,6 +467,7 @@ pub fn take_stats_request(r: &mut Reader<'_>, v: Version) -> Result<FlowStatsReq
     r.skip(4)?;
     (q.cookie, q.cookie_mask) = (r.u64()?, r.u64()?);
     q.matching = MiniMatch::new(&take_match(r, Strictness::Strict)?);
+    r.skip_up_to(r.len());
     Ok(q)
 }
 
@@ -551,7 +553,7 @@ fn take_flow(r: &mut Reader<'_>, v: Version, nicira: bool, o: Options) -> Result
     fs.table = TableId(e.u8()?);
     e.skip(1)?;
     if v == Version::V10 && !nicira {
-        let m = take_match10(e)?;
+        let m = fixed_match::take_of10(e)?;
         fs.matching = MiniMatch::new(&m);
     }
     fs.duration = Span { sec: e.u32()?, nsec: e.u32()? };

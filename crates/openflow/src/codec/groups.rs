@@ -268,6 +268,9 @@ pub fn check_group(gm: &GroupMod) -> Result<()> {
     if gm.command == GroupCommand::RemoveBucket && n != 0 {
         return Err(Error::GroupModFailedBadBucket);
     }
+    if gm.command == GroupCommand::Delete && n != 0 {
+        return Err(Error::GroupModFailedInvalidGroup);
+    }
     for b in &gm.buckets {
         if b.weight != 0 && gm.ty != GroupType::Select && sets {
             return Err(Error::GroupModFailedInvalidGroup);

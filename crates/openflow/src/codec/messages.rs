@@ -277,6 +277,9 @@ fn bundle_add(r: &mut Reader<'_>, v: Version, o: Options, xid: Xid) -> Result<Bu
     let id = r.u32()?;
     r.skip(2)?;
     let flags = r.u16()?;
+    if r.len() < 8 {
+        return Err(Error::BundleFailedMsgBadLen);
+    }
     if r.rest().first().is_some_and(|b| *b != v.to_wire()) {
         return Err(Error::BundleFailedBadVersion);
     }

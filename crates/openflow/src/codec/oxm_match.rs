@@ -30,15 +30,16 @@ const NSH: WordMap = WordMap::range(54, 56);
 /// Appends the entries of a match.
 pub fn put_entries(out: &mut Vec<u8>, m: &Match, numbering: Numbering, cookie: Option<Cookie>) {
     let words = WordMap::of(&m.mask);
+    let start = out.len();
     let mut w = Writer { out, m, words, numbering, implied_ethernet: false };
     w.before_link();
     w.link();
     w.network();
-    if words.meets(NSH) {
-        w.nsh();
-    }
     if words.meets(TUNNEL) || m.mask.tun_md_present() != 0 {
         w.tunnel();
+    }
+    if words.meets(NSH) {
+        w.nsh();
     }
     if words.meets(REGISTERS) {
         w.registers();
@@ -51,7 +52,10 @@ pub fn put_entries(out: &mut Vec<u8>, m: &Match, numbering: Numbering, cookie: O
     }
     w.masked(Field::METADATA);
     if m.mask.packet_type_raw() != 0 && m.key.packet_type_raw() == 0 && !w.implied_ethernet {
-        w.exact(Field::PACKET_TYPE);
+        // Ethernet packets, of which nothing else that is said tells.
+        let mut first = Vec::with_capacity(8);
+        put_int_entry(&mut first, Field::PACKET_TYPE, numbering, 0, None);
+        out.splice(start..start, first);
     }
     if let Some((value, mask)) = cookie.filter(|c| c.1 != 0) {
         put_cookie(out, value & mask, mask);
@@ -76,7 +80,7 @@ impl Writer<'_> {
         if mask & all == 0 {
             return;
         }
-        if d.prereq == Prereq::Ethernet {
+        if d.prereq != Prereq::None {
             self.implied_ethernet = true;
         }
         let mask = if mask & all == all { None } else { Some(mask & all) };
@@ -212,9 +216,8 @@ impl Writer<'_> {
             self.raw(Field::NW_ECN, u128::from(key.nw_tos() & 3), u128::MAX, 0xff);
         }
         self.exact(Field::NW_TTL);
-        if v6 {
-            self.masked(Field::IPV6_LABEL);
-        }
+        let (label, label_mask) = self.m.get(Field::IPV6_LABEL);
+        self.raw(Field::IPV6_LABEL, label, label_mask, 0xf_ffff);
         if mask.nw_proto() == 0 {
             return;
         }
@@ -262,9 +265,6 @@ impl Writer<'_> {
         for f in [Field::NSH_FLAGS, Field::NSH_TTL, Field::NSH_MDTYPE, Field::NSH_NP, Field::NSH_SPI, Field::NSH_SI] {
             if f == Field::NSH_FLAGS { self.masked(f) } else { self.exact(f) }
         }
-        if self.m.key.nsh_mdtype() != 1 {
-            return;
-        }
         for f in [Field::NSH_C1, Field::NSH_C2, Field::NSH_C3, Field::NSH_C4] {
             self.masked(f);
         }
@@ -284,18 +284,16 @@ impl Writer<'_> {
             self.masked(f);
         }
         self.tun_metadata();
-        self.self_masked(Field::TUN_ERSPAN_VER);
-        // Each version of ERSPAN has fields of its own.
-        match self.m.get(Field::TUN_ERSPAN_VER).0 {
-            1 => self.exact(Field::TUN_ERSPAN_IDX),
-            2 => {
-                self.self_masked(Field::TUN_ERSPAN_DIR);
-                self.self_masked(Field::TUN_ERSPAN_HWID);
-            }
-            _ => {}
+        self.masked(Field::TUN_ERSPAN_IDX);
+        for f in [
+            Field::TUN_ERSPAN_VER,
+            Field::TUN_ERSPAN_DIR,
+            Field::TUN_ERSPAN_HWID,
+            Field::TUN_GTPU_FLAGS,
+            Field::TUN_GTPU_MSGTYPE,
+        ] {
+            self.self_masked(f);
         }
-        self.self_masked(Field::TUN_GTPU_FLAGS);
-        self.self_masked(Field::TUN_GTPU_MSGTYPE);
     }
 
     fn tun_metadata(&mut self) {
@@ -333,8 +331,8 @@ impl Writer<'_> {
         self.masked(Field::CT_NW_DST);
         self.masked(Field::CT_IPV6_SRC);
         self.masked(Field::CT_IPV6_DST);
-        self.exact(Field::CT_NW_PROTO);
-        if self.m.mask.get(Field::CT_NW_PROTO) != 0 {
+        if self.m.key.get(Field::CT_NW_PROTO) != 0 {
+            self.exact(Field::CT_NW_PROTO);
             self.masked(Field::CT_TP_SRC);
             self.masked(Field::CT_TP_DST);
         }
@@ -346,7 +344,7 @@ impl Writer<'_> {
 pub enum Strictness {
     /// Refuses them.
     Strict,
-    /// Leaves them out.
+    /// Leaves out those that it does not know, and takes the others all the same.
     Loose,
     /// Takes metadata fields only, refusing others (packet-out of 1.5: `OFPBRC_PIPELINE_FIELDS_ONLY`).
     PipelineOnly,
@@ -367,7 +365,6 @@ pub fn take_entries_into(
     cookie: Option<&mut Cookie>,
 ) -> Result<(), Error> {
     let mut cookie = cookie;
-    let mut packet_type = false;
     let mut r = Reader::with_error(data, Error::BadMatchBadLen);
     while !r.is_empty() {
         if let Some(c) = cookie.as_deref_mut()
@@ -384,13 +381,7 @@ pub fn take_entries_into(
             Err(Error::BadMatchBadField) if strictness == Strictness::Loose => continue,
             Err(e) => return Err(e),
         };
-        let field = entry.field;
-        match add_entry(m, &entry) {
-            Err(Error::BadMatchBadPrereq) if strictness == Strictness::Loose => continue,
-            Ok(()) if field == Field::PACKET_TYPE && packet_type => return Err(Error::BadMatchDupField),
-            other => other?,
-        }
-        packet_type |= field == Field::PACKET_TYPE;
+        add_entry(m, &entry, strictness)?;
     }
     Ok(())
 }
@@ -414,31 +405,32 @@ fn take_cookie(r: &mut Reader<'_>) -> Result<Option<Cookie>, Error> {
 }
 
 /// Adds one entry to a match, with the checks that the field table asks for.
-pub fn add_entry(m: &mut Match, entry: &oxm::Entry) -> Result<(), Error> {
+fn add_entry(m: &mut Match, entry: &oxm::Entry, strictness: Strictness) -> Result<(), Error> {
     let f = entry.field;
-    // A field of Ethernet packets says what type the packet is, also where it is left out.
-    let prereq = prereq_met(m, f);
-    if f.def().prereq != Prereq::None && m.mask.packet_type_raw() == 0 {
-        m.mask.set_packet_type_raw(u32::MAX);
-    }
-    if !prereq {
-        return Err(Error::BadMatchBadPrereq);
-    }
-    if f.tun_metadata_index().is_some() {
-        return add_tun_metadata(m, entry);
-    }
-    // Registers lie in wider registers; what a packet is may be said before by a field that needs it to be that.
-    if f != Field::PACKET_TYPE && m.get(f).1 != 0 {
-        return Err(Error::BadMatchDupField);
-    }
+    let tunnel_option = f.tun_metadata_index().is_some();
     let all = f.byte_mask();
     let mask = entry.mask.as_ref().map_or(all, FieldValue::low);
     let value = entry.value.low();
-    if f.def().mask == MaskRule::Exact && mask != 0 && mask != all {
+    if !tunnel_option && f.def().mask == MaskRule::Exact && mask != 0 && mask != all {
         return Err(Error::BadMatchBadMask);
     }
-    if !value_valid(f, value) {
+    if !tunnel_option && !value_valid(f, value) {
         return Err(Error::BadMatchBadValue);
+    }
+    if strictness != Strictness::Loose && !prereq_met(m, f) {
+        return Err(Error::BadMatchBadPrereq);
+    }
+    let already = if tunnel_option { 0 } else { m.get(f).1 };
+    // A field of Ethernet packets says what type the packet is.
+    if f.def().prereq != Prereq::None && m.mask.packet_type_raw() == 0 {
+        m.mask.set_packet_type_raw(u32::MAX);
+    }
+    if tunnel_option {
+        return add_tun_metadata(m, entry);
+    }
+    // Registers lie in wider registers; what a packet is may be said before by a field that needs it to be that.
+    if already != 0 {
+        return Err(Error::BadMatchDupField);
     }
     let value = match f {
         Field::IN_PORT_OXM | Field::ACTSET_OUTPUT => {
@@ -446,10 +438,6 @@ pub fn add_entry(m: &mut Match, entry: &oxm::Entry) -> Result<(), Error> {
         }
         _ => value,
     };
-    // A field of Ethernet packets before it has said already what type the packet is.
-    if f == Field::PACKET_TYPE && m.mask.packet_type_raw() != 0 && u128::from(m.key.packet_type_raw()) != value {
-        return Err(Error::BadMatchDupField);
-    }
     let mask = if f == Field::IN_PORT || f == Field::IN_PORT_OXM { u128::MAX } else { mask };
     m.set_bits(f, value, mask);
     Ok(())

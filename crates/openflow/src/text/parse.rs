@@ -335,8 +335,12 @@ pub fn parse_packet_out(cx: &mut ParseContext<'_>, s: &str) -> Parsed<PacketOut>
         }
     }
     let packet = packet.ok_or("must specify packet")?;
-    m.set_in_port(port.unwrap_or(OfPort::NONE));
-    let (list, carried) = actions::parse(cx, list, actions::Place::Actions)?;
+    m.set_in_port(port.unwrap_or(OfPort::CONTROLLER));
+    let (list, mut carried) = actions::parse(cx, list, actions::Place::Actions)?;
+    // In a list of actions, meters are actions, which they are from 1.5 on.
+    if list.iter().any(|a| matches!(a, crate::Action::Meter(_))) {
+        carried = carried.and(Protocols::OF15_UP);
+    }
     let out = PacketOut { buffer_id: NO_BUFFER, metadata: MiniMatch::new(&m), actions: list, packet };
     Ok((out, usable.and(carried)))
 }

@@ -66,7 +66,7 @@ pub fn parse_group(cx: &mut ParseContext<'_>, s: &str, command: GroupCommand) ->
                 gm.props.selection_method = value.to_string();
             }
             "selection_method_param" if sets => gm.props.selection_param = number64(value)?,
-            "fields" if sets => gm.props.fields = selection_fields(cx, value)?,
+            "fields" if sets => selection_fields(cx, value, &mut gm.props.fields)?,
             "type" | "selection_method" | "selection_method_param" | "fields" => {
                 return Err(format!("{key} is not needed"));
             }
@@ -83,19 +83,19 @@ pub fn parse_group(cx: &mut ParseContext<'_>, s: &str, command: GroupCommand) ->
     if by_bucket && !had_bucket_id {
         return Err("must specify a command bucket id".to_string());
     }
+    if gm.props.selection_method != "hash" && !gm.props.fields.is_empty() {
+        return Err("fields may only be specified with \"selection_method=hash\"".to_string());
+    }
     if gm.props.selection_method.is_empty() && gm.props.selection_param != 0 {
         return Err("selection_method_param is only allowed with \"selection_method\"".to_string());
     }
-    if gm.props.selection_method != "hash" && !gm.props.fields.is_empty() {
-        return Err("fields may only be specified with \"selection_method=hash\"".to_string());
+    if !buckets.is_empty() {
+        // What carries a group is what carries its buckets.
+        usable = Protocols::OF10_ANY.or(Protocols::OF11_UP);
     }
     parse_buckets(cx, buckets, &mut gm, &mut usable)?;
     if sets && gm.ty != GroupType::Select && gm.buckets.iter().any(|b| b.weight != 0) {
         return Err("Only select groups can have bucket weights.".to_string());
-    }
-    let unwatched = |b: &Bucket| b.watch_port == OfPort::ANY && b.watch_group == GroupId::ANY;
-    if sets && gm.ty == GroupType::FastFailover && gm.buckets.iter().any(unwatched) {
-        return Err("fast failover bucket requires watch_port or watch_group".to_string());
     }
     if gm.ty == GroupType::Indirect && gm.buckets.len() > 1 {
         return Err("Indirect groups can have at most one bucket.".to_string());
@@ -134,12 +134,13 @@ fn command_bucket(command: GroupCommand, value: &str) -> Result<u32, String> {
     })
 }
 
-fn selection_fields(cx: &mut ParseContext<'_>, s: &str) -> Result<Vec<(Field, FieldValue)>, String> {
-    let mut out: Vec<(Field, FieldValue)> = Vec::new();
-    for (key, value) in split_key_values(s) {
-        let f = Field::from_name(key).ok_or_else(|| format!("unknown field {key}"))?;
+fn selection_fields(cx: &mut ParseContext<'_>, s: &str, out: &mut Vec<(Field, FieldValue)>) -> Result<(), String> {
+    let mut pairs = split_key_values(s);
+    while let Some((key, value)) = pairs.next() {
+        let rest = pairs.rest().trim_start_matches([',', ' ', '\t']);
+        let f = Field::from_name(key).ok_or_else(|| format!("{rest}: unknown field {key}"))?;
         if out.iter().any(|x| x.0 == f) {
-            return Err(format!("duplicate field {key}"));
+            return Err(format!("{key}: duplicate field"));
         }
         let mask = if value.is_empty() {
             FieldValue::Int(f.byte_mask())
@@ -152,7 +153,7 @@ fn selection_fields(cx: &mut ParseContext<'_>, s: &str) -> Result<Vec<(Field, Fi
         out.push((f, mask));
     }
     out.sort_by_key(|x| x.0);
-    Ok(out)
+    Ok(())
 }
 
 fn parse_buckets(cx: &mut ParseContext<'_>, s: &str, gm: &mut GroupMod, usable: &mut Protocols) -> Result<(), String> {
@@ -197,7 +198,7 @@ fn parse_bucket(cx: &mut ParseContext<'_>, s: &str, gm: &GroupMod, usable: &mut 
             "watch_port" => {
                 b.watch_port = cx
                     .port(value)
-                    .filter(|p| p.0 < OfPort::MAX.0 || *p == OfPort::ANY || *p == OfPort::LOCAL)
+                    .filter(|p| p.0 < OfPort::MAX.0 || *p == OfPort::ANY)
                     .ok_or_else(|| format!("{value}: invalid watch_port"))?;
             }
             "watch_group" => {
@@ -236,6 +237,10 @@ fn parse_bucket(cx: &mut ParseContext<'_>, s: &str, gm: &GroupMod, usable: &mut 
     }
     if list.is_empty() {
         return Err("bucket must specify actions".to_string());
+    }
+    let watched = b.watch_port != OfPort::ANY || b.watch_group != GroupId::ANY;
+    if gm.ty == GroupType::FastFailover && !watched {
+        return Err("fast failover bucket requires watch_port or watch_group".to_string());
     }
     let (parsed, carried) = actions::parse(cx, &list, actions::Place::Actions)?;
     *usable = usable.and(carried);
@@ -298,7 +303,7 @@ pub fn parse_meter(s: &str, command: MeterCommand) -> Parsed<MeterMod> {
                     n => {
                         let n = number32(n)?;
                         if n > MeterId::MAX.0 || n == 0 {
-                            return Err(format!("invalid value for {key} {value}"));
+                            return Err(format!("invalid value for {key}"));
                         }
                         MeterId(n)
                     }

@@ -6,9 +6,9 @@ use flow::OfPort;
 use flow::text::ParseContext;
 use openflow::message::*;
 use openflow::text::print::put_message;
-use openflow::{Message, TableId, Version};
+use openflow::{Message, Protocols, TableId, Version};
 
-use super::client::{self, Result, Socket, Vconn};
+use super::client::{self, Result, Socket, Vconn, open_for_flow_mod};
 use super::flows::{dump_parts, print_error};
 use super::offline::write_out;
 use super::{Settings, json};
@@ -17,6 +17,9 @@ use super::{Settings, json};
 async fn dump_trivial(s: &Settings, switch: &str, m: &Message) -> Result<u8> {
     let names = s.names_to_show(switch).await?;
     let mut v = Vconn::open(s, switch, Socket::Management).await?;
+    if matches!(m, Message::TableDescRequest) {
+        v.needs(Version::V14, "dump-table-desc")?;
+    }
     dump_parts(s, &mut v, m, names.as_ref()).await
 }
 
@@ -69,14 +72,14 @@ pub async fn run(s: &Settings, name: &str, args: &[String]) -> Result<u8> {
         }
         "add-tlv-map" => {
             let x = TlvTableMod { command: 0, maps: parse_maps(&args[1])? };
-            tell(s, switch, Message::TlvTableMod(x)).await
+            change_maps(s, switch, x).await
         }
         "del-tlv-map" => {
             let x = match args.get(1) {
                 Some(text) => TlvTableMod { command: 1, maps: parse_maps(text)? },
                 None => TlvTableMod { command: 2, maps: Vec::new() },
             };
-            tell(s, switch, Message::TlvTableMod(x)).await
+            change_maps(s, switch, x).await
         }
         "dump-tlv-map" => dump_trivial(s, switch, &Message::TlvTableRequest).await,
         _ => Err(format!("unknown command '{name}'; use --help for help")),
@@ -84,6 +87,15 @@ pub async fn run(s: &Settings, name: &str, args: &[String]) -> Result<u8> {
 }
 
 /// Sends a message that has no reply.
+/// Changes the map of tunnel options, which has a meaning in versions whose flows can match them.
+async fn change_maps(s: &Settings, switch: &str, x: TlvTableMod) -> Result<u8> {
+    let mut v = open_for_flow_mod(s, switch, Protocols::NXM_OXM_ANY).await?;
+    match v.transact_noreply(&[Message::TlvTableMod(x)]).await? {
+        Some(error) => Ok(print_error(s, &error)),
+        None => Ok(0),
+    }
+}
+
 async fn tell(s: &Settings, switch: &str, m: Message) -> Result<u8> {
     let mut v = Vconn::open(s, switch, Socket::Management).await?;
     match v.transact_noreply(&[m]).await? {
@@ -102,6 +114,7 @@ async fn dump_tables(s: &Settings, switch: &str) -> Result<u8> {
 
 async fn dump_table_features(s: &Settings, switch: &str) -> Result<u8> {
     let mut v = Vconn::open(s, switch, Socket::Management).await?;
+    v.needs(Version::V13, "dump-table-features")?;
     if s.json {
         return dump_parts(s, &mut v, &Message::TableFeaturesRequest(Multipart::default()), None).await;
     }
@@ -182,8 +195,8 @@ async fn queue_stats(s: &Settings, args: &[String]) -> Result<u8> {
 
 async fn queue_get_config(s: &Settings, args: &[String]) -> Result<u8> {
     let q = queue_request(s, args).await?;
-    if q.port == OfPort::ANY && s.versions < 1 << Version::V14.to_wire() {
-        // Before 1.4 each port is asked on its own.
+    if q.port == OfPort::ANY && s.versions == 1 << Version::V10.to_wire() {
+        // In 1.0 each port is asked on its own.
         let mut v = Vconn::open(s, &args[0], Socket::Management).await?;
         let ports = v.ports().await?;
         drop(v);
@@ -225,7 +238,7 @@ async fn mod_port(s: &Settings, args: &[String]) -> Result<u8> {
     ];
     let mut v = Vconn::open(s, &args[0], Socket::Management).await?;
     let ports = v.ports().await?;
-    let number = ParseContext::new(None).port(&args[1]);
+    let number = args[1].parse().ok().map(OfPort);
     let found = ports.iter().find(|p| Some(p.port) == number || (s.accepts_names() && p.name == args[1]));
     let port = found.ok_or_else(|| format!("{}: couldn't find port `{}'", args[0], args[1]))?;
     let action = ACTIONS.iter().find(|a| a.0.eq_ignore_ascii_case(&args[2]));
@@ -307,14 +320,16 @@ async fn mod_table(s: &Settings, args: &[String]) -> Result<u8> {
 }
 
 fn parse_vacancy(s: &str) -> Result<(u8, u8, u8)> {
-    let list = s.strip_prefix("vacancy:").ok_or("\"vacancy\" requires \"vacancy:low,high\"")?;
-    let (low, high) = list.split_once(',').ok_or_else(|| format!("{list}: vacancy needs two limits"))?;
-    let percent = |t: &str| t.trim().parse::<u8>().ok().filter(|n| *n <= 100);
-    match (percent(low), percent(high)) {
-        (Some(a), Some(b)) if a <= b => Ok((a, b, 0)),
-        (Some(a), Some(b)) => Err(format!("Invalid vacancy values: vacancy_down {a} is greater than vacancy_up {b}")),
-        _ => Err(format!("Invalid vacancy values \"{list}\"")),
+    let list = s.strip_prefix("vacancy:").ok_or("Vacancy down value missing")?;
+    let (low, high) = list.split_once(',').ok_or("Vacancy up value missing")?;
+    let percent = |t: &str, what: &str| {
+        t.parse::<u8>().ok().filter(|n| *n <= 100).ok_or_else(|| format!("Invalid vacancy {what} value \"{t}\""))
+    };
+    let (a, b) = (percent(low, "down")?, percent(high, "up")?);
+    if a > b {
+        return Err("Invalid vacancy range, vacancy up should be greater than vacancy down (OFPBPC_BAD_VALUE)".into());
     }
+    Ok((a, b, 0))
 }
 
 /// A table_mod says all settings: those that are not changed are as they are.
@@ -569,6 +584,7 @@ fn parse_tuple(s: &str, protos: &mut Vec<u8>) -> Result<CtTuple> {
             "icmp_id" => t.icmp_id = n16()?,
             "icmp_type" => t.icmp_type = n8()?,
             "icmp_code" => t.icmp_code = n8()?,
+            _ if value.is_empty() => return Err(format!("field {key} missing value")),
             _ => return Err(format!("invalid conntrack tuple field: {key}")),
         }
     }

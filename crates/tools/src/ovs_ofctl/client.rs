@@ -266,6 +266,15 @@ impl Vconn {
         }
     }
 
+    /// Fails in versions before `least`, which do not have what `command` asks for.
+    pub fn needs(&self, least: Version, command: &str) -> Result<()> {
+        if self.version >= least {
+            return Ok(());
+        }
+        let n = least.index();
+        Err(format!("{command} needs OpenFlow 1.{n} or later ('-O OpenFlow1{n}')"))
+    }
+
     /// All parts of the reply to a request, or an error reply.
     pub async fn transact_parts(&mut self, m: &Message) -> Result<Vec<Vec<u8>>> {
         let xid = self.send(m).await?;

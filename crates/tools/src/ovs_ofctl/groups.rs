@@ -63,6 +63,10 @@ async fn change(s: &Settings, args: &[String], command: GroupCommand, is_file: b
         return send_bundle(s, &args[0], messages, usable).await;
     }
     let mut v = open_for_flow_mod(s, &args[0], usable).await?;
+    let inserts = |m: &Message| matches!(m, Message::GroupMod(g) if g.command == GroupCommand::InsertBucket);
+    if v.version > openflow::Version::V10 && messages.iter().any(inserts) {
+        v.needs(openflow::Version::V15, "insert-bucket")?;
+    }
     match v.transact_noreply(&messages).await? {
         Some(error) => Ok(print_error(s, &error)),
         None => Ok(0),
@@ -94,10 +98,7 @@ async fn dump_stats(s: &Settings, args: &[String]) -> Result<u8> {
     let mut group = GroupId::ALL;
     if let Some(text) = args.get(1) {
         let mut cx = ParseContext::new(None);
-        group = match flow::text::number::parse_u32(text) {
-            Some(n) => GroupId(n),
-            None => openflow::text::parse_group(&mut cx, text, GroupCommand::Delete)?.0.group,
-        };
+        group = openflow::text::parse_group(&mut cx, text, GroupCommand::Delete)?.0.group;
     }
     // The original looks names up here although it uses none of them.
     if args.len() < 2 || s.accepts_names() {

@@ -115,11 +115,15 @@ fn to_text(data: &[u8]) -> String {
     let mut r = Reader::new(data);
     while !r.is_empty() {
         let is_cookie = r.rest().starts_with(&[0, 1, 0x3c, 8]) || r.rest().starts_with(&[0, 1, 0x3d, 16]);
-        if !is_cookie && oxm::take_entry(&mut Reader::new(r.rest())).is_err() {
-            break;
-        }
+        let whole = Reader::new(r.rest());
         let Ok(h) = oxm::take_header(&mut r) else { break };
         let Ok(payload) = r.take(usize::from(h.len)) else { break };
+        if !is_cookie && oxm::take_entry(&mut whole.clone()).is_err() {
+            if !r.is_empty() {
+                words.push(format!("<{} invalid bytes>", r.len()));
+            }
+            break;
+        }
         let number = h.field().and_then(|f| {
             let same =
                 |n: &&flow::Number| n.class == h.class && n.field == h.number && n.experimenter == h.experimenter;
@@ -179,7 +183,14 @@ pub fn parse_fixed(size: usize) -> Result<u8> {
                 } else {
                     fixed_match::put_of11(&mut again, &m);
                 }
-                print_differences(&expected, &again);
+                print_differences("", &expected, &again);
+                if size == 40 {
+                    let mut normal = m.clone();
+                    flow::normalize(&mut normal);
+                    let mut bytes = Vec::new();
+                    fixed_match::put_of10(&mut bytes, &normal);
+                    print_differences("normal: ", &again, &bytes);
+                }
             }
             Err(e) => println!("bad ofp{}_match: {e}", if size == 40 { "10" } else { "11" }),
         }

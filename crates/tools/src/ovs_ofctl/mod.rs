@@ -463,6 +463,19 @@ fn parse_options(invocation: &Invocation) -> Result<Parsed> {
         }
     }
     io::tls::configure(tls);
+    if s.protocols().is_empty() {
+        return Err(format!(
+            "None of the enabled OpenFlow versions ({}) supports any of the enabled flow formats ({}).  (Use -O to enable \
+             additional OpenFlow versions or -F to enable additional flow formats.)",
+            Version::ALL
+                .iter()
+                .filter(|v| s.versions >> v.to_wire() & 1 != 0)
+                .map(|v| v.to_string())
+                .collect::<Vec<_>>()
+                .join(", "),
+            s.formats
+        ));
+    }
     let seconds = program::timeout_seconds(timeout.as_deref()).map_err(|e| e.replace("on -T or", "on -t or"))?;
     if let Some(seconds) = seconds {
         program::start_timeout(&s.program, seconds);

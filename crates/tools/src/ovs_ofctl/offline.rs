@@ -152,7 +152,12 @@ fn parse_actions(s: &Settings, command: &str, version: &str) -> Result<u8> {
         let data = hex_bytes(text).map_err(|_| match_text::GARBAGE)?;
         let cx = DecodeContext::new(v);
         let decoded = if instructions {
-            action::instruction::decode_flow(cx, &data)
+            action::instruction::decode_flow(cx, &data).and_then(|mut list| {
+                let table = openflow::TableId::ALL;
+                action::check::check_for_version(&mut list, &flow::Match::any(), table, v).map(|()| list)
+            })
+        } else if !data.len().is_multiple_of(8) {
+            Err(Error::BadRequestBadLen)
         } else {
             action::frame::decode_list(cx, &data).and_then(|a| {
                 action::check::verify(&a, Place::Actions).map_err(|e| e.0)?;
@@ -175,24 +180,24 @@ fn parse_actions(s: &Settings, command: &str, version: &str) -> Result<u8> {
         } else {
             action::frame::encode_list(&mut again, &list, v);
         }
-        print_differences(&data, &again);
+        print_differences("", &data, &again);
         println!();
     }
     Ok(0)
 }
 
-/// Says which bytes differ.
-pub fn print_differences(a: &[u8], b: &[u8]) {
+/// Says which bytes differ, each on a line that begins with the title.
+pub fn print_differences(title: &str, a: &[u8], b: &[u8]) {
     for (i, (x, y)) in a.iter().zip(b).enumerate() {
         if x != y {
-            println!("{i:2}: {x:02x} -> {y:02x}");
+            println!("{title}{i:2}: {x:02x} -> {y:02x}");
         }
     }
     for (i, x) in a.iter().enumerate().skip(b.len()) {
-        println!("{i:2}: {x:02x} -> (none)");
+        println!("{title}{i:2}: {x:02x} -> (none)");
     }
     for (i, y) in b.iter().enumerate().skip(a.len()) {
-        println!("{i:2}: (none) -> {y:02x}");
+        println!("{title}{i:2}: (none) -> {y:02x}");
     }
 }
 

@@ -61,7 +61,7 @@ fn pcap_packets(file: &str) -> Result<Vec<Captured>> {
     let mut out = Vec::new();
     let mut at = 24;
     while at < data.len() {
-        let Some(p) = packet(at) else {
+        let Some(p) = packet(at).filter(|p| !p.bytes.is_empty()) else {
             warn(format_args!("failed to read pcap packet: End of file"));
             break;
         };

@@ -202,7 +202,7 @@ impl Options {
     fn sign(&self, name: &str, kind: &str) -> Result<(), String> {
         fingerprint(&path(name, "req"))?;
         if !self.batch {
-            print!("Does fingerprint match? (yes/no) ");
+            println!("Does fingerprint match? (yes/no)");
             let _ = std::io::stdout().flush();
             let mut answer = String::new();
             let _ = std::io::stdin().lock().read_line(&mut answer);

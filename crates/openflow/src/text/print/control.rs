@@ -112,7 +112,9 @@ fn put_unknown_in_hello(out: &mut String, data: &[u8]) {
     let mut known = true;
     while rest.len() >= 4 && known {
         let (ty, len) = (u16::from_be_bytes([rest[0], rest[1]]), usize::from(u16::from_be_bytes([rest[2], rest[3]])));
-        known = ty == 1 && len >= 8 && len % 4 == 0 && len <= rest.len();
+        // A bitmap without a version says nothing that is known.
+        let versions = rest.get(4..8).is_some_and(|b| b[..3] != [0; 3] || b[3] > 1);
+        known = ty == 1 && len >= 8 && len % 4 == 0 && len <= rest.len() && versions;
         if known {
             rest = rest.get(crate::codec::bytes::round8(len)..).unwrap_or(&[]);
         }

@@ -422,9 +422,6 @@ fn put_checksum(out: &mut String, packet: &[u8], key: &flow::FlowKey) {
         1 => (2, "icmp_csum"),
         _ => (2, "icmp6_csum"),
     };
-    if key.nw_frag() & 2 != 0 {
-        return;
-    }
     let at = usize::from(l4) + at;
     let end = packet.len() - usize::from(layers.l2_pad).min(packet.len());
     if name == "sctp_csum" {

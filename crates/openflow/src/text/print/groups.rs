@@ -203,10 +203,18 @@ fn put_features(out: &mut String, x: &GroupFeatures, v: Version) {
         let _ = writeln!(out, "    {name} group:");
         let _ = writeln!(out, "       max_groups={:#x}", x.max_groups[i]);
         out.push_str("       actions: ");
-        super::tables::put_action_names(out, u64::from(x.actions[i]), v);
+        let start = out.len();
+        super::tables::put_action_names(out, u64::from(x.actions[i] & !MOVE), v);
+        if out[start..] == *"(none)" {
+            out.truncate(start);
+            out.push_str("<none>");
+        }
         out.push('\n');
     }
 }
+
+/// The bit that lists of actions have for moves, which no version's map has.
+const MOVE: u32 = 1 << 28;
 
 fn put_meter_id(out: &mut String, m: MeterId, separator: char) {
     let named = [MeterId::SLOWPATH, MeterId::CONTROLLER, MeterId::ALL].contains(&m);

@@ -321,8 +321,8 @@ fn put_queue_config(out: &mut String, style: &Style<'_>, list: &[QueueDesc], of:
         return;
     }
     out.push(' ');
-    let mut last: Option<OfPort> = None;
-    if let Some(port) = of {
+    let mut last = Some(OfPort(0));
+    if let Some(port) = of.filter(|p| p.0 != 0) {
         out.push_str("port=");
         put_port(out, style, port);
         out.push('\n');
