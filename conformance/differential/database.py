@@ -183,8 +183,9 @@ class Round:
         """The reference gives transactions of a database that is not clustered no names, and also tells of rows with nothing new in them."""
         if note.get("method") == "update3":
             note["params"][1] = "<transaction>"
-        if note.get("method") in ("update2", "update3"):
-            tables = {t: {u: c for u, c in rows.items() if c != {"modify": {}}} for t, rows in note["params"][-1].items()}
+        if note.get("method", "").startswith("update"):
+            empty = lambda c: set(c.get("modify", {"x": 0})) <= {"_version"} or set(c.get("old", {"x": 0})) <= {"_version"} and "new" in c
+            tables = {t: {u: c for u, c in rows.items() if not empty(c)} for t, rows in note["params"][-1].items()}
             note["params"][-1] = {t: rows for t, rows in tables.items() if rows}
         return note
 
@@ -472,6 +473,8 @@ class Round:
             for reader in self.sides:
                 query = reader.tool("query", f"{owner.dir}/db", request)
                 code, log, err = reader.tool("-mm", "show-log", f"{owner.dir}/db")
+                # A change of a set may have more elements than the column; the reference shows such a one as JSON.
+                log = re.sub(r'=\["set",(\[.*\])\]$', lambda m: "=" + m[1].replace(",", ", "), log, flags=re.M)
                 log = "\n\n".join("\n".join(sorted(record.split("\n"))) for record in log.split("\n\n"))
                 shown.append((query[0], canonical(json.loads(query[1])) if query[0] == 0 else query, (code, log, err)))
             for part, theirs, ours in zip(("exit code of query of", "query of", "show-log of"), *shown):

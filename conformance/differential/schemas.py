@@ -319,6 +319,9 @@ class Generator:
         out = ["Db", *self.operations()]
         if self.chance(0.12):
             out = self.spoil(out)
+            for op in out:
+                if isinstance(op, dict) and op.get("op") == "wait":
+                    op.setdefault("timeout", 0)
         return out
 
     def monitor_request(self, method):
