@@ -62,7 +62,7 @@ pub fn in_stats(version: Version, mut features: TableFeatures) -> TableFeatures 
     /// `OFPFW_ALL` of OpenFlow 1.0: every field may be wildcarded.
     const WILDCARDS: u32 = (1 << 22) - 1;
     /// Actions of OpenFlow 1.1 but copy_ttl_out and copy_ttl_in; set_field came later.
-    const ACTIONS_11: u64 = (1 << 25) - 1 & !(1 << 11 | 1 << 12);
+    const ACTIONS_11: u64 = ((1 << 25) - 1) & !(1 << 11 | 1 << 12);
     let flows = &mut features.nonmiss;
     match version {
         Version::V10 => flows.instructions = WILDCARDS,

@@ -395,7 +395,7 @@ fn pass_text(out: &mut String, q: &Question<'_>, words: &Words<'_>, pass: &Pass)
     if let Some(trace) = &x.trace {
         out.push_str(&trace.text());
     }
-    out.push_str(&format!("\nFinal flow: {}\n", final_text(pass, &words)));
+    out.push_str(&format!("\nFinal flow: {}\n", final_text(pass, words)));
     out.push_str(&format!("Megaflow: {}\n", words.matching(&Match::new(&pass.key, &x.mask))));
     out.push_str(&format!("Datapath actions: {}\n", format_actions(&x.actions, q.dp_names)));
     if let Some(e) = x.error {
