@@ -355,7 +355,9 @@ impl Kernel {
     fn meet(&self, flow: RawFlow, listing: u64) -> FlowDump {
         let unnamed = flow.ufid.is_none().then(|| flow.key_attrs.clone());
         let pid = self.pid(flow.key.in_port_raw());
+        let key_attrs = flow.key_attrs.clone();
         let mut dump = flow.dump();
+        dump.mask.union(&implied(&dump.key, &key_attrs));
         dump.actions = dump.actions.iter().map(|a| without_pid(a, pid)).collect();
         let known = Known {
             key: MiniKey::new(&dump.key),
@@ -408,6 +410,19 @@ impl Kernel {
     }
 }
 
+/// What every flow with a key's attributes matches though no mask says so: all for which there is no attribute, such as a tunnel's
+/// fields in a flow of packets from none.
+fn implied(key: &FlowKey, key_attrs: &[u8]) -> FlowMask {
+    let mut ones = FlowMask::ZERO;
+    ones.words_mut().fill(u64::MAX);
+    let mut w = Writer::new();
+    write_mask(&mut w, key, &ones);
+    let said = read_mask(Some(w.bytes()), key, key_attrs).unwrap_or_default();
+    let mut rest = FlowMask::ZERO;
+    rest.words_mut().iter_mut().zip(said.words()).for_each(|(r, s)| *r = !s);
+    rest
+}
+
 /// An action as the switch has it, which leaves it to this crate which socket is that of its port.
 fn without_pid(a: &DpAction, pid: u32) -> DpAction {
     let all = |inner: &[DpAction]| inner.iter().map(|a| without_pid(a, pid)).collect();
@@ -442,6 +457,18 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_no_attribute_is_matched() {
+        let mut key = FlowKey::ZERO;
+        key.set_eth_type(0x0800);
+        key.set_nw_proto(17);
+        let mut w = Writer::new();
+        write_key(&mut w, &key);
+        let m = implied(&key, w.bytes());
+        assert_eq!((m.nw_proto(), m.tp_dst(), m.recirc_id(), m.in_port_raw()), (0, 0, 0, 0));
+        assert_eq!((m.tun_id(), m.arp_sha() == wire::EthAddr::from_u64(0)), (u64::MAX, false));
+    }
 
     #[test]
     fn the_own_socket_of_an_action_is_not_named() {
