@@ -14,7 +14,8 @@ use rustls::{
     ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme,
     SupportedProtocolVersion,
 };
-use std::io;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -296,7 +297,10 @@ fn bootstrap(settings: &Settings, end: &CertificateDer<'_>, chain: &[Certificate
         pem.push('\n');
     }
     pem.push_str("-----END CERTIFICATE-----\n");
-    std::fs::write(path, pem).map_err(|error| Error::General(format!("{}: {error}", path.display())))?;
+    let mut new = std::fs::OpenOptions::new();
+    // Nobody is to change it by chance: who it names is trusted from now on.
+    let written = new.write(true).create_new(true).mode(0o444).open(path).and_then(|mut f| f.write_all(pem.as_bytes()));
+    written.map_err(|error| Error::General(format!("{}: {error}", path.display())))?;
     crate::vlog_info!(crate::vlog::Module::StreamSsl, "successfully bootstrapped CA cert to {}", path.display());
     Ok(())
 }

@@ -233,7 +233,9 @@ fn clean_weak_references(db: &Database, txn: &mut Transaction) -> Result<()> {
                     gone.insert(target);
                 }
             });
-            if gone.is_empty() {
+            // The default of an ephemeral column that had a reference before a restart may stay as it is.
+            let untouched = txn.rows[at].old.as_ref().is_some_and(|old| old[column] == *datum);
+            if gone.is_empty() || untouched && gone.iter().all(|target| target.1.is_zero()) {
                 continue;
             }
             let mut kept = datum.clone();

@@ -203,6 +203,8 @@ pub fn finish(db: &mut Database) -> Result<()> {
                                 problem = Err(missing(db, table, reference.column, uuid, target));
                             }
                         }
+                        // An ephemeral column begins anew with its default.
+                        RefKind::Weak if target.1.is_zero() && !table.schema.columns[reference.column].persistent => {}
                         RefKind::Weak if exists => weak.push((target, (number, uuid))),
                         RefKind::Weak => dangling.push((number, uuid)),
                     }

@@ -390,8 +390,7 @@ impl FlowTables {
             table,
             cookie: fm.new_cookie,
             actions: self.actions.borrow_mut().share(&fm.actions),
-            // What a message means beyond its flags is not a property of the flow.
-            flags: fm.flags,
+            flags,
             importance: fm.importance,
             timeouts: timeouts(fm),
             created: now,

@@ -340,7 +340,7 @@ impl Xlator<'_> {
     /// A group's bucket: its actions are an action set done on the packet as it is; the packet stays as it was.
     pub(crate) fn bucket(&mut self, group: &std::sync::Arc<crate::view::Group>, index: usize, last: bool) {
         let Some(bucket) = group.buckets.get(index) else { return };
-        if self.out.error.is_some() || !self.may_go_deeper() {
+        if !self.may_go_deeper() {
             return;
         }
         if matches!(group.ty, GroupType::Select | GroupType::FastFailover) {

@@ -449,7 +449,8 @@ impl<'a> Xlator<'a> {
     /// Whether there is room for something a level deeper; an error if not.
     pub(crate) fn may_go_deeper(&mut self) -> bool {
         let may = self.level <= MAX_DEPTH && self.nesting < MAX_NESTING;
-        if !may {
+        // Of the buckets of one group, or the ports of one flood, one tells.
+        if !may && self.out.error.is_none() {
             self.problem(|| format!("over max translation depth {MAX_DEPTH}"));
             self.fail(XlateError::RecursionTooDeep);
         }

@@ -1,7 +1,7 @@
 //! Control of the pipeline: resubmit, conjunction, clone, exit, notes, sampling, multipath, checks.
 
 use flow::OfPort;
-use flow::text::number::{put_alt_hex, put_dec, take_u64};
+use flow::text::number::{put_dec, take_u64};
 use flow::text::{Style, put_port, put_table, split_key_values};
 
 use super::frame::{self, DecodeContext, Raw, put_nx};
@@ -274,7 +274,7 @@ pub fn format(out: &mut String, style: &Style<'_>, a: &Action) -> bool {
             put_dec(out, u64::from(table.0));
             out.push_str(", ");
             put_param(out, style, "cookie=");
-            put_alt_hex(out, u128::from(cookie.unwrap_or(0)));
+            put_dec(out, cookie.unwrap_or(0));
             put_close(out, style);
         }
         Action::Clone(inner) => {

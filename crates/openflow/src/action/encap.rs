@@ -80,6 +80,10 @@ pub fn parse_decap(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
             }
         }
         let ns = ns.ok_or("Missing packet_type attribute ns")?;
+        // OpenFlow 1.5 §7.2.3.11 (OFPHTN_*).
+        if ns > 4 {
+            return Err(format!("Unsupported ns value: {ns}"));
+        }
         let ty = ty.ok_or("Missing packet_type attribute type")?;
         packet_type = PacketType::new(ns, ty);
     }

@@ -413,7 +413,8 @@ fn read_file(s: &Settings, table: &mut Table, which: usize, file: &str, names: O
             idle_timeout: fm.idle_timeout,
             hard_timeout: fm.hard_timeout,
             importance: fm.importance,
-            flags: fm.flags,
+            // The other flags are of the message that adds a flow.
+            flags: fm.flags & FF_SEND_FLOW_REM,
             actions: fm.actions,
         };
         insert(table, which, fm.table, fm.priority, &fm.matching, v);

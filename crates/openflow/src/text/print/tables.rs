@@ -306,8 +306,17 @@ fn put_features_body(out: &mut String, t: &TableFeatures, previous: Option<&Tabl
     }
     let _ = writeln!(out, "    max_entries={}", t.max_entries);
     if v > Version::V10 {
+        // Every table reaches other tables than the one before; that makes no difference here.
+        let alike = |a: &FlowFeatures, b: &FlowFeatures| {
+            (a.instructions, &a.write, &a.apply) == (b.instructions, &b.write, &b.apply)
+        };
+        let repeats = previous
+            .filter(|_| v > Version::V11)
+            .is_some_and(|p| alike(&p.nonmiss, &t.nonmiss) && alike(&p.miss_features, &t.miss_features));
         let same_flows = t.miss_features == FlowFeatures::default() || t.nonmiss == t.miss_features;
-        if same_flows {
+        if repeats {
+            out.push_str("    (same instructions)\n");
+        } else if same_flows {
             out.push_str("    instructions (table miss and others):\n");
             put_flow_features(out, &t.nonmiss, previous.map(|p| &p.nonmiss), v);
         } else {
