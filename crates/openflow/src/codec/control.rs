@@ -103,6 +103,8 @@ pub fn put_error(f: Frame, e: &ErrorMsg) -> Vec<u8> {
             Code::None => {
                 let (vendor, ty, code) = e.raw;
                 match vendor {
+                    // Bare, these numbers would say that another error follows.
+                    0 if matches!(ty, 0xb0c2 | 0xffff) => old_vendor(b, 0, ty, code),
                     0 => {
                         b.put16(ty);
                         b.put16(code);
