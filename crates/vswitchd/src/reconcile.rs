@@ -117,7 +117,7 @@ fn in_question(state: &State, entry: &BridgeEntry, wanted: &config::BridgeConfig
 
 /// Queues of a bridge's interfaces, and the cores that poll them.
 async fn settle_ports(app: &Rc<App>, bridge: &str, wanted: &config::BridgeConfig) {
-    let work: Vec<_> = {
+    let (work, names): (Vec<_>, Vec<String>) = {
         let state = app.state.borrow();
         let Some(entry) = state.bridges.get(bridge) else { return };
         let Some(backer) = state.backers.get(&entry.backer) else { return };
@@ -127,13 +127,14 @@ async fn settle_ports(app: &Rc<App>, bridge: &str, wanted: &config::BridgeConfig
             let port = entry.interfaces.get(name)?.dp?;
             let settings = dp_user::settings::PortSettings::parse(|k| w.other_config.get(k).cloned());
             let options = w.options.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-            Some(backer.port_settler(port, settings, options))
+            Some((backer.port_settler(port, settings, options), name.clone()))
         };
-        all.filter_map(one).collect()
+        all.filter_map(one).unzip()
     };
     if work.is_empty() {
         return;
     }
+    app.state.borrow_mut().touched.extend(names);
     // Most ports have nothing to be set: one trip for all.
     let _ = elsewhere(move || work.into_iter().for_each(|w| w())).await;
 }
@@ -579,6 +580,8 @@ async fn choose_address(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig
         port.bundle = old.map(|p| p.bundle).unwrap_or_default();
         entry.bridge.set_port(port);
         entry.interface_changed(name);
+        // Its columns are written with the `cur_cfg` of this change.
+        state.touched.insert(name.to_string());
     }
 }
 
