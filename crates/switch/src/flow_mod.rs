@@ -367,13 +367,11 @@ impl FlowTables {
         let table = if fm.table == TableId::ALL { TableId(0) } else { fm.table };
         let rules = &self.shared.tables[usize::from(table.0)].rules;
         let old = rules.find(change.version, &fm.matching, priority(fm.priority));
-        if flags & FF_CHECK_OVERLAP != 0 {
-            // A flow does not overlap the one whose place it takes.
+        // A flow that takes the place of another overlaps what that one did.
+        if flags & FF_CHECK_OVERLAP != 0 && old.is_none() {
             let mut overlap = false;
             rules.for_each(change.version, |r| {
-                overlap |= r.priority == priority(fm.priority)
-                    && r.matching.overlaps(&fm.matching)
-                    && !old.as_ref().is_some_and(|o| Arc::ptr_eq(o, r));
+                overlap |= r.priority == priority(fm.priority) && r.matching.overlaps(&fm.matching);
             });
             if overlap {
                 return Err(Error::FlowModFailedOverlap);

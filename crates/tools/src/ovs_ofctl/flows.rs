@@ -248,6 +248,10 @@ pub async fn send_bundle(s: &Settings, switch: &str, messages: Vec<Message>, usa
     } else {
         open_for_flow_mod(s, switch, usable.and(capable)).await?
     };
+    let inserts = |m: &Message| matches!(m, Message::GroupMod(g) if g.command == GroupCommand::InsertBucket);
+    if messages.iter().any(inserts) {
+        v.needs(Version::V15, "insert-bucket")?;
+    }
     let flags = BUNDLE_ATOMIC | BUNDLE_ORDERED;
     let mut requests = BTreeMap::new();
     let mut bytes = Vec::new();

@@ -206,7 +206,6 @@ impl Options {
             let _ = std::io::stdout().flush();
             let mut answer = String::new();
             let _ = std::io::stdin().lock().read_line(&mut answer);
-            println!();
             if answer.trim() != "yes" {
                 return Err("Match failure, aborting".into());
             }

@@ -166,7 +166,8 @@ pub fn format_flow_stats(out: &mut String, style: &Style<'_>, fs: &FlowStats, wi
         put_duration(out, fs.duration.sec, fs.duration.nsec);
         out.push_str("s, ");
     }
-    if with_stats || fs.table != TableId(0) {
+    let named = style.names.is_some_and(|n| n.table_name(fs.table.0).is_some());
+    if with_stats || fs.table != TableId(0) || named {
         put_name(out, style, "table=");
         put_table(out, style, fs.table.0);
         out.push_str(", ");
