@@ -83,10 +83,13 @@ fn ip(left: usize, h: &[u8], to_flags: Option<&[u8]>, key: &mut Compact) -> bool
         }
         6 => {
             let Some(t) = to_flags else { return false };
-            if total < 40 {
+            // The segment's own header is all there (RFC 9293 §3.1).
+            let offset = be16(t, 32);
+            let header = (offset >> 12) as usize * 4;
+            if total < 40 || header < 20 || header > total - 20 {
                 return false;
             }
-            k[6] = be16(t, 32) & 0x0fff;
+            k[6] = offset & 0x0fff;
             k[7] = be32(h, 20) << 32;
         }
         1 => {
