@@ -151,7 +151,7 @@ pub fn put_requests(f: Frame, list: &[FlowMonitorRequest]) -> Vec<u8> {
 }
 
 fn event_from(n: u16, v: Version) -> Result<Option<FlowEvent>> {
-    let n = if v >= Version::V14 { n } else { n + 1 };
+    let n = if v >= Version::V14 { n } else { n.saturating_add(1) };
     Ok(Some(match n {
         0 => FlowEvent::Initial,
         1 => FlowEvent::Added,
