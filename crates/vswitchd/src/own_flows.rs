@@ -7,6 +7,7 @@ use flow::OfPort;
 use io::stream::{OPENFLOW_PORT, OVSDB_PORT, Remote as Target};
 use io::vlog::Module;
 use io::vlog_warn;
+use std::cell::OnceCell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 use switch::Class;
@@ -21,8 +22,9 @@ pub fn follow(app: &App) {
     let now = app.clock.now();
     let mut state = app.state.borrow_mut();
     let managers = state.managers.clone();
+    let host = OnceCell::new();
     for (name, entry) in &mut state.bridges {
-        let wanted = OwnFlows { in_band: in_band(entry, &managers), fail_open: fails_open(name, entry, now) };
+        let wanted = OwnFlows { in_band: in_band(entry, &managers, &host), fail_open: fails_open(name, entry, now) };
         entry.bridge.set_own_flows(wanted, now);
     }
 }
@@ -38,7 +40,28 @@ fn address(target: &str, default_port: u16) -> Option<(Ipv4Addr, u16)> {
     }
 }
 
-fn in_band(entry: &BridgeEntry, managers: &[String]) -> Option<InBand> {
+/// The host's tables of routes and of neighbours, in the forms of `/proc/net/route` and `/proc/net/arp` (proc_net(5)).
+struct Host {
+    routes: String,
+    neighbours: String,
+}
+
+impl Host {
+    fn read() -> Host {
+        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+        Host { routes: read("/proc/net/route"), neighbours: read("/proc/net/arp") }
+    }
+
+    /// The address of the neighbour by which the host reaches `ip`; none for itself.
+    fn next_hop(&self, ip: Ipv4Addr) -> Option<EthAddr> {
+        if ip.is_loopback() {
+            return None;
+        }
+        neighbour(&self.neighbours, gateway(&self.routes, ip)?)
+    }
+}
+
+fn in_band(entry: &BridgeEntry, managers: &[String], host: &OnceCell<Host>) -> Option<InBand> {
     let config = &entry.config;
     if config.no_in_band {
         return None;
@@ -51,19 +74,14 @@ fn in_band(entry: &BridgeEntry, managers: &[String]) -> Option<InBand> {
     reached.sort();
     reached.dedup();
     let local = entry.bridge.ports.get(&OfPort::LOCAL)?.mac;
-    let remotes: Vec<Remote> =
-        reached.into_iter().map(|(ip, port)| Remote { ip, port, next_hop: next_hop(ip) }).collect();
+    let remotes: Vec<Remote> = reached
+        .into_iter()
+        .map(|(ip, port)| Remote { ip, port, next_hop: host.get_or_init(Host::read).next_hop(ip) })
+        .collect();
     (!remotes.is_empty()).then_some(InBand { local, remotes, queue: config.in_band_queue })
 }
 
-/// The address of the neighbour by which the host reaches `ip`, as its tables say now.
-fn next_hop(ip: Ipv4Addr) -> Option<EthAddr> {
-    let routes = std::fs::read_to_string("/proc/net/route").ok()?;
-    let neighbours = std::fs::read_to_string("/proc/net/arp").ok()?;
-    neighbour(&neighbours, gateway(&routes, ip)?)
-}
-
-/// Where packets to `ip` go first, by a table in the form of `/proc/net/route` (proc_net(5)).
+/// Where packets to `ip` go first.
 fn gateway(routes: &str, ip: Ipv4Addr) -> Option<Ipv4Addr> {
     let address = |s: &str| u32::from_str_radix(s, 16).ok().map(|n| Ipv4Addr::from(n.to_le_bytes()));
     let best = routes.lines().skip(1).filter_map(|line| {
@@ -75,7 +93,7 @@ fn gateway(routes: &str, ip: Ipv4Addr) -> Option<Ipv4Addr> {
     Some(if via.is_unspecified() { ip } else { via })
 }
 
-/// A neighbour's address, by a table in the form of `/proc/net/arp`.
+/// A neighbour's address.
 fn neighbour(neighbours: &str, ip: Ipv4Addr) -> Option<EthAddr> {
     neighbours.lines().skip(1).find_map(|line| {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
@@ -129,13 +147,14 @@ mod tests {
                    192.168.1.1  0x1  0x2  02:00:00:00:00:01  *  eth0\n\
                    192.168.1.7  0x1  0x0  00:00:00:00:00:00  *  eth0\n";
         let check = |ip: [u8; 4], expect: Option<u64>| {
-            let found = gateway(routes, ip.into()).and_then(|hop| neighbour(arp, hop));
+            let found = Host { routes: routes.into(), neighbours: arp.into() }.next_hop(ip.into());
             assert_eq!(found.map(EthAddr::to_u64), expect, "{ip:?}");
         };
         check([10, 0, 0, 1], Some(0x0200_0000_0001));
         check([192, 168, 1, 1], Some(0x0200_0000_0001));
         check([192, 168, 1, 7], None);
         check([192, 168, 1, 8], None);
+        check([127, 0, 0, 1], None);
         assert_eq!(gateway("", [10, 0, 0, 1].into()), None);
     }
 
