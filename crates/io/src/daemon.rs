@@ -267,7 +267,8 @@ impl Daemon {
 
     /// Removes the files that say that the daemon runs.
     pub fn cleanup(&mut self) {
-        if let Some(p) = self.pidfile.take() {
+        // One that another process has put in its place (`--overwrite-pidfile`) is that process's.
+        if let Some(p) = self.pidfile.take().filter(|p| read_pidfile(p) == Ok(std::process::id())) {
             let _ = std::fs::remove_file(p);
         }
     }
