@@ -325,7 +325,8 @@ fn transactions_that_take_much_memory_are_not_kept_for_those_who_come_back() {
 
 #[test]
 fn an_ephemeral_reference_that_must_be_there_begins_anew() {
-    let reference = |kind: &str| json!({"type": {"key": {"type": "uuid", "refTable": "B", "refType": kind}}, "ephemeral": true});
+    let reference =
+        |kind: &str| json!({"type": {"key": {"type": "uuid", "refTable": "B", "refType": kind}}, "ephemeral": true});
     let schema = json!({"name": "T", "version": "1.0.0", "tables": {
         "A": {"isRoot": true, "columns": {"n": {"type": "string"}, "w": reference("weak"), "s": reference("strong")}},
         "B": {"isRoot": true, "columns": {"n": {"type": "string"}}}}});
