@@ -27,7 +27,7 @@ use switch::{Bridge, Upcalls};
 use wire::EthAddr;
 
 /// Runs `work` where nobody waits for the thread.
-async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+pub async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
     tokio::task::spawn_blocking(work).await.map_err(|e| format!("device thread failed: {e}"))
 }
 
@@ -48,6 +48,9 @@ pub async fn apply(app: &Rc<App>, config: &Config) {
     for (name, wanted) in &config.bridges {
         if app.state.borrow().bridges.contains_key(name) {
             add_interfaces(app, name, wanted).await;
+            if let Some(entry) = app.state.borrow_mut().bridges.get_mut(name) {
+                entry.again.clear();
+            }
             settle_ports(app, name, wanted).await;
             configure_devices(app, name, wanted).await;
             configure(app, name, wanted);
@@ -214,18 +217,55 @@ async fn remove_interfaces(app: &Rc<App>, bridge: &str, wanted: &config::BridgeC
         let Some(entry) = state.bridges.get_mut(bridge) else { return };
         entry.errors.retain(|name, _| wanted.interfaces.contains_key(name));
         let stays = |name: &str, i: &Interface| {
-            wanted.interface(name).is_some_and(|w| {
-                // A number that another port has cannot be had, and is no reason to give up the present one.
-                let taken = |n: u32| i.of == OfPort::LOCAL || entry.bridge.ports.contains_key(&OfPort(n));
-                let number = w.ofport_request.is_none_or(taken);
-                w.uuid == i.uuid && w.kind == i.kind && number && w.options.get("peer") == i.peer.as_ref()
-            })
+            let same =
+                |w: &InterfaceConfig| w.uuid == i.uuid && w.kind == i.kind && w.options.get("peer") == i.peer.as_ref();
+            wanted.interface(name).is_some_and(same)
         };
         let before = entry.config.changed_ports(wanted).flat_map(|p| p.interfaces.keys());
-        let goes = |n: &&String| entry.interfaces.get(*n).is_some_and(|i| !stays(n, i));
-        before.filter(goes).cloned().collect()
+        let changed: BTreeSet<&String> =
+            before.chain(&entry.misnumbered).filter(|n| entry.interfaces.contains_key(*n)).collect();
+        let (remain, mut gone): (Vec<&String>, Vec<&String>) =
+            changed.into_iter().partition(|n| entry.interfaces.get(*n).is_some_and(|i| stays(n, i)));
+        let renumbered = renumbered(entry, wanted, &remain, &gone);
+        let misnumbered = |n: &&&String| {
+            let number = wanted.interface(n).and_then(|w| w.ofport_request).map(OfPort);
+            number.is_some() && !renumbered.contains(**n) && entry.interfaces.get(**n).map(|i| i.of) != number
+        };
+        let misnumbered = remain.iter().filter(misnumbered).map(|n| (*n).clone()).collect();
+        gone.extend(&renumbered);
+        let gone = gone.into_iter().cloned().collect();
+        entry.misnumbered = misnumbered;
+        gone
     };
     remove_named(app, bridge, gone).await;
+}
+
+/// Which of the interfaces that `remain` have to be made anew to have the numbers that the database asks for. A number that a port
+/// keeps cannot be had, and is no reason to give up the present one; `gone` are interfaces whose numbers are free in any case.
+fn renumbered<'a>(
+    entry: &BridgeEntry,
+    wanted: &config::BridgeConfig,
+    remain: &[&'a String],
+    gone: &[&String],
+) -> BTreeSet<&'a String> {
+    let number = |name: &String| wanted.interface(name)?.ofport_request.map(OfPort);
+    let moves = |name: &&&String| {
+        let of = entry.interfaces.get(**name).map(|i| i.of);
+        of != Some(OfPort::LOCAL) && number(name).is_some_and(|n| of != Some(n))
+    };
+    let mut moving: BTreeSet<&String> = remain.iter().filter(moves).copied().collect();
+    loop {
+        let holder = |n: OfPort| entry.bridge.ports.get(&n).map(|p| p.name.to_string());
+        let blocked = |name: &&String| {
+            let holder = number(name).and_then(holder);
+            holder.is_some_and(|h| !moving.contains(&h) && !gone.contains(&&h))
+        };
+        let blocked: Vec<&String> = moving.iter().filter(|n| blocked(n)).copied().collect();
+        if blocked.is_empty() {
+            return moving;
+        }
+        blocked.iter().for_each(|name| _ = moving.remove(name));
+    }
 }
 
 /// Takes interfaces away: first from what packets see, all at once, then from the datapath.
@@ -237,6 +277,8 @@ async fn remove_named(app: &Rc<App>, bridge: &str, names: Vec<String>) {
         for name in names {
             let Some(entry) = state.bridges.get_mut(bridge) else { return };
             let Some(i) = entry.interfaces.remove(&name) else { continue };
+            entry.forget_mtu(i.mtu_counts);
+            entry.again.insert(name.clone());
             entry.interface_changed(&name);
             if let Some(port) = entry.bridge.remove_port(i.of) {
                 entry.bridge.shared.macs().forget_port(port.bundle);
@@ -310,7 +352,8 @@ async fn add_interfaces(app: &Rc<App>, bridge: &str, wanted: &config::BridgeConf
         let Some(entry) = state.bridges.get(bridge) else { return };
         let changed = wanted.changed_ports(&entry.config).flat_map(|p| p.interfaces.keys().map(move |i| (i, p)));
         let failed = entry.errors.keys().filter_map(|i| Some((i, wanted.interfaces.get_shared(i)?)));
-        let missing = changed.chain(failed).filter(|(i, _)| !entry.interfaces.contains_key(*i));
+        let again = entry.again.iter().filter_map(|i| Some((i, wanted.interfaces.get_shared(i)?)));
+        let missing = changed.chain(failed).chain(again).filter(|(i, _)| !entry.interfaces.contains_key(*i));
         missing.map(|(i, p)| (i.clone(), p.clone())).collect()
     };
     let mask = crate::port_order::mask(wanted.ports.len());
@@ -398,9 +441,12 @@ async fn add_interface(app: &Rc<App>, bridge: &str, name: &str, wanted: &Interfa
         peer,
         created: app.clock.now(),
         configured: None,
+        mtu: 0,
+        mtu_counts: None,
     };
     let port = port_of(name, &interface, &facts, 0);
     entry.interfaces.insert(name.into(), interface);
+    entry.note_mtu(name, facts.link.mtu);
     entry.bridge.set_port(port);
     state.wired(bridge, name, of, dp, true);
     Ok(of)
@@ -487,12 +533,9 @@ fn configure(app: &Rc<App>, name: &str, wanted: &Rc<config::BridgeConfig>) {
         macs.set_aging(wanted.mac_aging);
         macs.set_max_entries(wanted.mac_table_size);
     }
-    if let Some(text) = &wanted.dp_desc {
-        entry.bridge.desc.datapath = text.clone();
-    }
-    if let Some(text) = &wanted.dp_sn {
-        entry.bridge.desc.serial = text.clone();
-    }
+    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "None".into());
+    entry.bridge.desc.datapath = or_none(&wanted.dp_desc);
+    entry.bridge.desc.serial = or_none(&wanted.dp_sn);
     entry.bridge.protocols = wanted.protocols.clone();
     let limited = before.flow_tables != wanted.flow_tables;
     for table in (0..switch::INTERNAL_TABLE).filter(|_| limited) {
@@ -525,14 +568,22 @@ async fn configure_devices(app: &Rc<App>, bridge: &str, wanted: &config::BridgeC
         list
     };
     for (name, device, mtu, mac) in settings {
+        let of = name.clone();
         let set = elsewhere(move || {
-            mtu.map_or(Ok(()), |m| device.set_mtu(m)).map_err(|e| ("MTU", e))?;
-            mac.map_or(Ok(()), |m| device.set_mac(m)).map_err(|e| ("MAC address", e))
+            let mtu = mtu.filter(|m| crate::mtu::set(&of, &*device, *m));
+            (mtu, mac.map_or(Ok(()), |m| device.set_mac(m)))
         });
-        if let Ok(Err((what, e))) = set.await {
-            vlog_warn!(Module::Bridge, "interface {name}: could not set {what} ({})", strerror(&e));
+        let Ok((mtu, mac)) = set.await else { continue };
+        if let Err(e) = mac {
+            vlog_warn!(Module::Bridge, "interface {name}: could not set MAC address ({})", strerror(&e));
+        }
+        if let Some(entry) = app.state.borrow_mut().bridges.get_mut(bridge)
+            && let Some(before) = entry.interfaces.get(&name).map(|i| i.mtu)
+        {
+            entry.note_mtu(&name, mtu.unwrap_or(before));
         }
     }
+    crate::mtu::follow(app, bridge).await;
 }
 
 /// The bridge's own address, and the datapath id that is made of it: configured, or the lowest one that the maker of a

@@ -79,7 +79,13 @@ pub fn outcome(app: &App, replica: &Replica, config: &Config, only: Option<&BTre
                 Some(i) => {
                     let n = if i.of == OfPort::LOCAL { 65534 } else { i64::from(i.of.0) };
                     row.optional("ofport", Some(n));
-                    row.optional("error", None::<&str>);
+                    let lonely = i.peer.as_deref().filter(|peer| {
+                        entry.is_some_and(|e| state.peer_of(&e.backer, iface, peer).is_none())
+                    });
+                    let error = lonely.map(|peer| {
+                        format!("No usable peer '{peer}' exists in '{}' datapath.", wanted.datapath_type)
+                    });
+                    row.optional("error", error.as_deref());
                 }
                 None => {
                     let error = entry.and_then(|e| e.errors.get(iface));
@@ -202,6 +208,7 @@ pub async fn interfaces(app: &Rc<App>, statistics: bool, only: Option<&BTreeSet<
         }
         let mut state = app.state.borrow_mut();
         let Some(entry) = state.bridges.get_mut(&bridge) else { continue };
+        entry.note_mtu(&name, facts.link.mtu);
         let Some(i) = entry.interfaces.get(&name) else { continue };
         let refreshed = entry.bridge.ports.get(&i.of).map(|old| {
             let mut p = port_of(&name, i, &facts, old.config);
