@@ -185,7 +185,7 @@ impl App {
         let mut state = self.state.borrow_mut();
         let entry = state.bridges.get_mut(bridge)?;
         let id = entry.bridge.open(name, kind.class);
-        entry.bridge.set_conn_limits(id, kind.rate, kind.quiet, now);
+        entry.bridge.configure_conn(id, kind.class, kind.rate, kind.quiet, now);
         entry.wakers.insert(id, ready);
         Some(id)
     }

@@ -4,6 +4,7 @@ pub mod app;
 mod backer;
 mod commands;
 pub mod config;
+mod controllers;
 mod dp_features;
 mod dpctl;
 mod dpctl_files;

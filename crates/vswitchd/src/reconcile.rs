@@ -5,23 +5,21 @@
 
 use crate::app::{App, BridgeEntry, Dummy, Interface, State};
 use crate::backer::{self, Backer};
-use crate::config::{self, Config, ControllerConfig, InterfaceConfig};
-use crate::openflow::{self, Keep, Kind};
+use crate::config::{self, Config, InterfaceConfig};
+use crate::controllers;
+use crate::openflow;
 use crate::own_flows;
 use crate::settings::Settings;
 use flow::OfPort;
 use io::coverage::Counter;
 use io::program::strerror;
-use io::stream::OPENFLOW_PORT;
 use io::vlog::Module;
-use io::{Remote, dirs, vlog_err, vlog_info, vlog_warn};
+use io::{vlog_err, vlog_info, vlog_warn};
 use netdev::Device;
 use ovsdb_data::Uuid;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
-use switch::conn::Class;
 use switch::port::Port;
 use switch::{Bridge, Upcalls};
 use wire::EthAddr;
@@ -61,7 +59,7 @@ pub async fn apply(app: &Rc<App>, config: &Config) {
     app.state.borrow_mut().managers.clone_from(&config.managers);
     for (name, wanted) in &config.bridges {
         if app.state.borrow().bridges.contains_key(name) {
-            controllers(app, name, wanted).await;
+            controllers::follow(app, name, wanted).await;
             app.run_events(name);
         }
     }
@@ -536,7 +534,10 @@ fn configure(app: &Rc<App>, name: &str, wanted: &Rc<config::BridgeConfig>) {
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "None".into());
     entry.bridge.desc.datapath = or_none(&wanted.dp_desc);
     entry.bridge.desc.serial = or_none(&wanted.dp_sn);
-    entry.bridge.protocols = wanted.protocols.clone();
+    if entry.bridge.protocols != wanted.protocols {
+        entry.bridge.protocols = wanted.protocols.clone();
+        entry.endpoints.values().for_each(|e| e.begin_anew(name));
+    }
     let limited = before.flow_tables != wanted.flow_tables;
     for table in (0..switch::INTERNAL_TABLE).filter(|_| limited) {
         let limits = wanted.flow_tables.get(&table).cloned().unwrap_or_default();
@@ -624,6 +625,8 @@ async fn choose_address(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig
     if entry.bridge.datapath_id != id {
         vlog_info!(Module::Bridge, "bridge {name}: using datapath ID {id:016x}");
         entry.bridge.datapath_id = id;
+        // Those who know the bridge by another id cannot be told otherwise.
+        entry.endpoints.values().for_each(openflow::Endpoint::reconnect);
     }
     if let Some(i) = entry.interfaces.get(name) {
         let old = entry.bridge.ports.get(&i.of);
@@ -644,91 +647,6 @@ fn address_from(uuid: Uuid) -> EthAddr {
     let mut mac = [a[0], a[1], a[2], a[3], b[0], b[1]];
     mac[0] = mac[0] & !1 | 2;
     EthAddr(mac)
-}
-
-/// Sockets and controllers of a bridge, and the mode that follows from them.
-async fn controllers(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig) {
-    let mut targets: BTreeMap<String, (Remote, Kind)> = BTreeMap::new();
-    // A name too odd for a file has been refused when the configuration was read.
-    for (suffix, kind) in [("mgmt", Kind::SERVICE), ("snoop", Kind::SNOOP)] {
-        let socket = Remote::PassiveUnix(dirs::rundir().join(format!("{name}.{suffix}")));
-        targets.insert(socket.to_string(), (socket, kind));
-    }
-    let mut active = false;
-    for c in &wanted.controllers {
-        if c.target == "none" {
-            continue;
-        }
-        match Remote::parse(&c.target, OPENFLOW_PORT) {
-            Ok(Remote::PassiveUnix(path)) if !may_listen(&path, name) => {
-                let (dir, target) = (dirs::rundir(), &c.target);
-                vlog_err!(
-                    Module::Bridge,
-                    "bridge {name}: Not adding Unix domain socket controller \"{target}\" due to possibility of \
-                     overwriting local files. Instead, specify path in permitted format \"punix:{0}/{name}.*\" or \
-                     connect to \"unix:{0}/{name}.mgmt\" (which is always available without special configuration).",
-                    dir.display()
-                );
-            }
-            Ok(remote) => {
-                active |= !remote.is_passive();
-                let kind = kind_of(c, &remote);
-                targets.insert(remote.to_string(), (remote, kind));
-            }
-            Err(e) => vlog_warn!(Module::Bridge, "{name}: ignoring controller: {e}"),
-        }
-    }
-    set_mode(app, name, !active && !wanted.fail_secure);
-    let present: Vec<String> = {
-        let mut state = app.state.borrow_mut();
-        let Some(entry) = state.bridges.get_mut(name) else { return };
-        // What changed but its target is made anew.
-        entry.endpoints.retain(|t, e| targets.get(t).is_some_and(|(_, kind)| *kind == e.kind));
-        entry.endpoints.keys().cloned().collect()
-    };
-    for (target, (remote, kind)) in targets {
-        if present.contains(&target) {
-            continue;
-        }
-        let endpoint = if remote.is_passive() {
-            openflow::listen(app, name, &remote, kind).await
-        } else {
-            Ok(openflow::connect(app, name, remote, kind))
-        };
-        match endpoint {
-            Ok(e) => {
-                if let Some(entry) = app.state.borrow_mut().bridges.get_mut(name) {
-                    entry.endpoints.insert(target, e);
-                }
-            }
-            Err(e) => vlog_err!(Module::Connmgr, "{name}: {e}"),
-        }
-    }
-}
-
-/// Whether a row of `Controller` may have a socket made: only beside the bridge's own, where no other file can be hurt.
-fn may_listen(path: &std::path::Path, bridge: &str) -> bool {
-    let file = path.file_name().and_then(|f| f.to_str()).unwrap_or_default();
-    path.parent() == Some(dirs::rundir().as_path()) && file.starts_with(&format!("{bridge}."))
-}
-
-/// The kind of connections that a row of `Controller` asks for.
-fn kind_of(c: &ControllerConfig, remote: &Remote) -> Kind {
-    let probe = c.inactivity_probe.or(Some(Duration::from_secs(5))).filter(|p| !p.is_zero());
-    let keep = Keep { probe, max_backoff: c.max_backoff.unwrap_or(Duration::from_secs(8)) };
-    let service = c.service || remote.is_passive();
-    let class = if service { Class::Service } else { Class::Primary };
-    Kind { class, rate: c.rate, quiet: !c.asynchronous, keep }
-}
-
-/// A bridge that gains or loses its controllers, or is told to fail otherwise, starts with empty tables.
-fn set_mode(app: &Rc<App>, name: &str, standalone: bool) {
-    let now = app.clock.now();
-    let mut state = app.state.borrow_mut();
-    let Some(entry) = state.bridges.get_mut(name) else { return };
-    if entry.standalone.replace(standalone) != Some(standalone) {
-        entry.bridge.flush_flows(standalone, now);
-    }
 }
 
 #[cfg(test)]

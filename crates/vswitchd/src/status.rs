@@ -152,6 +152,8 @@ pub fn controllers(app: &App, replica: &Replica, config: &Config, txn: &mut Txn)
                 ControllerRole::Equal | ControllerRole::NoChange => "other",
             });
             let seconds = |at: Option<clock::Instant>| at.map(|at| now.since(at).as_secs().to_string());
+            let counters = conn.map(|(_, conn)| conn.packet_counters()).unwrap_or_default();
+            let counters = counters.into_iter().map(|(key, n)| (key, Some(n.to_string())));
             let pairs = [
                 ("last_error", link.last_error.clone()),
                 ("sec_since_connect", seconds(link.connected_at)),
@@ -161,7 +163,7 @@ pub fn controllers(app: &App, replica: &Replica, config: &Config, txn: &mut Txn)
             let mut row = Columns::of(replica, "Controller", c.uuid);
             row.set("is_connected", conn.is_some().into());
             row.optional("role", role);
-            row.set("status", Datum::string_map(pairs.into_iter().filter_map(|(k, v)| Some((k, v?)))));
+            row.set("status", Datum::string_map(pairs.into_iter().chain(counters).filter_map(|(k, v)| Some((k, v?)))));
             row.finish(txn);
         }
     }
