@@ -4,12 +4,14 @@ pub mod app;
 mod backer;
 mod commands;
 pub mod config;
+mod controllers;
 mod dp_features;
 mod dpctl;
 mod dpctl_files;
 mod dpif_netdev;
 mod links;
 mod mirrors;
+mod mtu;
 mod openflow;
 mod own_flows;
 mod probe;
@@ -107,6 +109,10 @@ pub async fn run(options: &Options, shutdown: impl Future<Output = ()>, ready: i
                 };
                 daemon.report(&mut client, false, only).await;
             }
+            () = app.devices_changed.notified() => {
+                let names = std::mem::take(&mut app.state.borrow_mut().devices_changed);
+                daemon.report(&mut client, false, Some(&names)).await;
+            }
             _ = second.tick() => app.tick(),
             _ = statistics.tick() => {
                 coverage::sample();
@@ -191,7 +197,7 @@ impl<F: FnOnce()> Runner<F> {
         let touched = std::mem::take(&mut self.app.state.borrow_mut().touched);
         let only = (!again).then_some(&touched);
         // Who sees the new `cur_cfg` must also see what the devices say by now: one transaction.
-        let reports = status::interfaces(&self.app, false, only).await;
+        let reports = status::interfaces(&self.app, true, only).await;
         let mut txn = Txn::new();
         status::outcome(&self.app, &client.replica, &config, only, &mut txn);
         status::write(&client.replica, &reports, &mut txn).await;
@@ -241,6 +247,10 @@ impl<F: FnOnce()> Runner<F> {
         }
         if !txn.is_empty() {
             client.replica.transact(txn);
+        }
+        let bridges: Vec<String> = self.app.state.borrow().bridges.keys().cloned().collect();
+        for bridge in &bridges {
+            mtu::follow(&self.app, bridge).await;
         }
         reconcile::forget_lost(&self.app).await;
         // A connection whose state changed may have been waiting for its port.

@@ -79,7 +79,13 @@ pub fn outcome(app: &App, replica: &Replica, config: &Config, only: Option<&BTre
                 Some(i) => {
                     let n = if i.of == OfPort::LOCAL { 65534 } else { i64::from(i.of.0) };
                     row.optional("ofport", Some(n));
-                    row.optional("error", None::<&str>);
+                    let lonely = i.peer.as_deref().filter(|peer| {
+                        entry.is_some_and(|e| state.peer_of(&e.backer, iface, peer).is_none())
+                    });
+                    let error = lonely.map(|peer| {
+                        format!("No usable peer '{peer}' exists in '{}' datapath.", wanted.datapath_type)
+                    });
+                    row.optional("error", error.as_deref());
                 }
                 None => {
                     let error = entry.and_then(|e| e.errors.get(iface));
@@ -146,6 +152,8 @@ pub fn controllers(app: &App, replica: &Replica, config: &Config, txn: &mut Txn)
                 ControllerRole::Equal | ControllerRole::NoChange => "other",
             });
             let seconds = |at: Option<clock::Instant>| at.map(|at| now.since(at).as_secs().to_string());
+            let counters = conn.map(|(_, conn)| conn.packet_counters()).unwrap_or_default();
+            let counters = counters.into_iter().map(|(key, n)| (key, Some(n.to_string())));
             let pairs = [
                 ("last_error", link.last_error.clone()),
                 ("sec_since_connect", seconds(link.connected_at)),
@@ -155,7 +163,7 @@ pub fn controllers(app: &App, replica: &Replica, config: &Config, txn: &mut Txn)
             let mut row = Columns::of(replica, "Controller", c.uuid);
             row.set("is_connected", conn.is_some().into());
             row.optional("role", role);
-            row.set("status", Datum::string_map(pairs.into_iter().filter_map(|(k, v)| Some((k, v?)))));
+            row.set("status", Datum::string_map(pairs.into_iter().chain(counters).filter_map(|(k, v)| Some((k, v?)))));
             row.finish(txn);
         }
     }
@@ -202,6 +210,7 @@ pub async fn interfaces(app: &Rc<App>, statistics: bool, only: Option<&BTreeSet<
         }
         let mut state = app.state.borrow_mut();
         let Some(entry) = state.bridges.get_mut(&bridge) else { continue };
+        entry.note_mtu(&name, facts.link.mtu);
         let Some(i) = entry.interfaces.get(&name) else { continue };
         let refreshed = entry.bridge.ports.get(&i.of).map(|old| {
             let mut p = port_of(&name, i, &facts, old.config);
