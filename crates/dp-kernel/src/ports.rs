@@ -7,6 +7,7 @@ use flow::DpPort;
 use netlink::ovs::command;
 use netlink::vport::{self, Vport};
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How a type of the database is called in the kernel; `None` for one that it has not.
 #[must_use]
@@ -30,6 +31,22 @@ pub fn kind_name(kind: u32) -> &'static str {
         vport::VXLAN => "vxlan",
         vport::GENEVE => "geneve",
         _ => "system",
+    }
+}
+
+/// A request that makes or takes a port, while it is under way.
+struct Changing<'a>(&'a AtomicUsize);
+
+impl<'a> Changing<'a> {
+    fn begin(count: &'a AtomicUsize) -> Changing<'a> {
+        count.fetch_add(1, Ordering::Relaxed);
+        Changing(count)
+    }
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -147,7 +164,9 @@ impl Kernel {
         };
         let t = &self.transport;
         let request = Request::echo(t.families.vport, new.encode(command::NEW));
+        let changing = Changing::begin(&self.changing_ports);
         let made = t.with(|c| c.ask_for(&request)).and_then(|a| Vport::parse(&a).map_err(malformed));
+        drop(changing);
         let port = made.and_then(|(_, p)| p.port.ok_or_else(|| io::ErrorKind::InvalidData.into()));
         if let (Some(sockets), Some(pid)) = (sockets, pid) {
             match &port {
@@ -166,7 +185,9 @@ impl Kernel {
         let t = &self.transport;
         let which = Vport { dp: self.ifindex(), port: Some(port.0), ..Vport::default() };
         let request = Request::echo(t.families.vport, which.encode(command::DEL));
+        let changing = Changing::begin(&self.changing_ports);
         t.with(|c| c.ask(&request))?;
+        drop(changing);
         if let Some(sockets) = &**self.vport_sockets.load() {
             sockets.forget(port.0);
         }
