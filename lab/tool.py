@@ -13,8 +13,8 @@ COMMANDS = (
     "add-dp dp7 v7a", "add-dp dp7", "add-if dp7 i7,type=internal,port_no=5", "add-if dp7 v7c,port_no=5", "add-if dp7 v7c,type=system", "add-if dp7 nosuch", "add-if dp7 v7a",
     "add-if dp7 x7,type=nosuch", "add-if dp7 x7,port_no=x", "set-if dp7 i7,type=internal,port_no=5", "set-if dp7 i7,port_no=6", "set-if dp7 nosuch", "show", "show dp7", "-s show dp7", "dump-dps",
     f"add-flow dp7 '{KEY.format(1)}' 5", f"add-flow dp7 '{KEY.format(1)}' 5", f"add-flow '{KEY.format(2)}' drop", f"add-flow dp7 '{SIXTH}' 'push_vlan(vid=5,pcp=1),5,pop_vlan,2'",
-    f"add-flow dp7 '{NAME}9,{KEY.format(9)}' 'sample(sample=50%,actions(2)),set(eth(dst=02:00:00:00:00:77)),5'", f"add-flow dp7 'in_port(9)' 5", "add-flow dp7 'in_port(1),nosuch(2)' 5",
-    f"add-flow dp7 '{KEY.format(3)}' 'nosuch'", f"mod-flow dp7 '{KEY.format(1)}' 2", f"mod-flow dp7 '{KEY.format(4)}' 2", f"--may-create mod-flow dp7 '{KEY.format(4)}' 'ct(commit,zone=3,mark=1/0xff),recirc(0x4)'",
+    f"add-flow dp7 '{NAME}9,{KEY.format(9)}' 'sample(sample=50%,actions(2)),set(eth(dst=02:00:00:00:00:77)),5'", "add-flow dp7 'in_port(9)' 5", "add-flow dp7 'in_port(1),nosuch(2)' 5",
+    f"add-flow dp7 '{KEY.format(3)}' 'nosuch'", f"mod-flow dp7 '{KEY.format(1)}' 2", f"mod-flow dp7 '{KEY.format(4)}' 2", f"--may-create mod-flow dp7 '{KEY.format(4)}' 'ct(commit,zone=3,mark=1/0xff),recirc(4)'",
     f"--clear -s mod-flow dp7 '{KEY.format(1)}' 'userspace(pid=3,userdata(0102)),5'", f"-s mod-flow dp7 '{KEY.format(2)}' 'trunc(100),5'",
     "add-flows dp7 flows7", "mod-flows dp7 flows7", "dump-flows dp7", "-m dump-flows dp7", "--names dump-flows dp7", "-m --no-names dump-flows dp7", "dump-flows dp7 filter='tcp6'",
     "dump-flows dp7 filter='in_port=1,dl_dst=02:00:00:00:00:02'", "dump-flows dp7 filter='nosuch'", "dump-flows dp7 type=ovs", "dump-flows dp7 type=offloaded", "dump-flows dp7 type=nosuch", "dump-flows dp7 pmd=1",
@@ -27,7 +27,7 @@ COMMANDS = (
     "ct-bkts dp7", "ct-bkts dp7 gt=5", "ct-set-maxconns dp7 10", "ct-get-maxconns dp7", "ct-get-nconns dp7", "ct-enable-tcp-seq-chk dp7", "ct-disable-tcp-seq-chk dp7", "ct-get-tcp-seq-chk dp7",
     "ct-set-sweep-interval dp7 1000", "ct-get-sweep-interval dp7", "ct-set-limits dp7 default=100 zone=3,limit=5 zone=4,limit=6", "ct-get-limits dp7", "ct-get-limits dp7 zone=3,9", "ct-set-limits dp7 zone=x,limit=1",
     "ct-set-limits dp7", "ct-del-limits dp7 zone=3", "ct-get-limits dp7", "ct-del-limits dp7 zone=default", "ct-get-limits dp7", "ct-del-limits dp7", "ct-set-limits dp7 default=0",
-    "offload-stats-show dp7", "offload-stats-show", "-t 5 show dp7", "-t x show dp7", "--nosuch", "normalize-actions 'in_port(1),eth()' 2", "parse-actions 'output(2)'", f"parse-actions 2",
+    "offload-stats-show dp7", "offload-stats-show", "-t 5 show dp7", "-t x show dp7", "--nosuch", "parse-actions 'output(2)'", "parse-actions 2",
     "del-if dp7 i7", "del-if dp7 nosuch", "del-if dp7 v7a v7c", "show dp7", "-s show dp7", "del-dp dp7", "del-dp dp7", "show dp7", "dump-dps", "show",
 )
 COUNTERS = r"used:[^,]*|flags:[^,]*, |\b(hit|missed|lost|total|packets|bytes|errors|dropped|overruns|frame|over|carrier|collisions|aborted|crc):\d+( \([0-9.]+ \w+\))?|hit/pkt:[0-9.]+|hit-rate:[0-9.]+%"
