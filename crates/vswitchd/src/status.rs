@@ -79,12 +79,12 @@ pub fn outcome(app: &App, replica: &Replica, config: &Config, only: Option<&BTre
                 Some(i) => {
                     let n = if i.of == OfPort::LOCAL { 65534 } else { i64::from(i.of.0) };
                     row.optional("ofport", Some(n));
-                    let lonely = i.peer.as_deref().filter(|peer| {
-                        entry.is_some_and(|e| state.peer_of(&e.backer, iface, peer).is_none())
-                    });
-                    let error = lonely.map(|peer| {
-                        format!("No usable peer '{peer}' exists in '{}' datapath.", wanted.datapath_type)
-                    });
+                    let lonely = i
+                        .peer
+                        .as_deref()
+                        .filter(|peer| entry.is_some_and(|e| state.peer_of(&e.backer, iface, peer).is_none()));
+                    let error = lonely
+                        .map(|peer| format!("No usable peer '{peer}' exists in '{}' datapath.", wanted.datapath_type));
                     row.optional("error", error.as_deref());
                 }
                 None => {
