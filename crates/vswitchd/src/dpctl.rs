@@ -4,7 +4,7 @@ use crate::app::{App, BridgeEntry};
 use crate::backer::Backer;
 use datapath::action_text::{format_actions, parse_actions};
 use datapath::flow_text::{format_flow, format_stats};
-use datapath::key_text::{KeyStyle, NoNames, PortNames, format_key, parse_key};
+use datapath::key_text::{KeyStyle, NoNames, PortNames, fault, format_key, parse_key};
 use datapath::{Datapath, DpError, FlowDump, FlowPut, Ufid};
 use dp_kernel::control;
 use flow::DpPort;
@@ -355,8 +355,9 @@ pub(crate) fn put_text(app: &App, dp: Option<&str>, flow: &str, actions: &str, c
     with_backer(app, dp, |b| {
         let datapath = b.datapath();
         let names = DpNames::of(&*datapath);
-        let (key, mask) = parse_key(flow, &names)
-            .map_err(|_| format!("{SELF}: parsing flow key (syntax error at {flow}) (Invalid argument)"))?;
+        let (key, mask) = parse_key(flow, &names).map_err(|_| {
+            format!("{SELF}: parsing flow key (syntax error at {}) (Invalid argument)", fault(flow, &names))
+        })?;
         let actions =
             parse_actions(actions, &names).map_err(|_| format!("{SELF}: parsing actions (Invalid argument)"))?;
         let put = FlowPut {
@@ -400,8 +401,9 @@ pub(crate) fn delete(app: &App, dp: Option<&str>, flow: &str) -> Answer {
         let ufid = match explicit_ufid(flow) {
             Some(ufid) => Some(ufid),
             None => {
-                let (key, mask) = parse_key(flow, &names)
-                    .map_err(|_| format!("{SELF}: parsing flow key (syntax error at {}) (Invalid argument)", flow))?;
+                let (key, mask) = parse_key(flow, &names).map_err(|_| {
+                    format!("{SELF}: parsing flow key (syntax error at {}) (Invalid argument)", fault(flow, &names))
+                })?;
                 let mask = with_basics(mask);
                 // The name that a flow given as text gets, or, for others, the flow that is just so.
                 let named = Some(Ufid::of(&key, &mask)).filter(|u| datapath.flow_get(*u).is_ok());

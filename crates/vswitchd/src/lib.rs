@@ -14,7 +14,6 @@ mod mirrors;
 mod mtu;
 mod openflow;
 mod own_flows;
-mod port_order;
 mod probe;
 mod publish;
 mod reconcile;
