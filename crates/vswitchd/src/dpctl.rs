@@ -172,7 +172,7 @@ fn show(app: &App, call: &Call) -> Answer {
         out.push_str(&format!("{}:\n", b.full_name()));
         out.push_str(&format!("  lookups: hit:{} missed:{} lost:{}\n  flows: {}\n", s.hit, s.missed, s.lost, s.flows));
         // The datapath itself has a number, too, by which nothing enters or leaves.
-        let kind = if dp.kind() == "dummy" { "dummy-internal" } else { "tap" };
+        let kind = if b.is_dummy() { "dummy-internal" } else { "tap" };
         out.push_str(&format!("  port 0: {} ({kind})\n", dp.name()));
         let mut ports = Vec::new();
         for p in dp.ports() {
