@@ -191,13 +191,22 @@ impl<P: Copy + Eq + std::hash::Hash + Ord> MacTable<P> {
         self.earliest = None;
     }
 
-    /// Forgets all addresses behind a port that is gone.
-    pub fn forget_port(&mut self, port: P) -> bool {
+    /// Forgets all addresses behind a port that is gone; VLANs and addresses of those that had been learned.
+    pub fn forget_port(&mut self, port: P) -> Vec<(u16, EthAddr)> {
         if self.per_port.get(&port).copied().unwrap_or(0) == 0 {
-            return false;
+            return Vec::new();
         }
+        let learned = self.entries.iter().filter(|(_, e)| e.port == port && e.expires.is_some());
+        let learned = learned.map(|(at, _)| *at).collect();
         self.retain(|_, e| e.port != port);
-        true
+        learned
+    }
+
+    /// Forgets an address, unless its entry is static.
+    pub fn forget(&mut self, vlan: u16, mac: EthAddr) {
+        if self.entries.get(&(vlan, mac)).is_some_and(|e| e.expires.is_some()) {
+            self.remove_entry(vlan, mac);
+        }
     }
 
     /// Forgets what has aged out; returns how many entries that were.

@@ -12,7 +12,6 @@ mod links;
 mod mirrors;
 mod openflow;
 mod own_flows;
-mod port_order;
 mod probe;
 mod publish;
 mod reconcile;

@@ -239,8 +239,15 @@ async fn remove_named(app: &Rc<App>, bridge: &str, names: Vec<String>) {
             let Some(i) = entry.interfaces.remove(&name) else { continue };
             entry.interface_changed(&name);
             if let Some(port) = entry.bridge.remove_port(i.of) {
-                entry.bridge.shared.macs().forget_port(port.bundle);
+                let gone = entry.bridge.shared.macs().forget_port(port.bundle);
+                // They are somewhere else now, perhaps on another bridge of the datapath, or behind it.
+                let backer = entry.backer.clone();
+                for other in state.bridges.values().filter(|e| e.backer == backer && !gone.is_empty()) {
+                    let mut macs = other.bridge.shared.macs();
+                    gone.iter().for_each(|&(vlan, mac)| macs.forget(vlan, mac));
+                }
             }
+            let Some(entry) = state.bridges.get_mut(bridge) else { return };
             vlog_info!(Module::Bridge, "bridge {bridge}: deleted interface {name} on port {}", i.of.0);
             let detach = i.dp.and_then(|dp| state.backers.get(&entry.backer).map(|b| b.detacher(dp)));
             state.wired(bridge, &name, i.of, i.dp, false);
@@ -313,12 +320,12 @@ async fn add_interfaces(app: &Rc<App>, bridge: &str, wanted: &config::BridgeConf
         let missing = changed.chain(failed).filter(|(i, _)| !entry.interfaces.contains_key(*i));
         missing.map(|(i, p)| (i.clone(), p.clone())).collect()
     };
-    let mask = crate::port_order::mask(wanted.ports.len());
+    let mask = translate::port_order::mask(wanted.ports.len());
     let mut missing: Vec<(&String, &InterfaceConfig, Uuid)> =
         missing.iter().filter_map(|(name, port)| Some((name, port.interfaces.get(name)?, port.uuid))).collect();
     missing.sort_by_cached_key(|(n, i, _)| {
         let number = i.ofport_request.or(i.ofport_before);
-        let place = crate::port_order::place(n, mask);
+        let place = translate::port_order::place(n, mask);
         (n.as_str() != bridge, i.ofport_request.is_none(), number.is_none(), number, place, n.as_str())
     });
     for (name, iface, row) in missing {

@@ -109,7 +109,7 @@ fn topology_and_settings(call: &Call, schema: &DatabaseSchema, p: &Product, need
     for argument in call.args.iter().skip(from).filter(|argument| argument.contains('=')) {
         let mut rest = argument.as_str();
         let name = ovsdb_data::text::token(&mut rest)?;
-        let column = ctl::names::column(port, name)?;
+        let column = ctl::names::column(port, &name)?;
         need(needs, schema, "Port", &[port.columns[column].name.as_str()]);
     }
     Ok(())
