@@ -134,8 +134,7 @@ impl Bridge {
             s.rx_bytes = c.rx_bytes;
             s.tx_packets = c.tx_packets;
             s.tx_bytes = c.tx_bytes;
-            let counts_errors = !port.kind.starts_with("dummy");
-            if counts_errors {
+            if port.counts_errors {
                 s.tx_dropped = c.tx_dropped;
                 for counter in [
                     &mut s.rx_dropped,
@@ -249,8 +248,8 @@ fn flow_stats(rule: &Arc<Rule>, r: &FlowStatsRequest, now: Instant) -> FlowStats
         duration: age(d.created, now),
         idle_timeout: d.timeouts.idle.load(Relaxed),
         hard_timeout: d.timeouts.hard.load(Relaxed),
-        idle_age: Some(idle_age(rule, now)),
-        hard_age: Some(u16::try_from(now.since(d.modified).as_secs()).unwrap_or(u16::MAX)),
+        idle_age: Some(u32::from(idle_age(rule, now))),
+        hard_age: Some(u32::try_from(now.since(d.modified).as_secs()).unwrap_or(u32::MAX)),
         packets,
         bytes,
         importance: d.importance,

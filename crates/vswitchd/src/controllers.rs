@@ -103,4 +103,3 @@ fn set_mode(app: &Rc<App>, name: &str, standalone: bool) {
         entry.bridge.flush_flows(standalone, now);
     }
 }
-

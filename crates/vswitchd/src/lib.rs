@@ -19,6 +19,7 @@ mod publish;
 mod reconcile;
 mod settings;
 mod status;
+mod system_stats;
 mod upcall_control;
 
 use app::{App, Dummy};
@@ -207,6 +208,16 @@ impl<F: FnOnce()> Runner<F> {
         self.be_ready();
     }
 
+    /// What the host and the daemons are doing, if the database asks for it.
+    async fn report_system(&self, replica: &Replica, txn: &mut Txn) {
+        let wanted = self.config.as_ref().and_then(|c| c.other_config.get("enable-statistics"));
+        let statistics = match wanted.is_some_and(|v| v == "true") {
+            true => tokio::task::spawn_blocking(system_stats::read).await.unwrap_or_default(),
+            false => Default::default(),
+        };
+        status::system(replica, &statistics, txn);
+    }
+
     fn statistics_interval(&self) -> Duration {
         self.config.as_ref().map_or(STATS_INTERVAL, |c| settings::Settings::read(&c.other_config).stats_interval)
     }
@@ -244,6 +255,7 @@ impl<F: FnOnce()> Runner<F> {
         status::write(&client.replica, &reports, &mut txn).await;
         if statistics {
             status::mirrors(&self.app, &client.replica, &mut txn);
+            self.report_system(&client.replica, &mut txn).await;
         }
         if !txn.is_empty() {
             client.replica.transact(txn);

@@ -95,7 +95,8 @@ pub async fn follow(app: &Rc<App>, bridge: &str) {
         return;
     }
     let set = elsewhere(move || {
-        let one = |(name, device, mtu): (String, Arc<dyn Device>, u32)| set(&name, &*device, mtu).then_some((name, mtu));
+        let one =
+            |(name, device, mtu): (String, Arc<dyn Device>, u32)| set(&name, &*device, mtu).then_some((name, mtu));
         work.into_iter().filter_map(one).collect::<Vec<_>>()
     });
     let done = set.await.unwrap_or_default();

@@ -185,7 +185,7 @@ async fn add_bridge(app: &Rc<App>, name: &str, wanted: &Rc<config::BridgeConfig>
         let notices = app.notices.clone();
         let (clock, topology) = (app.clock.clone(), app.topology.clone());
         let new = elsewhere(move || {
-            Backer::create(kind, clock, topology, move |notice| {
+            Backer::create(kind, dummy, clock, topology, move |notice| {
                 // A flood of packets for controllers must not fill the memory: what does not fit is lost.
                 if notices.try_send(notice).is_err() {
                     Counter::PacketInOverflow.hit();
@@ -396,9 +396,6 @@ async fn add_interfaces(app: &Rc<App>, bridge: &str, wanted: &config::BridgeConf
     }
 }
 
-/// Types whose interfaces are the ends of tunnels.
-const TUNNELS: [&str; 9] = ["vxlan", "gre", "geneve", "erspan", "ip6erspan", "ip6gre", "gtpu", "bareudp", "srv6"];
-
 async fn add_interface(app: &Rc<App>, bridge: &str, name: &str, wanted: &InterfaceConfig) -> Result<OfPort, String> {
     let attach = {
         let state = app.state.borrow();
@@ -416,9 +413,6 @@ async fn add_interface(app: &Rc<App>, bridge: &str, name: &str, wanted: &Interfa
     }
     if wanted.kind == "patch" && peer.as_deref() == Some(name) {
         return Err(format!("{name}: patch peer must not be self"));
-    }
-    if TUNNELS.contains(&wanted.kind.as_str()) && !wanted.options.contains_key("remote_ip") {
-        return Err(format!("{name}: {} type requires valid 'remote_ip' argument", wanted.kind));
     }
     // The host's own loopback would be cut off from the host.
     if wanted.kind == "system" && name == "lo" && matches!(app.dummy, Dummy::Off | Dummy::On) {
@@ -496,6 +490,7 @@ pub fn port_of(name: &str, i: &Interface, facts: &Facts, config: u32) -> Port {
             (Some(d), _) => d.kind().into(),
             (None, kind) => kind.into(),
         },
+        counts_errors: i.device.as_ref().is_some_and(|d| d.as_dummy().is_none()),
         mac: facts.link.mac,
         admin_up: facts.link.up,
         carrier: facts.link.carrier,
