@@ -113,9 +113,9 @@ impl Userspace {
     pub fn thread_stats(&self, core: Option<u32>) -> Vec<(Option<Place>, f64, ThreadStats)> {
         let now = self.shared.clock.now();
         let one = |m: &Arc<Member>| {
-            // `stats` takes the same lock.
-            let began = lock(&m.baseline).1;
-            (m.place, now.since(began).as_secs_f64(), m.stats())
+            // In a statement of its own: the statistics take the same lock.
+            let seconds = now.since(lock(&m.baseline).1).as_secs_f64();
+            (m.place, seconds, m.stats())
         };
         self.selected(core).iter().map(one).collect()
     }
