@@ -197,7 +197,9 @@ impl Stream {
                 let s = dial(host, *port, dscp).await?.into_std()?;
                 Ok(Stream::new(Watched::new(s)?, remote.to_string()))
             }
-            Remote::Ssl { host, port } => Ok(Stream::new(crate::tls::connect(host, *port, dscp).await?, remote.to_string())),
+            Remote::Ssl { host, port } => {
+                Ok(Stream::new(crate::tls::connect(host, *port, dscp).await?, remote.to_string()))
+            }
             _ => Err(io::Error::new(io::ErrorKind::Unsupported, "cannot connect to a passive remote")),
         }
     }
