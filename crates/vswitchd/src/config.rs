@@ -516,6 +516,10 @@ fn limits(bridge: &str, number: u8, row: &vswitch::FlowTable<'_>, problems: &mut
     for text in row.groups() {
         match openflow::action::subfield::parse(text) {
             Ok(group) => groups.push(group),
+            Err(e) if e.starts_with("unexpected input") => {
+                let what = format!("'groups' element '{text}' contains trailing garbage");
+                problems.push(format!("bridge {bridge} table {number}: {what}"));
+            }
             Err(e) => {
                 problems.push(format!("bridge {bridge} table {number}: error parsing 'groups' ({e})"));
             }

@@ -31,7 +31,7 @@ use io::daemon::{self, Daemon, DaemonOpt, Settings, Started};
 use io::getopt::{self, Opt, Order, Takes, long};
 use io::stream::OVSDB_PORT;
 use io::vlog::{self, Level, Module};
-use io::{Invocation, Remote, coverage, dirs, unixctl, vlog_info};
+use io::{Invocation, Remote, coverage, dirs, unixctl, vlog_info, vlog_rl};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -184,7 +184,11 @@ impl<F: FnOnce()> Runner<F> {
         let mut problems = config::Problems::default();
         let config = self.reader.read(&client.replica, (!again).then_some(&changes[..]), &mut problems);
         for (module, level, what) in problems.list {
-            vlog::log(module, level, format_args!("{what}"));
+            match level {
+                // Asked for and impossible: always said.
+                Level::Err => vlog::log(module, level, format_args!("{what}")),
+                _ => vlog_rl!((5, 5), module, level, "{what}"),
+            }
         }
         let config = match (config, &self.config) {
             (Some(config), _) => Rc::new(config),
