@@ -195,7 +195,8 @@ impl Remotes {
             let Ok(remote) = DbRemote::parse(core, name) else { continue };
             for (target, uuid, table) in remote.rows(core) {
                 if let Some(running) = self.running.get(&target) {
-                    let operation = status_operation(core, &remote.database, table, uuid, &target, &running.status.borrow());
+                    let operation =
+                        status_operation(core, &remote.database, table, uuid, &target, &running.status.borrow());
                     by_db.entry(remote.database.clone()).or_default().extend(operation);
                 }
             }
