@@ -13,7 +13,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "conformance"))
 from kit import inside as sandbox  # noqa: E402
 from kit.lab import Lab, Stop  # noqa: E402
+import contention  # noqa: E402
 import measures  # noqa: E402
+import tool  # noqa: E402
 
 
 def start(lab):
@@ -47,6 +49,18 @@ def datapath_flows(lab, pattern):
     return "\n".join(sorted(set(lines)))
 
 
+def one_part(lab, side, name):
+    """One function of measures.py or contention.py, or what needs the other side's program."""
+    if name == "tool":
+        lab.must("kill -9 $(cat $OVS_RUNDIR/ovs-vswitchd.pid)")
+        tool.commands(lab, side["others"])
+        measures.back(lab, ["priority=0,actions=NORMAL"])
+    elif name == "other_tool":
+        measures.other_tool(lab, side["others"])
+    else:
+        getattr(contention if hasattr(contention, name) else measures, name)(lab)
+
+
 def tests(lab, side):
     lab.must("modprobe openvswitch")
     start(lab)
@@ -57,7 +71,7 @@ def tests(lab, side):
     reaches(lab, "h1 reaches h2", "h1", "10.0.0.2")
     if side["parts"]:
         for name in side["parts"]:
-            getattr(measures, name)(lab)
+            one_part(lab, side, name)
         return
     reaches(lab, "a large frame", "h1", "10.0.0.2", options="-s 1400")
     reaches(lab, "fragments", "h1", "10.0.0.2", options="-s 4000")
@@ -127,7 +141,7 @@ def tests(lab, side):
         text = "\n".join(sorted(f"{out}{err}".splitlines())) if "dump" in command else f"{out}{err}"
         lab.same(f"ovs-dpctl {command[:40]}", f"{text}[exit {code}]".replace("veth9a", "veth"))
 
-    long = (measures.latency, measures.flood, measures.order)
+    long = (measures.latency, measures.flood, contention.contention, measures.order)
     for part in (measures.counted, measures.sizes, measures.sockets, measures.removal, *(() if side["quick"] else long), measures.restart):
         part(lab)
     if side["others"]:
@@ -139,6 +153,8 @@ def tests(lab, side):
     lab.must("kill -9 $(cat $OVS_RUNDIR/ovs-vswitchd.pid)")
     lost = lab.sh("ip netns exec h1 ping -n -q -c 20 -i 0.1 -W 1 10.0.0.2 | grep -o '[0-9]* received'")[0]
     lab.check("flows in the kernel go on forwarding without the daemon", lost.startswith(("20", "19")), lost)
+    if side["others"]:
+        tool.commands(lab, side["others"])
     lab.must("rm -f $OVS_RUNDIR/ovs-vswitchd.pid; ovs-vswitchd --detach --no-chdir --pidfile --log-file -vconsole:off unix:$OVS_RUNDIR/db.sock")
     lab.must("ovs-ofctl add-flow br0 priority=0,actions=NORMAL")
     reaches(lab, "after the daemon is back", "h1", "10.0.0.2")

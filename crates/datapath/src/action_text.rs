@@ -630,7 +630,10 @@ fn parse_cookie(name: &str, body: &str, names: &dyn PortNames) -> Result<UserCoo
         "userdata" => {
             let digit = |i: usize| body.get(i..i + 2).and_then(|d| u8::from_str_radix(d, 16).ok());
             let bytes: Option<Box<[u8]>> = (0..body.len()).step_by(2).map(digit).collect();
-            UserCookie::Other(bytes.ok_or_else(|| BadText(format!("{body}: bad hexadecimal")))?)
+            let mut bytes = bytes.ok_or_else(|| BadText(format!("{body}: bad hexadecimal")))?.into_vec();
+            // Old kernels want as many.
+            bytes.resize(bytes.len().max(8), 0);
+            UserCookie::Other(bytes.into())
         }
         _ => return bad(format!("{name}: unknown userspace action")),
     })
@@ -674,7 +677,7 @@ mod tests {
             "userspace(pid=0,ipfix(output_port=3))",
             "lb_output(5)",
             "psample(group=1,cookie=0x102)",
-            "userspace(pid=3,userdata(0102))",
+            "userspace(pid=3,userdata(0102030405060708))",
             "tnl_pop(5)",
         ] {
             let actions = parse_actions(text, &NoNames).unwrap_or_else(|e| panic!("{text}: {e}"));

@@ -764,5 +764,13 @@ pub fn parse_key(s: &str, names: &dyn PortNames) -> Result<(FlowKey, FlowMask), 
     Ok((reader.key, reader.mask))
 }
 
+/// From where on a text is no key.
+pub fn fault<'a>(s: &'a str, names: &dyn PortNames) -> &'a str {
+    let whole = s.trim_start_matches([' ', ',', '\t', '\n']);
+    let Ok(parts) = split(s) else { return whole };
+    let bad = parts.into_iter().find(|part| parse_key(part, names).is_err());
+    bad.and_then(|part| s.get((part.as_ptr() as usize).checked_sub(s.as_ptr() as usize)?..)).unwrap_or(whole)
+}
+
 #[cfg(test)]
 mod tests;

@@ -62,6 +62,8 @@ pub struct Kernel {
     pub(crate) user_features: AtomicU32,
     pub(crate) counts: Counts,
     pub(crate) vport_sockets: Published<Option<Arc<dispatch::VportSockets>>>,
+    /// Requests under way that make or take ports: the kernel holds its lock of flows meanwhile, also while it waits for devices.
+    pub(crate) changing_ports: AtomicUsize,
     handlers: Mutex<Option<Handlers>>,
 }
 
@@ -116,6 +118,7 @@ impl Kernel {
             user_features: AtomicU32::new(features),
             counts: Counts::default(),
             vport_sockets: Published::new(None),
+            changing_ports: AtomicUsize::new(0),
             handlers: Mutex::new(None),
         }))
     }

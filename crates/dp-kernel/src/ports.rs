@@ -4,9 +4,12 @@ use crate::Kernel;
 use crate::transport::{Request, errno, malformed};
 use datapath::{DpError, PortInfo, PortStats};
 use flow::DpPort;
+use io::vlog::Module;
+use io::vlog_info;
 use netlink::ovs::command;
 use netlink::vport::{self, Vport};
-use std::io;
+use std::io as stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How a type of the database is called in the kernel; `None` for one that it has not.
 #[must_use]
@@ -33,12 +36,28 @@ pub fn kind_name(kind: u32) -> &'static str {
     }
 }
 
+/// A request that makes or takes a port, while it is under way.
+struct Changing<'a>(&'a AtomicUsize);
+
+impl<'a> Changing<'a> {
+    fn begin(count: &'a AtomicUsize) -> Changing<'a> {
+        count.fetch_add(1, Ordering::Relaxed);
+        Changing(count)
+    }
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Kernel {
     /// Everything that the kernel tells of the ports, by number.
     ///
     /// # Errors
     /// `ENODEV` when the datapath is gone.
-    pub fn vports(&self) -> io::Result<Vec<Vport>> {
+    pub fn vports(&self) -> stdio::Result<Vec<Vport>> {
         let t = &self.transport;
         let request = Vport { dp: self.ifindex(), ..Vport::default() };
         let request = Request::echo(t.families.vport, request.encode(command::GET));
@@ -48,7 +67,7 @@ impl Kernel {
         Ok(all)
     }
 
-    pub(crate) fn port_list(&self) -> io::Result<Vec<PortInfo>> {
+    pub(crate) fn port_list(&self) -> stdio::Result<Vec<PortInfo>> {
         let one = |p: Vport| {
             let kind = kind_name(p.kind?);
             let mut config = vec![];
@@ -60,7 +79,7 @@ impl Kernel {
         Ok(self.vports()?.into_iter().filter_map(one).collect())
     }
 
-    fn ask_port(&self, which: &Vport) -> io::Result<Vport> {
+    fn ask_port(&self, which: &Vport) -> stdio::Result<Vport> {
         let t = &self.transport;
         let request = Request::echo(t.families.vport, which.encode(command::GET));
         let answer = t.with(|c| c.ask_for(&request))?;
@@ -71,7 +90,7 @@ impl Kernel {
     ///
     /// # Errors
     /// `ENODEV` where there is none.
-    pub fn port_named(&self, name: &str) -> io::Result<Vport> {
+    pub fn port_named(&self, name: &str) -> stdio::Result<Vport> {
         self.ask_port(&Vport { dp: self.ifindex(), name: Some(name.into()), ..Vport::default() })
     }
 
@@ -79,7 +98,7 @@ impl Kernel {
     ///
     /// # Errors
     /// `ENODEV` where there is none.
-    pub fn port_numbered(&self, port: DpPort) -> io::Result<Vport> {
+    pub fn port_numbered(&self, port: DpPort) -> stdio::Result<Vport> {
         self.ask_port(&Vport { dp: self.ifindex(), port: Some(port.0), ..Vport::default() })
     }
 
@@ -102,7 +121,7 @@ impl Kernel {
     ///
     /// # Errors
     /// `ENODEV` for no such device, `EBUSY` if another datapath or bridge has it, `EAFNOSUPPORT` for a type that the kernel has not.
-    pub fn add_port(&self, name: &str, kind: &str, request: Option<DpPort>) -> io::Result<DpPort> {
+    pub fn add_port(&self, name: &str, kind: &str, request: Option<DpPort>) -> stdio::Result<DpPort> {
         let wanted = vport_kind(kind).ok_or_else(|| errno(rustix::io::Errno::AFNOSUPPORT.raw_os_error()))?;
         let sockets = (**self.vport_sockets.load()).clone();
         if let Ok(found) = self.port_named(name)
@@ -124,7 +143,7 @@ impl Kernel {
     ///
     /// # Errors
     /// As [`Kernel::add_port`], and `EEXIST`.
-    pub fn create_port(&self, name: &str, kind: &str, request: Option<DpPort>) -> io::Result<DpPort> {
+    pub fn create_port(&self, name: &str, kind: &str, request: Option<DpPort>) -> stdio::Result<DpPort> {
         let wanted = vport_kind(kind).ok_or_else(|| errno(rustix::io::Errno::AFNOSUPPORT.raw_os_error()))?;
         self.new_port(name, wanted, request, None)
     }
@@ -135,7 +154,7 @@ impl Kernel {
         kind: u32,
         request: Option<DpPort>,
         sockets: Option<&crate::dispatch::VportSockets>,
-    ) -> io::Result<DpPort> {
+    ) -> stdio::Result<DpPort> {
         let pid = sockets.map(|s| s.next()).transpose()?;
         let new = Vport {
             dp: self.ifindex(),
@@ -146,9 +165,17 @@ impl Kernel {
             ..Vport::default()
         };
         let t = &self.transport;
+        let wanted = request;
         let request = Request::echo(t.families.vport, new.encode(command::NEW));
+        let changing = Changing::begin(&self.changing_ports);
         let made = t.with(|c| c.ask_for(&request)).and_then(|a| Vport::parse(&a).map_err(malformed));
-        let port = made.and_then(|(_, p)| p.port.ok_or_else(|| io::ErrorKind::InvalidData.into()));
+        drop(changing);
+        if let (Some(wanted), Err(e)) = (wanted, &made)
+            && e.raw_os_error() == Some(rustix::io::Errno::BUSY.raw_os_error())
+        {
+            vlog_info!(Module::DpifNetlink, "system@{}: requested port {} is in use", self.name, wanted.0);
+        }
+        let port = made.and_then(|(_, p)| p.port.ok_or_else(|| stdio::ErrorKind::InvalidData.into()));
         if let (Some(sockets), Some(pid)) = (sockets, pid) {
             match &port {
                 Ok(port) => sockets.keep(*port, pid),
@@ -162,11 +189,13 @@ impl Kernel {
     ///
     /// # Errors
     /// `ENODEV` where there is none, `EINVAL` for the datapath's own.
-    pub fn del_port(&self, port: DpPort) -> io::Result<()> {
+    pub fn del_port(&self, port: DpPort) -> stdio::Result<()> {
         let t = &self.transport;
         let which = Vport { dp: self.ifindex(), port: Some(port.0), ..Vport::default() };
         let request = Request::echo(t.families.vport, which.encode(command::DEL));
+        let changing = Changing::begin(&self.changing_ports);
         t.with(|c| c.ask(&request))?;
+        drop(changing);
         if let Some(sockets) = &**self.vport_sockets.load() {
             sockets.forget(port.0);
         }
@@ -185,7 +214,7 @@ impl Kernel {
     ///
     /// # Errors
     /// If the kernel refuses to list them.
-    pub fn del_ports_but(&self, keep: impl Fn(DpPort) -> bool) -> io::Result<Vec<String>> {
+    pub fn del_ports_but(&self, keep: impl Fn(DpPort) -> bool) -> stdio::Result<Vec<String>> {
         let mut gone = vec![];
         for p in self.port_list()? {
             if p.port != DpPort(0) && !keep(p.port) && self.del_port(p.port).is_ok() {

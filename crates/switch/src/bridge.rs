@@ -400,8 +400,9 @@ impl Bridge {
     }
 
     /// What the database says of a connection.
-    pub fn set_conn_limits(&mut self, id: ConnId, rate: Option<RateLimit>, quiet: bool, now: Instant) {
+    pub fn configure_conn(&mut self, id: ConnId, class: Class, rate: Option<RateLimit>, quiet: bool, now: Instant) {
         if let Some(c) = self.conns.get_mut(&id) {
+            c.class = class;
             c.limit_packets(rate, now);
             c.quiet = quiet;
         }

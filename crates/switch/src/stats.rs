@@ -134,8 +134,7 @@ impl Bridge {
             s.rx_bytes = c.rx_bytes;
             s.tx_packets = c.tx_packets;
             s.tx_bytes = c.tx_bytes;
-            let counts_errors = !port.kind.starts_with("dummy");
-            if counts_errors {
+            if port.counts_errors {
                 s.tx_dropped = c.tx_dropped;
                 for counter in [
                     &mut s.rx_dropped,

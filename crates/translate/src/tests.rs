@@ -218,7 +218,7 @@ fn reply(key: &FlowKey, in_port: u32) -> FlowKey {
 #[test]
 fn normal_learns_and_floods() {
     let net = network(|_| {});
-    assert_eq!(normal(&net, &tcp(1)), "14,10,12,13");
+    assert_eq!(normal(&net, &tcp(1)), "10,12,13,14");
     assert_eq!(normal(&net, &reply(&tcp(1), 2)), "11");
     assert_eq!(normal(&net, &tcp(1)), "12");
     assert_eq!(normal(&net, &tcp(2)), "drop");

@@ -49,3 +49,13 @@ fn bad_texts_are_refused() {
         assert!(parse_key(text, &NoNames).is_err(), "{text}");
     }
 }
+
+#[test]
+fn faults_are_where_the_text_goes_wrong() {
+    let check = |text, want| assert_eq!(fault(text, &NoNames), want, "{text}");
+    check("in_port(1),nosuch(2)", "nosuch(2)");
+    check("in_port(1),eth(),nosuch(2),ipv4()", "nosuch(2),ipv4()");
+    check("in_port(1),ipv4(src=1.1.1.1,foo=3)", "ipv4(src=1.1.1.1,foo=3)");
+    check("  in_port(1) eth() foo", "foo");
+    check("in_port(1,eth()", "in_port(1,eth()");
+}

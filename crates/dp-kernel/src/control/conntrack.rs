@@ -72,9 +72,12 @@ pub(super) fn dump(args: &[String], o: Options) -> Done {
     let more = o.more || args.iter().any(|a| a == "-m");
     let counters = o.statistics || args.iter().any(|a| a == "-s");
     let rest: Vec<String> = args.iter().filter(|a| *a != "-m" && *a != "-s").cloned().collect();
-    let (_, rest) = choose_before_options(&rest)?;
-    // A zone that is no number is taken for a datapath's name.
-    let zone = zone_of(rest).or_else(|_| failure("datapath not found (Invalid argument)"))?;
+    let (_, options) = choose_before_options(&rest)?;
+    // A zone that is no number is taken for a datapath's name, or for nothing where there is one.
+    let zone = match zone_of(options) {
+        Err(_) if options.len() == rest.len() => return failure("datapath not found (Invalid argument)"),
+        zone => zone.unwrap_or(None),
+    };
     match table()?.dump(zone) {
         Ok(all) => {
             let mut out = Outcome::default();

@@ -5,7 +5,7 @@ use crate::{Kernel, RawFlow};
 use clock::Instant;
 use datapath::action_text::{format_actions, parse_actions};
 use datapath::flow_text::{Deed, format_stats};
-use datapath::key_text::{KeyStyle, NoNames, PortNames, format_key, parse_key};
+use datapath::key_text::{KeyStyle, NoNames, PortNames, fault, format_key, parse_key};
 use datapath::netlink::UnknownAttr;
 use datapath::{DpError, FlowPut, FlowStats, PortInfo, Ufid};
 use flow::text::parse_match;
@@ -89,9 +89,9 @@ pub(super) fn dump(args: &[String], o: Options) -> Done {
         }
     }
     let (k, _) = choose(&dp, 0)?;
-    let filter = match filter.map(parse_match) {
-        Some(Err(e)) => return failure(format!("Failed to parse filter ({e})")),
-        Some(Ok(m)) => Some(m),
+    let filter = match filter.map(|f| (f, parse_match(f))) {
+        Some((f, Err(e))) => return failure(format!("Failed to parse filter ({f}: {e})")),
+        Some((_, Ok(m))) => Some(m),
         None => None,
     };
     let names = Names::of(&k);
@@ -125,7 +125,9 @@ fn parsed(k: &Kernel, text: &str) -> Result<(Option<Ufid>, FlowKey, FlowMask), O
     let (ufid, rest) = named(text);
     match parse_key(rest, &Names::of(k)) {
         Ok((key, mask)) => Ok((ufid, key, mask)),
-        Err(_) => failure(format!("parsing flow key (syntax error at {text}) (Invalid argument)")),
+        Err(_) => {
+            failure(format!("parsing flow key (syntax error at {}) (Invalid argument)", fault(rest, &Names::of(k))))
+        }
     }
 }
 
@@ -134,6 +136,9 @@ fn is_whole(text: &str) -> bool {
     let has = |name: &str| text.split([',', ' ', '(']).any(|p| p.trim() == name);
     (has("eth") || has("packet_type")) && (!has("tcp") || has("tcp_flags"))
 }
+
+/// Ethernet of a key that has none.
+const NO_ETHERNET: &str = "eth(src=00:00:00:00:00:00/00:00:00:00:00:00,dst=00:00:00:00:00:00/00:00:00:00:00:00)";
 
 /// A key with all that its attributes have, without attributes that it has not.
 fn given(key: &FlowKey, mask: &FlowMask) -> String {
@@ -145,7 +150,8 @@ fn given(key: &FlowKey, mask: &FlowMask) -> String {
             ')' => depth = depth.saturating_sub(1),
             ',' if depth == 0 => {
                 let part = &all[from..i];
-                if !part.ends_with("(0/0)") && !part.starts_with("packet_type") {
+                let empty = part.ends_with("(0/0)") || part == NO_ETHERNET;
+                if !empty && !part.starts_with("packet_type") {
                     out.push(part);
                 }
                 from = i + 1;
@@ -180,7 +186,12 @@ fn put_text(k: &Arc<Kernel>, flow: &str, actions: &str, o: Options, deed: Deed) 
         let kind = if deed == Deed::Add { "create" } else { "modify" };
         let (key, actions) = (given(&key, &mask), format_actions(&put.actions, &NoNames));
         let name = datapath::Datapath::name(&**k);
-        vlog_warn!(Module::Dpif, "system@{name}: failed to put[{kind}] ({e}) {key}, actions:{actions}");
+        let none = FlowStats::default();
+        let counters = if o.statistics { format!("{}, ", format_stats(&none, k.clock.now())) } else { String::new() };
+        // A flow that is there already is nothing to speak of.
+        if !matches!(e, DpError::Exists) {
+            vlog_warn!(Module::Dpif, "system@{name}: failed to put[{kind}] ({e}) {key}, {counters}actions:{actions}");
+        }
         return failure(format!("updating flow table ({e})"));
     }
     let mut out = Outcome::default();

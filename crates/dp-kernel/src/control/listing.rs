@@ -139,6 +139,8 @@ pub(super) fn set_cache(args: &[String]) -> Done {
     if args[1] != "masks-cache" {
         return failure(format!("Cache name \"{}\" not found on dpif (Invalid argument)", args[1]));
     }
+    // The kernel has powers of two only.
+    let size = if size == 0 { 0 } else { size.checked_next_power_of_two().unwrap_or(size) };
     match k.set_masks_cache(size) {
         Ok(()) => super::shown(format!("Setting cache size successful, new size {size}\n")),
         Err(e) => failure(format!("Setting cache size failed ({})", strerror(&e))),

@@ -159,6 +159,9 @@ fn choose(args: &[String], least: usize) -> Result<(Arc<Kernel>, &[String]), Out
     {
         return match open(first) {
             Ok(k) => Ok((k, rest)),
+            Err(e) if e.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error()) => {
+                failure("datapath not found (Invalid argument)")
+            }
             Err(e) => failure(format!("opening datapath {first} failed ({})", strerror(&e))),
         };
     }
@@ -204,7 +207,7 @@ pub fn run(name: &str, args: &[String], o: Options) -> Outcome {
         "add-flows" => flows::file(args, o, Deed::Add),
         "mod-flows" => flows::file(args, o, Deed::Modify),
         "del-flows" => flows::del_all(args, o),
-        "offload-stats-show" => shown("HW Offload stats:\n"),
+        "offload-stats-show" => choose(args, 0).and_then(|_| shown("HW Offload stats:\n")),
         "cache-get-size" => listing::caches(args),
         "cache-set-size" => listing::set_cache(args),
         "dump-conntrack" => conntrack::dump(args, o),

@@ -65,6 +65,12 @@ impl<'a> Wanted<'a> {
     }
 }
 
+/// The number at the beginning of a text; 0 where there is none.
+fn leading_number(text: &str) -> u32 {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text[..end].parse().unwrap_or(0)
+}
+
 /// Types that have a place in the database but none in the kernel.
 const KNOWN: [&str; 4] = ["tap", "patch", "dummy", "afxdp"];
 
@@ -75,10 +81,7 @@ pub(super) fn add_if(args: &[String]) -> Done {
     for text in &args[1..] {
         let w = Wanted::parse(text);
         let kind = w.kind.unwrap_or("system");
-        let Some(number) = w.number.map_or(Ok(None), |n| n.parse().map(|n| Some(DpPort(n)))).ok() else {
-            out.error(format!("{}: invalid port number", w.name));
-            continue;
-        };
+        let number = w.number.map(|n| DpPort(leading_number(n)));
         let unopened = |e: stdio::Error| format!("{}: failed to open network device ({})", w.name, strerror(&e));
         if vport_kind(kind).is_none() {
             if !KNOWN.contains(&kind) {
@@ -154,4 +157,19 @@ pub(super) fn set_if(args: &[String]) -> Done {
         }
     }
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn port_numbers_are_what_the_text_begins_with() {
+        let check = |text: &str, want: u32| assert_eq!(leading_number(text), want, "{text}");
+        check("5", 5);
+        check("5x", 5);
+        check("x", 0);
+        check("", 0);
+        check("99999999999", 0);
+    }
 }

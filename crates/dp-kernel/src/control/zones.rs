@@ -24,26 +24,44 @@ fn zones(text: &str) -> Result<Vec<i32>, Outcome> {
     }
 }
 
+/// `zone=N,limit=L`
+fn zone_limit(text: &str) -> Result<ZoneLimit, Outcome> {
+    let (mut number, mut limit) = (None, None);
+    for field in text.split(',') {
+        let Some((name, value)) = field.split_once('=').filter(|(_, value)| !value.is_empty()) else {
+            let name = field.split('=').next().unwrap_or(field);
+            return failure(format!("field {name} missing value (Invalid argument)"));
+        };
+        let unread = || failure(format!("failed to parse field {name} (Invalid argument)"));
+        match (name, value.parse::<u16>(), value.parse::<u32>()) {
+            ("zone", Ok(n), _) => number = Some(n),
+            ("limit", _, Ok(n)) => limit = Some(n),
+            ("zone" | "limit", ..) => return unread(),
+            _ => return failure(format!("invalid zone limit field: {name} (Invalid argument)")),
+        }
+    }
+    match (number, limit) {
+        (Some(zone), Some(limit)) => Ok(ZoneLimit { zone: zone.into(), limit, count: 0 }),
+        _ => failure("failed to parse zone limit (Invalid argument)"),
+    }
+}
+
 /// `ct-set-limits [dp] [default=L] [zone=N,limit=L]...`
 pub(super) fn set(args: &[String]) -> Done {
     let (_, args) = choose_before_options(args)?;
     let mut wanted = vec![];
     for text in args {
-        let bad = || failure("failed to parse zone limit (Invalid argument)");
         if let Some(limit) = text.strip_prefix("default=") {
             let Ok(limit) = limit.parse() else {
                 return failure("invalid default limit (Invalid argument)");
             };
             wanted.push(ZoneLimit { zone: DEFAULT_ZONE, limit, count: 0 });
-        } else if let Some((number, limit)) = text.strip_prefix("zone=").and_then(|t| t.split_once(",limit=")) {
-            if limit.is_empty() {
-                return failure("field limit missing value (Invalid argument)");
-            }
-            let Ok(limit) = limit.parse() else { return bad() };
-            wanted.push(ZoneLimit { zone: zone(number)?, limit, count: 0 });
         } else {
-            return bad();
+            wanted.push(zone_limit(text)?);
         }
+    }
+    if wanted.is_empty() {
+        return failure("too few arguments (Invalid argument)");
     }
     match limits()?.set(&wanted) {
         Ok(()) => Ok(Outcome::default()),
@@ -62,6 +80,9 @@ pub(super) fn del(args: &[String]) -> Done {
         } else {
             all.extend(zones(text)?);
         }
+    }
+    if all.is_empty() {
+        return failure("too few arguments (Invalid argument)");
     }
     match limits()?.delete(&all) {
         Ok(()) => Ok(Outcome::default()),
@@ -92,4 +113,25 @@ pub(super) fn get(args: &[String]) -> Done {
         out.line(format!("zone={},limit={},count={}", l.zone, l.limit, l.count));
     }
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_of_zones_as_text() {
+        let check = |text: &str, want: Result<(i32, u32), &str>| {
+            let got = zone_limit(text).map(|l| (l.zone, l.limit)).map_err(|o| o.errors.join("\n"));
+            assert_eq!(got, want.map_err(|e| format!("{e} (Invalid argument)")), "{text}");
+        };
+        check("zone=3,limit=5", Ok((3, 5)));
+        check("limit=5,zone=3", Ok((3, 5)));
+        check("zone=x,limit=1", Err("failed to parse field zone"));
+        check("zone=1,limit=x", Err("failed to parse field limit"));
+        check("zone=1", Err("failed to parse zone limit"));
+        check("zone=1,limit=", Err("field limit missing value"));
+        check("foo", Err("field foo missing value"));
+        check("zone=1,limit=2,foo=3", Err("invalid zone limit field: foo"));
+    }
 }

@@ -79,10 +79,12 @@ fn complain(touched: &Touched, store: &Store) -> Vec<String> {
     for uuid in touched.rows.get("Interface").into_iter().flatten() {
         let (name, error) = (store.text("Interface", *uuid, "name"), store.text("Interface", *uuid, "error"));
         let ofport = store.get("Interface", *uuid, "ofport").and_then(|d| d.scalar()?.as_integer());
-        if !error.is_empty() {
+        // An interface that has a number is there, whatever is wrong with it.
+        let there = ofport.is_some_and(|n| n >= 0);
+        if !error.is_empty() && !there {
             complaints
                 .push(format!("Error detected while setting up '{name}': {error}.  See ovs-vswitchd log for details."));
-        } else if touched.inserted.contains(uuid) && matches!(ofport, None | Some(-1)) {
+        } else if error.is_empty() && touched.inserted.contains(uuid) && matches!(ofport, None | Some(-1)) {
             complaints.push(format!("Error detected while setting up '{name}'.  See ovs-vswitchd log for details."));
         }
     }
