@@ -83,16 +83,19 @@ pub fn commands(program: &str, app: &Rc<App>) -> Commands {
         let text = format!("No QoS types supported for interface: {name}\n");
         call.answer(text, || json!({"interface": name, "types": []}))
     });
-    add(&mut c, app, "time/stop", "", 0, 0, |app, call| {
-        app.clock.stop();
-        call.done()
-    });
     crate::dpctl::add(&mut c, app);
     crate::upcall_control::add(&mut c, app);
     crate::dpctl_files::add(&mut c, app);
     crate::dpif_netdev::add(&mut c, app);
     crate::probe::add(&mut c, app);
-    add(&mut c, app, "time/warp", "[large_msecs] msecs", 1, 2, warp);
+    if app.dummy != crate::app::Dummy::Off {
+        // The time of a switch that serves anybody is not to be stopped.
+        add(&mut c, app, "time/stop", "", 0, 0, |app, call| {
+            app.clock.stop();
+            call.done()
+        });
+        add(&mut c, app, "time/warp", "[large_msecs] msecs", 1, 2, warp);
+    }
     c
 }
 
