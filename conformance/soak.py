@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Faults that the database server must survive: kill -9 under load, a full disk, damaged files, many and stalled clients,
-peers that vanish, huge strings, compaction beside transactions.
+peers that vanish, messages without an end, huge strings, compaction beside transactions.
 
     soak.py [--bin PATH] [--kills N] [--flips N] [--clients N] [--rows N] [--seed N] [--only NAME,…]
 
@@ -368,23 +368,26 @@ def open_files(pid):
             pass
 
 
-def half_open(server, args, rng):
-    """Peers that vanish in the middle of a message, over TCP: probed, dropped, and logged; others are served."""
-    server.create()
-    steady = server.start()
+def listening(server):
+    """Makes the server listen on a TCP port of its choice and returns it."""
     server.run("ovs-appctl", "-t", f"{server.dir}/s.ctl", "ovsdb-server/add-remote", "ptcp:0:127.0.0.1")
-    ports = []
     with open(f"/proc/{server.process.pid}/net/tcp") as f:
         inodes = set(open_files(server.process.pid))
         for line in list(f)[1:]:
             words = line.split()
             if words[3] == "0A" and f"socket:[{words[9]}]" in inodes:
-                ports.append(int(words[1].split(":")[1], 16))
-    if not ports:
-        raise Failure("the server does not listen")
+                return int(words[1].split(":")[1], 16)
+    raise Failure("the server does not listen")
+
+
+def half_open(server, args, rng):
+    """Peers that vanish in the middle of a message, over TCP: probed, dropped, and logged; others are served."""
+    server.create()
+    steady = server.start()
+    port = listening(server)
     held = []
     for _ in range(200):
-        s = socket.create_connection(("127.0.0.1", ports[0]), timeout=30)
+        s = socket.create_connection(("127.0.0.1", port), timeout=30)
         s.sendall(b'{"id": 1, "method": "transact", "params": ["Soak", {"op": "insert", "row": {"value": "' + b"x" * 1000)
         held.append(s)
     start, slowest = time.monotonic(), 0.0
@@ -405,6 +408,58 @@ def half_open(server, args, rng):
         raise Failure(f"{len(left)} of {len(held)} peers that say nothing are still connected after 30 s")
     steady.close()
     return f"200 silent peers were dropped in {time.monotonic() - start:.0f} s, slowest transaction {slowest * 1000:.0f} ms"
+
+
+SENDER = """
+import socket, sys
+at, size = sys.argv[1], int(sys.argv[2]) << 20
+s = socket.create_connection(("127.0.0.1", int(at)), 30) if at.isdigit() else socket.socket(socket.AF_UNIX)
+if not at.isdigit():
+    s.connect(at)
+sent, chunk = 0, b"x" * (1 << 20)
+try:
+    s.sendall(b'{"id": 1, "method": "echo", "params": ["')
+    while sent < size:
+        s.sendall(chunk)
+        sent += len(chunk)
+except OSError:
+    pass
+print(sent >> 20)
+"""
+
+
+def unfinished(server, args, rng):
+    """A message without an end: its sender is dropped with a log line and the memory given back, others are served meanwhile."""
+    server.create()
+    steady = server.start()
+    before, told = server.memory(), []
+    for at, limit in ((str(listening(server)), 256), (server.sock, 1024)):
+        sender = subprocess.Popen([sys.executable, "-c", SENDER, at, str(limit + 44)], stdout=subprocess.PIPE, text=True)
+        served, slowest, end = 0, 0.0, time.monotonic() + 60
+        try:
+            while sender.poll() is None:
+                start = time.monotonic()
+                if start > end:
+                    raise Failure(f"an unfinished message of {limit + 44} MiB is still being read after 60 s")
+                if steady.transact(insert(f"row-{limit}-{served}")).get("error"):
+                    raise Failure("the steady client is not served")
+                served, slowest = served + 1, max(slowest, time.monotonic() - start)
+                time.sleep(0.005)
+        finally:
+            sender.kill()
+        sent = int(sender.communicate()[0])
+        if not limit <= sent < limit + 40:
+            raise Failure(f"{sent} MiB of a message were taken; the limit is {limit} MiB")
+        if f"message longer than {limit << 20} bytes" not in server.last_log():
+            raise Failure(f"no line in the log: {server.last_log()}")
+        told.append(f"{limit} MiB ({served} transactions meanwhile, slowest {slowest * 1000:.0f} ms)")
+    end = time.monotonic() + 5
+    while server.memory() > before + 64 and time.monotonic() < end:
+        time.sleep(0.05)
+    if server.memory() > before + 64:
+        raise Failure(f"memory {before:.0f} -> {server.memory():.0f} MiB after the senders have gone")
+    steady.close()
+    return f"dropped after {' and '.join(told)}, memory {before:.0f} -> {server.memory():.0f} MiB"
 
 
 def huge(server, args, rng):
@@ -463,7 +518,7 @@ def compaction(server, args, rng):
     return f"{args.rows} rows, {size:.0f} MiB: longest gaps {each} ms in {during} transactions beside three compactions"
 
 
-TESTS = {f.__name__: f for f in (kills, disk, flips, clients, stall, garbage, half_open, huge, compaction)}
+TESTS = {f.__name__: f for f in (kills, disk, flips, clients, stall, garbage, half_open, unfinished, huge, compaction)}
 
 
 def main():

@@ -109,7 +109,7 @@ impl<T: Payload> Classifier<T> {
     pub fn new() -> Self {
         Classifier {
             ranked: Published::new(Vec::new()),
-            tries: Default::default(),
+            tries: PREFIX_FIELDS.map(|field| Trie::new(field.def().bits)),
             writer: Mutex::new(Writer { subtables: HashMap::new(), rules: 0 }),
         }
     }
@@ -246,11 +246,11 @@ impl<T: Payload> Classifier<T> {
                     return false;
                 }
                 if rule.data.clauses().is_empty() {
-                    best = Some(rule.clone());
+                    best = Some(rule);
                     return true;
                 }
                 if let Some(soft) = soft.as_deref_mut() {
-                    soft.push(rule.clone());
+                    soft.push(rule);
                 }
                 false
             });
@@ -302,10 +302,8 @@ impl<T: Payload> Classifier<T> {
     #[must_use]
     pub fn find(&self, version: u64, matching: &MiniMatch, priority: u32) -> Option<Arc<Rule<T>>> {
         let subtable = self.lock().subtables.get(&matching.mask())?.subtable.clone();
-        let bucket = subtable.bucket(matching)?;
-        let same =
-            |r: &&Arc<Rule<T>>| r.priority == priority && r.visible_in(version) && same_values(&r.matching, matching);
-        bucket.rules().iter().find(same).cloned()
+        subtable
+            .find(matching, |r| r.priority == priority && r.visible_in(version) && same_values(&r.matching, matching))
     }
 
     /// A rule of the same priority, visible in `version`, that some packet could match together with `matching`.

@@ -1,11 +1,11 @@
 //! The rules of one mask.
 
-use std::hash::{BuildHasherDefault, Hasher};
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use flow::mini::{finish_hash, mix};
 use flow::{FlowKey, FlowMask, MiniKey};
-use papaya::HashMap;
+use snapshot::{ByHash, Count, PublishedOption};
 
 use crate::rule::Rule;
 use crate::trie::PortSet;
@@ -24,61 +24,6 @@ fn stage_of(word: usize) -> usize {
     if word >= TUNNEL_FROM { 0 } else { STAGE_ENDS.iter().take_while(|&&end| word >= end).count() }
 }
 
-/// Keys are hashes already.
-#[derive(Default)]
-pub(crate) struct Identity(u64);
-
-impl Hasher for Identity {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &b in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(b);
-        }
-    }
-
-    fn write_u64(&mut self, x: u64) {
-        self.0 = x;
-    }
-}
-
-type Map<V> = HashMap<u64, V, BuildHasherDefault<Identity>>;
-
-/// Rules whose masked keys have the same hash, greatest priority first. Nearly always one.
-pub(crate) enum Bucket<T> {
-    One(Arc<Rule<T>>),
-    Many(Arc<[Arc<Rule<T>>]>),
-}
-
-impl<T> Clone for Bucket<T> {
-    fn clone(&self) -> Self {
-        match self {
-            Bucket::One(r) => Bucket::One(r.clone()),
-            Bucket::Many(r) => Bucket::Many(r.clone()),
-        }
-    }
-}
-
-impl<T> Bucket<T> {
-    pub fn rules(&self) -> &[Arc<Rule<T>>] {
-        match self {
-            Bucket::One(rule) => std::slice::from_ref(rule),
-            Bucket::Many(rules) => rules,
-        }
-    }
-
-    fn from_rules(mut rules: Vec<Arc<Rule<T>>>) -> Option<Self> {
-        rules.sort_by_key(|r| std::cmp::Reverse(r.priority));
-        match rules.len() {
-            0 => None,
-            1 => rules.pop().map(Bucket::One),
-            _ => Some(Bucket::Many(rules.into())),
-        }
-    }
-}
-
 /// A mask word: where, which bits.
 type Word = (u8, u64);
 
@@ -90,8 +35,9 @@ pub(crate) struct Subtable<T> {
     /// Where in `words` each stage ends.
     ends: [u8; STAGES],
     /// Number of rules by the hash of their words up to a stage; only for stages that more words follow.
-    indices: [Option<Map<u32>>; STAGES - 1],
-    rules: Map<Bucket<T>>,
+    indices: [Option<ByHash<Count>>; STAGES - 1],
+    /// By the hash of all words.
+    rules: ByHash<PublishedOption<Rule<T>>>,
     /// Length of the mask of each prefix field; 0: not matched, or not a prefix.
     pub prefix_lens: [u32; PREFIX_FIELDS.len()],
     /// Values of the transport port that is matched, the source's where both are.
@@ -155,11 +101,11 @@ impl<T: Send + Sync + 'static> Subtable<T> {
         let total = words.len() as u8;
         let indices = std::array::from_fn(|s| {
             let begins = if s == 0 { 0 } else { ends[s - 1] };
-            (ends[s] > begins && ends[s] < total).then(Map::default)
+            (ends[s] > begins && ends[s] < total).then(ByHash::default)
         });
         let prefix_lens = PREFIX_FIELDS.map(|field| prefix_len(mask.expand().get(field), field.def().bits.into()));
         let ports = Ports::of(&mask);
-        Subtable { mask, words: words.into(), ends, indices, rules: Map::default(), prefix_lens, ports }
+        Subtable { mask, words: words.into(), ends, indices, rules: ByHash::default(), prefix_lens, ports }
     }
 
     fn hash(&self, stage: usize, from: u64, word: impl Fn(usize) -> u64) -> u64 {
@@ -187,7 +133,7 @@ impl<T: Send + Sync + 'static> Subtable<T> {
         key: &FlowKey,
         mut wc: Option<&mut FlowMask>,
         prefixes: &mut Prefixes<'_>,
-        mut each: impl FnMut(&Arc<Rule<T>>) -> bool,
+        mut each: impl FnMut(Arc<Rule<T>>) -> bool,
     ) {
         let mut hash = 0;
         for stage in 0..STAGES {
@@ -200,7 +146,7 @@ impl<T: Send + Sync + 'static> Subtable<T> {
             }
             hash = self.hash(stage, hash, |i| key.word(i));
             if let Some(Some(index)) = self.indices.get(stage)
-                && !index.pin().contains_key(&finish_hash(hash))
+                && index.find(finish_hash(hash), |_| Some(())).is_none()
             {
                 if let Some(wc) = wc {
                     self.unwildcard(usize::from(self.ends[stage]), wc);
@@ -208,17 +154,27 @@ impl<T: Send + Sync + 'static> Subtable<T> {
                 return;
             }
         }
-        let rules = self.rules.pin();
-        let bucket = rules.get(&finish_hash(hash));
+        let (mut any, mut rules) = (false, Vec::new());
+        self.rules.find(finish_hash(hash), |rule| -> Option<()> {
+            let rule = rule.load();
+            if let Some(rule) = &*rule {
+                any = true;
+                if rule.matching.matches(key) {
+                    rules.push(rule.clone());
+                }
+            }
+            None
+        });
         if let Some(wc) = wc {
             match &self.ports {
-                Some(ports) if bucket.is_none() => self.unwildcard_ports(key, ports, wc),
+                Some(ports) if !any => self.unwildcard_ports(key, ports, wc),
                 _ => self.unwildcard(self.words.len(), wc),
             }
         }
-        let Some(bucket) = bucket else { return };
-        for rule in bucket.rules() {
-            if rule.matching.matches(key) && each(rule) {
+        // Nearly always one at most.
+        rules.sort_by_key(|r| Reverse(r.priority));
+        for rule in rules {
+            if each(rule) {
                 return;
             }
         }
@@ -240,10 +196,10 @@ impl<T: Send + Sync + 'static> Subtable<T> {
         }
     }
 
-    /// Rules with just this masked key.
-    pub fn bucket(&self, matching: &flow::MiniMatch) -> Option<Bucket<T>> {
+    /// A rule with just this masked key.
+    pub fn find(&self, matching: &flow::MiniMatch, mut wanted: impl FnMut(&Rule<T>) -> bool) -> Option<Arc<Rule<T>>> {
         let hash = self.whole_hash(|i| matching.key_word(i));
-        self.rules.pin().get(&hash).cloned()
+        self.rules.find(hash, |rule| rule.load().as_ref().filter(|r| wanted(r)).cloned())
     }
 
     /// Only one thread at a time may change a subtable.
@@ -253,35 +209,34 @@ impl<T: Send + Sync + 'static> Subtable<T> {
         for stage in 0..STAGES {
             hash = self.hash(stage, hash, |i| matching.key_word(i));
             if let Some(Some(index)) = self.indices.get(stage) {
-                index.pin().update_or_insert(finish_hash(hash), |n| n + 1, 1);
+                let hash = finish_hash(hash);
+                let more = |n: &Count| {
+                    n.set(n.get() + 1);
+                    Some(())
+                };
+                if index.find(hash, more).is_none() {
+                    index.add(hash, |n| n.set(1));
+                }
             }
         }
         if let Some(ports) = &self.ports {
             ports.change(matching.key_word(PORT_WORD), true);
         }
-        let hash = finish_hash(hash);
-        let map = self.rules.pin();
-        let mut rules = map.get(&hash).map(|b| b.rules().to_vec()).unwrap_or_default();
-        rules.push(rule.clone());
-        if let Some(bucket) = Bucket::from_rules(rules) {
-            map.insert(hash, bucket);
-        }
+        self.rules.add(finish_hash(hash), |place| place.set(Some(rule)));
     }
 
     /// Takes a rule out; whether it was there.
     pub fn remove(&self, rule: &Arc<Rule<T>>) -> bool {
         let hash = self.whole_hash(|i| rule.matching.key_word(i));
-        let map = self.rules.pin();
-        let Some(bucket) = map.get(&hash) else { return false };
-        let mut rules = bucket.rules().to_vec();
-        let before = rules.len();
-        rules.retain(|r| !Arc::ptr_eq(r, rule));
-        if rules.len() == before {
+        let there = self.rules.remove(hash, |place| {
+            let this = place.load().as_ref().is_some_and(|r| Arc::ptr_eq(r, rule));
+            if this {
+                place.set(None);
+            }
+            this
+        });
+        if !there {
             return false;
-        }
-        match Bucket::from_rules(rules) {
-            Some(bucket) => drop(map.insert(hash, bucket).is_some()),
-            None => drop(map.remove(&hash).is_some()),
         }
         if let Some(ports) = &self.ports {
             ports.change(rule.matching.key_word(PORT_WORD), false);
@@ -290,11 +245,19 @@ impl<T: Send + Sync + 'static> Subtable<T> {
         for stage in 0..STAGES {
             hash = self.hash(stage, hash, |i| rule.matching.key_word(i));
             if let Some(Some(index)) = self.indices.get(stage) {
-                let index = index.pin();
-                let key = finish_hash(hash);
-                match index.get(&key) {
-                    Some(&n) if n > 1 => drop(index.insert(key, n - 1)),
-                    _ => drop(index.remove(&key)),
+                let hash = finish_hash(hash);
+                let last = index.find(hash, |n| {
+                    let left = n.get().saturating_sub(1);
+                    if left > 0 {
+                        n.set(left);
+                    }
+                    Some(left == 0)
+                });
+                if last == Some(true) {
+                    index.remove(hash, |n| {
+                        n.set(0);
+                        true
+                    });
                 }
             }
         }
@@ -302,8 +265,10 @@ impl<T: Send + Sync + 'static> Subtable<T> {
     }
 
     pub fn for_each(&self, mut each: impl FnMut(&Arc<Rule<T>>)) {
-        for bucket in self.rules.pin().values() {
-            bucket.rules().iter().for_each(&mut each);
-        }
+        self.rules.for_each(|place| {
+            if let Some(rule) = &*place.load() {
+                each(rule);
+            }
+        });
     }
 }

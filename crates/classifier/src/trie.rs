@@ -4,9 +4,9 @@
 //! time; readers wait for nobody.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use snapshot::PublishedOption;
+use snapshot::Published;
 
 /// What a walk down a trie found out about a value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -23,26 +23,92 @@ impl Walk {
     }
 }
 
+/// A prefix that some rule has, or where two of them part. Only its writer changes it.
+#[derive(Default)]
 struct Node {
-    /// Left-aligned, the upper half first (16 bytes less than a `u128` with its alignment); bits beyond `end` are zero.
-    prefix: [u64; 2],
-    /// Length of the prefix from the root to the end of this node.
-    end: u32,
+    /// Upper part of the prefix, left-aligned; bits beyond `end` are zero.
+    prefix: AtomicU32,
     /// Rules with just this prefix.
     rules: AtomicU32,
-    edges: [PublishedOption<Node>; 2],
+    /// Nodes below, by the bit that follows; [`NONE`]: none.
+    edges: [AtomicU32; 2],
+    /// Length of the prefix from the root to the end of this node.
+    end: AtomicU8,
+}
+
+/// The number of no node.
+const NONE: u32 = 0;
+
+/// Nodes by number, from 1. What is no longer linked stays until the rest moves to a new place: who is on the way through it
+/// comes to no harm.
+#[derive(Default)]
+struct Nodes {
+    root: AtomicU32,
+    /// Numbers given away.
+    used: AtomicU32,
+    nodes: Box<[Node]>,
+    /// The rest of each prefix, where prefixes are longer than 32 bits.
+    rest: Box<[[AtomicU32; 3]]>,
+}
+
+impl Nodes {
+    fn with_room(room: usize, wide: bool) -> Nodes {
+        let nodes = (0..room).map(|_| Node::default()).collect();
+        let rest = (0..if wide { room } else { 0 }).map(|_| Default::default()).collect();
+        Nodes { nodes, rest, ..Nodes::default() }
+    }
+
+    fn node(&self, number: u32) -> Option<&Node> {
+        self.nodes.get((number as usize).checked_sub(1)?)
+    }
+
+    fn prefix(&self, number: u32) -> u128 {
+        let high = self.node(number).map_or(0, |n| n.prefix.load(Ordering::Relaxed));
+        let rest = self.rest.get(number as usize - 1).into_iter().flatten();
+        let words = std::iter::once(high).chain(rest.map(|w| w.load(Ordering::Relaxed)));
+        words.enumerate().fold(0, |prefix, (i, word)| prefix | u128::from(word) << (96 - 32 * i))
+    }
+
+    /// A node that nothing leads to yet.
+    fn make(&self, prefix: u128, end: u32, rules: u32) -> u32 {
+        let at = self.used.load(Ordering::Relaxed) as usize;
+        let prefix = prefix & mask(end);
+        let Some(node) = self.nodes.get(at) else { return NONE };
+        node.prefix.store((prefix >> 96) as u32, Ordering::Relaxed);
+        for (i, word) in self.rest.get(at).into_iter().flatten().enumerate() {
+            word.store((prefix >> (64 - 32 * i)) as u32, Ordering::Relaxed);
+        }
+        node.end.store(end as u8, Ordering::Relaxed);
+        node.rules.store(rules, Ordering::Relaxed);
+        self.used.store(at as u32 + 1, Ordering::Relaxed);
+        at as u32 + 1
+    }
+
+    /// Copies what hangs below `number` of `from`; the number of the copy. Goes no deeper than a prefix is long.
+    fn copy(&self, from: &Nodes, number: u32) -> u32 {
+        let Some(node) = from.node(number) else { return NONE };
+        let new = self.make(from.prefix(number), node.end(), node.rules.load(Ordering::Relaxed));
+        if let Some(copy) = self.node(new) {
+            for side in 0..2 {
+                copy.lead(side, self.copy(from, node.next(side)));
+            }
+        }
+        new
+    }
 }
 
 impl Node {
-    fn new(prefix: u128, end: u32, rules: u32) -> Arc<Node> {
-        let edges = [PublishedOption::empty(), PublishedOption::empty()];
-        let prefix = prefix & mask(end);
-        let prefix = [(prefix >> 64) as u64, prefix as u64];
-        Arc::new(Node { prefix, end, rules: AtomicU32::new(rules), edges })
+    fn end(&self) -> u32 {
+        u32::from(self.end.load(Ordering::Relaxed))
     }
 
-    fn prefix(&self) -> u128 {
-        u128::from(self.prefix[0]) << 64 | u128::from(self.prefix[1])
+    /// The node on a side.
+    fn next(&self, side: usize) -> u32 {
+        self.edges[side].load(Ordering::Acquire)
+    }
+
+    fn lead(&self, side: usize, to: u32) {
+        self.edges[side].store(to, Ordering::Release);
     }
 }
 
@@ -56,35 +122,41 @@ const fn bit(value: u128, at: u32) -> usize {
 }
 
 /// A path-compressed binary trie of left-aligned values of up to 128 bits.
-#[derive(Default)]
 pub(crate) struct Trie {
-    root: PublishedOption<Node>,
+    nodes: Published<Nodes>,
+    /// Whether values have more than 32 bits.
+    wide: bool,
 }
 
 impl Trie {
+    /// A trie of values of so many bits.
+    pub fn new(bits: u16) -> Trie {
+        Trie { nodes: Published::default(), wide: bits > 32 }
+    }
+
     pub fn walk(&self, value: u128) -> Walk {
         let mut walk = Walk::default();
-        let mut at = self.root.get();
+        let nodes = self.nodes.load();
+        let mut at = nodes.root.load(Ordering::Acquire);
         let mut reached = 0;
-        while let Some(node) = at {
-            let same = (value ^ node.prefix()).leading_zeros();
-            if same < node.end {
+        while let Some(node) = nodes.node(at) {
+            let (same, end) = ((value ^ nodes.prefix(at)).leading_zeros(), node.end());
+            if same < end {
                 // Including the first bit that differs.
                 walk.bits = same + 1;
                 return walk;
             }
-            reached = node.end;
-            if node.end > 0 && node.rules.load(Ordering::Acquire) > 0 {
-                walk.lengths |= 1 << (node.end - 1);
+            reached = end;
+            if end > 0 && node.rules.load(Ordering::Acquire) > 0 {
+                walk.lengths |= 1 << (end - 1);
             }
-            let leaf = node.edges.iter().all(PublishedOption::is_empty);
-            let next = node.edges[bit(value, node.end)].get();
-            if next.is_none() {
+            let next = [node.next(0), node.next(1)];
+            at = next[bit(value, end)];
+            if at == NONE {
                 // One more bit told that it goes no further, unless nothing goes further.
-                walk.bits = if leaf { reached } else { reached + 1 };
+                walk.bits = if next == [NONE; 2] { reached } else { reached + 1 };
                 return walk;
             }
-            at = next;
         }
         walk.bits = reached;
         walk
@@ -92,79 +164,94 @@ impl Trie {
 
     /// Removes everything.
     pub fn clear(&self) {
-        // A chain of nodes is as long as an address at most: letting go of it takes no deep stack.
-        self.root.set(None);
+        self.nodes.publish(Arc::default());
+    }
+
+    /// The nodes, with room for what one more prefix needs.
+    fn with_room(&self) -> Arc<Nodes> {
+        let nodes = self.nodes.snapshot();
+        if nodes.used.load(Ordering::Relaxed) as usize + 2 <= nodes.nodes.len() {
+            return nodes;
+        }
+        let live = count(&nodes, nodes.root.load(Ordering::Relaxed));
+        let new = Nodes::with_room(live + live / 4 + 4, self.wide);
+        new.root.store(new.copy(&nodes, nodes.root.load(Ordering::Relaxed)), Ordering::Relaxed);
+        let new = Arc::new(new);
+        self.nodes.publish(new.clone());
+        new
     }
 
     pub fn insert(&self, prefix: u128, len: u32) {
         let prefix = prefix & mask(len);
-        let mut slot_owner: Option<Arc<Node>> = None;
-        let mut side = 0;
+        let nodes = self.with_room();
+        let mut slot = &nodes.root;
         loop {
-            let slot = match &slot_owner {
-                Some(node) => &node.edges[side],
-                None => &self.root,
+            let at = slot.load(Ordering::Relaxed);
+            let Some(node) = nodes.node(at) else {
+                return slot.store(nodes.make(prefix, len, 1), Ordering::Release);
             };
-            let Some(node) = slot.get() else {
-                return slot.set(Some(Node::new(prefix, len, 1)));
-            };
-            let common = (prefix ^ node.prefix()).leading_zeros().min(len).min(node.end);
-            if common < node.end {
+            let (before, end) = (nodes.prefix(at), node.end());
+            let common = (prefix ^ before).leading_zeros().min(len).min(end);
+            if common < end {
                 // Split the edge above the node.
-                let parent = Node::new(prefix, common, u32::from(common == len));
-                parent.edges[bit(node.prefix(), common)].set(Some(node));
-                if common < len {
-                    parent.edges[bit(prefix, common)].set(Some(Node::new(prefix, len, 1)));
+                let number = nodes.make(prefix, common, u32::from(common == len));
+                if let Some(parent) = nodes.node(number) {
+                    parent.lead(bit(before, common), at);
+                    if common < len {
+                        parent.lead(bit(prefix, common), nodes.make(prefix, len, 1));
+                    }
                 }
-                return slot.set(Some(parent));
+                return slot.store(number, Ordering::Release);
             }
-            if node.end == len {
+            if end == len {
                 node.rules.fetch_add(1, Ordering::AcqRel);
                 return;
             }
-            side = bit(prefix, node.end);
-            slot_owner = Some(node);
+            slot = &node.edges[bit(prefix, end)];
         }
     }
 
     pub fn remove(&self, prefix: u128, len: u32) {
         let prefix = prefix & mask(len);
-        let mut path: Vec<(Arc<Node>, usize)> = Vec::new();
-        let mut at = self.root.get();
-        let node = loop {
-            let Some(node) = at else { return };
-            if (prefix ^ node.prefix()).leading_zeros() < node.end.min(len) || node.end > len {
+        let nodes = self.nodes.load();
+        // Where each node on the way is linked.
+        let mut path: Vec<(&AtomicU32, &Node)> = Vec::new();
+        let mut slot = &nodes.root;
+        loop {
+            let at = slot.load(Ordering::Relaxed);
+            let Some(node) = nodes.node(at) else { return };
+            let end = node.end();
+            if (prefix ^ nodes.prefix(at)).leading_zeros() < end.min(len) || end > len {
                 return;
             }
-            if node.end == len {
-                break node;
+            path.push((slot, node));
+            if end == len {
+                break;
             }
-            let side = bit(prefix, node.end);
-            at = node.edges[side].get();
-            path.push((node, side));
-        };
-        let left = node.rules.load(Ordering::Acquire).saturating_sub(1);
-        node.rules.store(left, Ordering::Release);
-        let mut node = node;
+            slot = &node.edges[bit(prefix, end)];
+        }
+        if let Some((_, node)) = path.last() {
+            let left = node.rules.load(Ordering::Relaxed).saturating_sub(1);
+            node.rules.store(left, Ordering::Release);
+        }
         // A node without rules that does not branch is not needed.
-        while node.rules.load(Ordering::Acquire) == 0 {
-            let only = match (node.edges[0].get(), node.edges[1].get()) {
-                (Some(_), Some(_)) => return,
-                (a, b) => a.or(b),
-            };
-            let gone = only.is_none();
-            match path.pop() {
-                Some((parent, side)) => {
-                    parent.edges[side].set(only);
-                    if !gone {
-                        return;
-                    }
-                    node = parent;
-                }
-                None => return self.root.set(only),
+        while let Some((slot, node)) = path.pop() {
+            let next = [node.next(0), node.next(1)];
+            if node.rules.load(Ordering::Relaxed) > 0 || !next.contains(&NONE) {
+                return;
+            }
+            let only = next[0].max(next[1]);
+            slot.store(only, Ordering::Release);
+            if only != NONE {
+                return;
             }
         }
     }
+}
+
+/// Nodes that `number` leads to, itself included.
+fn count(nodes: &Nodes, number: u32) -> usize {
+    nodes.node(number).map_or(0, |n| 1 + count(nodes, n.next(0)) + count(nodes, n.next(1)))
 }
 
 /// A set of 16-bit values that tells how many leading bits of a value that is not in it show so.
@@ -219,7 +306,7 @@ mod tests {
 
     #[test]
     fn walks() {
-        let trie = Trie::default();
+        let trie = Trie::new(128);
         assert_eq!(trie.walk(v4([1, 2, 3, 4])), Walk::default());
         trie.insert(v4([10, 0, 0, 0]), 8);
         trie.insert(v4([10, 1, 2, 0]), 24);
@@ -252,7 +339,7 @@ mod tests {
             gone in proptest::collection::vec(any::<bool>(), 40),
             values in proptest::collection::vec((0u8..8, 0u8..4), 10),
         ) {
-            let trie = Trie::default();
+            let trie = Trie::new(128);
             let wide = |a: u8, b: u8| u128::from(a << 5) << 120 | u128::from(b << 6) << 112;
             let mut list: Vec<(u128, u32)> = Vec::new();
             for &(a, b, len) in &prefixes {

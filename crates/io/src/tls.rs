@@ -483,10 +483,9 @@ impl AsyncWrite for Accepted {
 }
 
 /// Connects to a TLS server.
-pub async fn connect(host: &str, port: u16) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+pub async fn connect(host: &str, port: u16, dscp: u8) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
     let connector = tokio_rustls::TlsConnector::from(client_config()?);
-    let stream = TcpStream::connect((host, port)).await?;
-    stream.set_nodelay(true)?;
+    let stream = crate::stream::dial(host, port, dscp).await?;
     connector.connect(server_name(host)?, stream).await
 }
 
@@ -498,6 +497,7 @@ pub fn connect_blocking(
     let connection = rustls::ClientConnection::new(client_config()?, server_name(host)?).map_err(failure)?;
     let stream = std::net::TcpStream::connect((host, port))?;
     stream.set_nodelay(true)?;
+    crate::stream::mark(&stream, crate::stream::DEFAULT_DSCP);
     let mut stream = rustls::StreamOwned::new(connection, stream);
     while stream.conn.is_handshaking() {
         stream.conn.complete_io(&mut stream.sock)?;

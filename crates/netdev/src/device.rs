@@ -39,6 +39,29 @@ pub struct DeviceStats {
 }
 
 impl DeviceStats {
+    /// The counters of a kernel device as the database's `Interface:statistics` names them.
+    #[must_use]
+    pub fn named(&self) -> Vec<(String, u64)> {
+        [
+            ("rx_packets", self.rx_packets),
+            ("rx_bytes", self.rx_bytes),
+            ("tx_packets", self.tx_packets),
+            ("tx_bytes", self.tx_bytes),
+            ("rx_dropped", self.rx_dropped),
+            ("rx_errors", self.rx_errors),
+            ("rx_frame_err", self.rx_frame_errors),
+            ("rx_missed_errors", self.rx_missed_errors),
+            ("rx_multicast_packets", self.multicast),
+            ("rx_over_err", self.rx_over_errors),
+            ("rx_crc_err", self.rx_crc_errors),
+            ("tx_dropped", self.tx_dropped),
+            ("tx_errors", self.tx_errors),
+            ("collisions", self.collisions),
+        ]
+        .map(|(key, n)| (key.to_string(), n))
+        .to_vec()
+    }
+
     /// The counters of a device whose other end is the switch, turned to the switch's side.
     #[must_use]
     pub fn turned(self) -> Self {
@@ -75,6 +98,23 @@ pub struct LinkState {
     pub carrier_changes: u64,
 }
 
+/// What the switch leaves to a device that takes nothing over, as the database's `Interface:status` names it.
+pub(crate) fn no_offloads() -> impl Iterator<Item = (String, String)> {
+    let names = [
+        "geneve_tso",
+        "gre_tso",
+        "ip_csum",
+        "out_ip_csum",
+        "out_udp_csum",
+        "sctp_csum",
+        "tcp_csum",
+        "tcp_seg",
+        "udp_csum",
+        "vxlan_tso",
+    ];
+    names.into_iter().map(|name| (format!("tx_{name}_offload"), "false".to_string()))
+}
+
 /// Speed and duplex of a link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinkSpeed {
@@ -94,6 +134,10 @@ pub trait Device: Send + Sync {
     fn state(&self) -> io::Result<LinkState>;
     /// Counters now.
     fn stats(&self) -> io::Result<DeviceStats>;
+    /// What it counts, as the database's `Interface:statistics` names it.
+    fn counters(&self) -> io::Result<Vec<(String, u64)>> {
+        self.stats().map(|s| s.named())
+    }
     /// Sets the address.
     fn set_mac(&self, mac: EthAddr) -> io::Result<()>;
     /// Sets the MTU in bytes.

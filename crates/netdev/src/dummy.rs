@@ -24,6 +24,8 @@ struct Shared {
     stats: DeviceStats,
     /// One for each receive queue.
     to_switch: Vec<VecDeque<PacketBuf>>,
+    /// Packets and bytes that came to each receive queue.
+    received: Vec<(u64, u64)>,
     /// Queues to send by; only told.
     tx_queues: u32,
     numa: u32,
@@ -53,7 +55,13 @@ impl DummyDevice {
             mtu: 1500,
             ..LinkState::default()
         };
-        let shared = Shared { state, to_switch: vec![VecDeque::new()], tx_queues: 1, ..Shared::default() };
+        let shared = Shared {
+            state,
+            to_switch: vec![VecDeque::new()],
+            received: vec![(0, 0)],
+            tx_queues: 1,
+            ..Shared::default()
+        };
         DummyDevice { name: name.into(), kind, shared: Arc::new(Mutex::new(shared)) }
     }
 
@@ -120,7 +128,7 @@ impl DummyDevice {
 fn push_shared(shared: &Mutex<Shared>, queue: u32, packet: PacketBuf) -> bool {
     let wake = {
         let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let Shared { to_switch, stats, captures, wake, .. } = &mut *shared;
+        let Shared { to_switch, received, stats, captures, wake, .. } = &mut *shared;
         let Some(waiting) = to_switch.get_mut(queue as usize).filter(|q| q.len() < QUEUE_LIMIT) else {
             stats.rx_dropped += 1;
             return false;
@@ -130,6 +138,9 @@ fn push_shared(shared: &Mutex<Shared>, queue: u32, packet: PacketBuf) -> bool {
         }
         stats.rx_packets += 1;
         stats.rx_bytes += packet.len() as u64;
+        if let Some((packets, bytes)) = received.get_mut(queue as usize) {
+            (*packets, *bytes) = (*packets + 1, *bytes + packet.len() as u64);
+        }
         waiting.push_back(packet);
         wake.clone()
     };
@@ -154,6 +165,32 @@ impl Device for DummyDevice {
 
     fn stats(&self) -> io::Result<DeviceStats> {
         Ok(self.lock().stats)
+    }
+
+    fn counters(&self) -> io::Result<Vec<(String, u64)>> {
+        let shared = self.lock();
+        let s = &shared.stats;
+        let mut all: Vec<(String, u64)> = [
+            ("rx_packets", s.rx_packets),
+            ("rx_bytes", s.rx_bytes),
+            ("tx_packets", s.tx_packets),
+            ("tx_bytes", s.tx_bytes),
+            // Counters of its own, as hardware may have them.
+            ("rx_custom_packets_1", s.rx_packets),
+            ("rx_custom_packets_2", s.rx_packets),
+            ("tx_q0_packets", s.tx_packets),
+            ("tx_q0_bytes", s.tx_bytes),
+        ]
+        .map(|(key, n)| (key.to_string(), n))
+        .to_vec();
+        for (n, (packets, bytes)) in shared.received.iter().enumerate() {
+            all.extend([(format!("rx_q{n}_packets"), *packets), (format!("rx_q{n}_bytes"), *bytes)]);
+        }
+        Ok(all)
+    }
+
+    fn status(&self) -> Vec<(String, String)> {
+        crate::device::no_offloads().collect()
     }
 
     fn set_mac(&self, mac: EthAddr) -> io::Result<()> {
@@ -217,6 +254,7 @@ impl Device for DummyDevice {
         }
         let before = (shared.to_switch.len(), shared.tx_queues, shared.numa);
         shared.to_switch.resize_with(queues, VecDeque::new);
+        shared.received.resize(queues, (0, 0));
         (shared.tx_queues, shared.numa) = (sends, numa);
         before != (queues, sends, numa)
     }

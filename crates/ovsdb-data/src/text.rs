@@ -120,35 +120,49 @@ fn string_from_str(text: &str) -> TextResult<String> {
     serde_json::from_str::<String>(text).map_err(|error| format!("{text}: {error}"))
 }
 
-/// Reads a token: a quoted string with its quotes, or everything up to a delimiter or space.
+/// Reads a token: everything up to a delimiter or space. Quotes in it keep what they enclose together, and stay; elsewhere a
+/// backslash makes the character after it part of the token.
 ///
-/// Advances `rest` past it. Fails on a quote that is not closed.
-pub fn token<'a>(rest: &mut &'a str) -> TextResult<&'a str> {
+/// Advances `rest` past it. Fails on a quote that is not closed and a backslash at the end.
+pub fn token(rest: &mut &str) -> TextResult<String> {
     let text = *rest;
-    let end = if text.starts_with('"') {
-        let mut escaped = false;
-        let close = text.char_indices().skip(1).find(|&(_, c)| {
-            let closes = c == '"' && !escaped;
-            escaped = c == '\\' && !escaped;
-            closes
-        });
-        match close {
-            Some((at, _)) => at + 1,
-            None => return Err(format!("{text}: missing quote at end of quoted string")),
+    let (mut out, mut quoted) = (String::new(), false);
+    let mut chars = text.char_indices();
+    let mut end = text.len();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' => {
+                let (_, next) = chars.next().ok_or_else(|| format!("{text}: backslash at end of argument"))?;
+                if quoted {
+                    out.push(c);
+                }
+                out.push(next);
+            }
+            _ if !quoted && (is_delimiter(c) || c.is_ascii_whitespace()) => {
+                end = at;
+                break;
+            }
+            _ => {
+                quoted ^= c == '"';
+                out.push(c);
+            }
         }
-    } else {
-        text.find(|c: char| is_delimiter(c) || c.is_ascii_whitespace()).unwrap_or(text.len())
-    };
+    }
+    if quoted {
+        return Err(format!("{text}: quoted string extends past end of argument"));
+    }
     *rest = &text[end..];
-    Ok(&text[..end])
+    Ok(out)
 }
 
 fn is_delimiter(c: char) -> bool {
     ":=, []{}!<>".contains(c)
 }
 
+/// Between two elements.
 fn skip_space(rest: &mut &str) {
-    *rest = rest.trim_start_matches([' ', '\t', '\n', ',']);
+    *rest = rest.trim_start();
+    *rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
 }
 
 /// Reads a datum: `a`, `a,b`, `[a, b]`, `k=v`, `{k=v, …}`; checks its constraints and number of elements.
@@ -165,40 +179,42 @@ pub fn datum_from_str(
         rest = &rest[1..];
     }
     let (mut atoms, mut pairs) = (Vec::new(), Vec::new());
+    rest = rest.trim_start();
     loop {
-        skip_space(&mut rest);
-        if rest.is_empty() || rest.starts_with([']', '}']) {
+        if rest.is_empty() || bracketed && rest.starts_with(close) {
             break;
         }
+        if let Some(c) = rest.chars().next().filter(|&c| is_delimiter(c)) {
+            return Err(format!("{text}: unexpected \"{c}\" parsing {}", column_type.to_english()));
+        }
         let key_text = token(&mut rest)?;
-        check_token(key_text, rest)?;
         if let Some(value_type) = &column_type.value {
-            let key = atom_from_str(&column_type.key, key_text, again(&mut symbols))?;
-            rest =
-                rest.strip_prefix('=').ok_or_else(|| format!("{text}: syntax error at \"{rest}\" expecting \"=\""))?;
+            let key = atom_from_str(&column_type.key, &key_text, again(&mut symbols))?;
+            let after = rest.trim_start();
+            let found = &after[..after.chars().next().map_or(0, char::len_utf8)];
+            rest = after
+                .strip_prefix('=')
+                .ok_or_else(|| format!("{text}: syntax error at \"{found}\" expecting \"=\""))?;
+            rest = rest.trim_start();
             let value_text = token(&mut rest)?;
-            check_token(value_text, rest)?;
-            let value = atom_from_str(value_type, value_text, again(&mut symbols))?;
+            let value = atom_from_str(value_type, &value_text, again(&mut symbols))?;
             pairs.push((key, value));
-        } else if let Some((low, high)) = integer_span(&column_type.key, key_text)? {
+        } else if let Some((low, high)) = integer_span(&column_type.key, &key_text)? {
             for value in low..=high {
                 let atom = Atom::Integer(value);
                 column_type.key.check(&atom).map_err(|error| error.to_string())?;
                 atoms.push(atom);
             }
         } else {
-            atoms.push(atom_from_str(&column_type.key, key_text, again(&mut symbols))?);
+            atoms.push(atom_from_str(&column_type.key, &key_text, again(&mut symbols))?);
         }
-        if let Some(c) = rest.chars().next().filter(|c| ![' ', ',', '\t', '\n', ']', '}'].contains(c)) {
-            return Err(format!("{text}: unexpected \"{c}\" parsing {}", column_type.to_english()));
-        }
+        skip_space(&mut rest);
     }
     if bracketed {
         rest = rest.strip_prefix(close).ok_or_else(|| format!("{text}: missing \"{close}\" at end of data"))?;
     }
-    let rest = rest.trim_start();
-    if !rest.is_empty() {
-        return Err(format!("{text}: trailing garbage \"{rest}\""));
+    if !rest.trim_start().is_empty() {
+        return Err(format!("{text}: trailing garbage after \"{close}\""));
     }
     finish(column_type, text, atoms, pairs)
 }
@@ -218,13 +234,6 @@ fn finish(column_type: &ColumnType, text: &str, atoms: Vec<Atom>, pairs: Vec<(At
         return Err(format!("{text}: {read} {what} specified but the minimum number is {}", column_type.n_min));
     }
     Ok(datum)
-}
-
-fn check_token(token: &str, rest: &str) -> TextResult<()> {
-    match (token.is_empty(), rest.chars().next()) {
-        (true, Some(c)) => Err(format!("unexpected \"{c}\" parsing {rest}")),
-        _ => Ok(()),
-    }
 }
 
 fn again<'a>(symbols: &'a mut Option<&mut dyn Symbols>) -> Option<&'a mut dyn Symbols> {

@@ -4,7 +4,7 @@
 use crate::Shared;
 use crate::connection::{self, End, Terms};
 use crate::core::Core;
-use io::stream::OVSDB_PORT;
+use io::stream::{DEFAULT_DSCP, OVSDB_PORT};
 use io::vlog::Module;
 use io::{Listener, Remote, Stream, vlog_err, vlog_info, vlog_warn};
 use ovsdb_data::{Datum, Uuid};
@@ -33,6 +33,8 @@ pub struct Settings {
     pub role: String,
     /// True if clients may only read.
     pub read_only: bool,
+    /// DSCP of its packets, if not the default.
+    pub dscp: Option<u8>,
 }
 
 /// What is known of a target, for status columns.
@@ -292,6 +294,9 @@ fn settings_of_row(core: &Core, database: &str, number: usize, uuid: Uuid) -> Se
         probe: integer("inactivity_probe").map(|ms| (ms > 0).then(|| Duration::from_millis(ms.max(1000)))),
         role: column("role").and_then(|d| d.as_str().map(str::to_string)).unwrap_or_default(),
         read_only: column("read_only").and_then(|d| d.scalar()?.as_bool()).unwrap_or(false),
+        dscp: column("other_config")
+            .and_then(|d| d.get_str("dscp")?.parse().ok())
+            .filter(|dscp| (0..64).contains(dscp)),
     }
 }
 
@@ -396,6 +401,7 @@ async fn listen(shared: Shared, name: String, remote: Remote, settings: Settings
             }
         }
     };
+    listener.set_dscp(settings.dscp.unwrap_or(DEFAULT_DSCP));
     let port = listener.port();
     if let (Remote::PassiveTcp(at) | Remote::PassiveSsl(at), Some(port)) = (&remote, port)
         && at.port() == 0
@@ -444,7 +450,8 @@ async fn connect(shared: Shared, name: String, remote: Remote, settings: Setting
     loop {
         vlog_info!(Module::Reconnect, "{name}: connecting...");
         status.borrow_mut().state = "CONNECTING";
-        let failure = match tokio::time::timeout(backoff.max(Duration::from_secs(1)), Stream::connect(&remote)).await {
+        let attempt = Stream::connect_marked(&remote, settings.dscp.unwrap_or(DEFAULT_DSCP));
+        let failure = match tokio::time::timeout(backoff.max(Duration::from_secs(1)), attempt).await {
             Ok(Ok(stream)) => {
                 vlog_info!(Module::Reconnect, "{name}: connected");
                 {

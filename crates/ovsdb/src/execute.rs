@@ -283,8 +283,8 @@ impl Run<'_> {
         let mut out = std::mem::take(&mut self.out);
         out.extend_from_slice(b"{\"rows\":[");
         let begin = out.len();
-        // Rows that do not differ in what is shown are shown once.
-        let distinct = !columns.contains(&UUID_COLUMN);
+        // Rows that do not differ in what is shown are shown once. No two rows have the same version (RFC 7047 §3.2).
+        let distinct = !columns.contains(&UUID_COLUMN) && !columns.contains(&VERSION_COLUMN);
         let mut shown: HashSet<Vec<u8>, RandomState> = HashSet::default();
         self.txn.find(db, table, &condition, |row| {
             let before = out.len();

@@ -195,16 +195,17 @@ pub fn finish(db: &mut Database) -> Result<()> {
                 let datum = packed::column(&table.schema, row, reference.column);
                 reference.each(&datum, |target, kind| {
                     let exists = db.tables()[target.0].get(&target.1).is_some();
+                    // An ephemeral column begins anew with its default.
+                    let anew = target.1.is_zero() && !table.schema.columns[reference.column].persistent;
                     match kind {
                         RefKind::Strong if target.1 == uuid => {}
-                        RefKind::Strong if exists => *strong.entry(target).or_default() += 1,
+                        RefKind::Strong if exists || anew => *strong.entry(target).or_default() += 1,
                         RefKind::Strong => {
                             if problem.is_ok() {
                                 problem = Err(missing(db, table, reference.column, uuid, target));
                             }
                         }
-                        // An ephemeral column begins anew with its default.
-                        RefKind::Weak if target.1.is_zero() && !table.schema.columns[reference.column].persistent => {}
+                        RefKind::Weak if anew => {}
                         RefKind::Weak if exists => weak.push((target, (number, uuid))),
                         RefKind::Weak => dangling.push((number, uuid)),
                     }

@@ -325,14 +325,15 @@ fn transactions_that_take_much_memory_are_not_kept_for_those_who_come_back() {
 
 #[test]
 fn an_ephemeral_reference_that_must_be_there_begins_anew() {
-    let weak = |ephemeral: bool| json!({"type": {"key": {"type": "uuid", "refTable": "B", "refType": "weak"}}, "ephemeral": ephemeral});
+    let reference =
+        |kind: &str| json!({"type": {"key": {"type": "uuid", "refTable": "B", "refType": kind}}, "ephemeral": true});
     let schema = json!({"name": "T", "version": "1.0.0", "tables": {
-        "A": {"isRoot": true, "columns": {"n": {"type": "string"}, "w": weak(true)}},
+        "A": {"isRoot": true, "columns": {"n": {"type": "string"}, "w": reference("weak"), "s": reference("strong")}},
         "B": {"isRoot": true, "columns": {"n": {"type": "string"}}}}});
     let schema = DatabaseSchema::from_json(&schema).unwrap();
     let mut w = World { db: Database::new(schema.clone(), [5; 32]), log: Log::default() };
     w.check(
-        r#"{"op":"insert","table":"B","row":{},"uuid-name":"b"},{"op":"insert","table":"A","row":{"w":["named-uuid","b"]}},{"op":"comment","comment":""}"#,
+        r#"{"op":"insert","table":"B","row":{},"uuid-name":"b"},{"op":"insert","table":"A","row":{"w":["named-uuid","b"],"s":["named-uuid","b"]}},{"op":"comment","comment":""}"#,
         json!({}),
     );
     let mut db = Database::new(schema, [6; 32]);
@@ -343,7 +344,7 @@ fn an_ephemeral_reference_that_must_be_there_begins_anew() {
     w.db = db;
     w.check(r#"{"op":"update","table":"A","where":[],"row":{"n":"x"}}"#, json!({"count": 1}));
     w.details(
-        r#"{"op":"insert","table":"A","row":{}},{"op":"comment","comment":""}"#,
+        r#"{"op":"insert","table":"A","row":{"s":["named-uuid","b"]}},{"op":"insert","table":"B","row":{},"uuid-name":"b"}"#,
         "contained all-zeros UUID (probably as the default value for this column)",
     );
 }

@@ -60,7 +60,16 @@ impl Reconnect {
     pub fn set_backoff(&mut self, min: Duration, max: Duration) {
         self.min_backoff = min.max(Duration::from_millis(1));
         self.max_backoff = max.max(self.min_backoff);
-        self.backoff = self.backoff.min(self.max_backoff);
+        let before = self.backoff;
+        self.backoff = before.min(self.max_backoff);
+        if let State::Backoff { until } = &mut self.state {
+            *until = clock::Instant::from_nanos(until.as_nanos() - (before - self.backoff).as_nanos() as u64);
+        }
+    }
+
+    /// Whether attempts to connect come too seldom to be worth a word each.
+    pub fn is_settled(&self) -> bool {
+        self.backoff >= self.max_backoff
     }
 
     /// Sets after how much silence a probe is sent; `None` turns probing off.

@@ -3,10 +3,12 @@
 //! A [`Published`] value is replaced as a whole. A reader takes a reference and keeps the old value alive for as long as it
 //! holds it; it never waits, and never sees half of a change. Writers do not wait for readers.
 
+mod by_hash;
 mod shared_map;
 mod sync;
 pub mod versions;
 
+pub use by_hash::{ByHash, Cell, Count};
 pub use shared_map::SharedMap;
 pub use versions::{Lifetime, VersionGuard, Versions};
 
@@ -69,6 +71,16 @@ impl<T> PublishedOption<T> {
     /// No value.
     pub fn empty() -> Self {
         PublishedOption(ArcSwapOption::empty())
+    }
+
+    /// A first value.
+    pub fn new(value: Option<Arc<T>>) -> Self {
+        PublishedOption(ArcSwapOption::new(value))
+    }
+
+    /// The present value, for a short look.
+    pub fn load(&self) -> Guard<Option<Arc<T>>> {
+        self.0.load()
     }
 
     /// The present value.

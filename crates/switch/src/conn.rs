@@ -300,7 +300,27 @@ impl Conn {
 
     /// Limits the rate of packets.
     pub fn limit_packets(&mut self, limit: Option<RateLimit>, now: Instant) {
-        self.limiters = limit.map(|l| Box::new([Scheduler::new(l, now), Scheduler::new(l, now)]));
+        match (&mut self.limiters, limit) {
+            (Some(limiters), Some(limit)) => limiters.iter_mut().for_each(|l| l.set_limit(limit)),
+            (limiters, limit) => {
+                *limiters = limit.map(|l| Box::new([Scheduler::new(l, now), Scheduler::new(l, now)]));
+            }
+        }
+    }
+
+    /// What became of packets under a limit, with names as `Controller:status` has them; none without a limit.
+    pub fn packet_counters(&self) -> Vec<(&'static str, u64)> {
+        let Some([missed, sent]) = self.limiters.as_deref() else { return vec![] };
+        vec![
+            ("packet-in-miss-bypassed", missed.bypassed),
+            ("packet-in-miss-queued", missed.queued),
+            ("packet-in-miss-dropped", missed.dropped),
+            ("packet-in-miss-backlog", missed.backlog() as u64),
+            ("packet-in-action-bypassed", sent.bypassed),
+            ("packet-in-action-queued", sent.queued),
+            ("packet-in-action-dropped", sent.dropped),
+            ("packet-in-action-backlog", sent.backlog() as u64),
+        ]
     }
 
     /// Queues a packet-in in the form that the connection asked for, now or when its rate allows. There are no buffers in

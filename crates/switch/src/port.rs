@@ -21,6 +21,8 @@ pub struct Port {
     pub name: String,
     /// Type, as in the database.
     pub kind: String,
+    /// Whether its device counts errors and what it drops.
+    pub counts_errors: bool,
     /// Address.
     pub mac: EthAddr,
     /// Administratively up.

@@ -30,6 +30,10 @@ pub struct Scheduler<T> {
     n_waiting: usize,
     /// Port that was served last.
     last: OfPort,
+    /// Packets that could go at once.
+    pub bypassed: u64,
+    /// Packets that had to wait.
+    pub queued: u64,
     /// Packets that found no place.
     pub dropped: u64,
 }
@@ -39,7 +43,28 @@ impl<T> Scheduler<T> {
     pub fn new(limit: RateLimit, now: Instant) -> Self {
         let tokens = u64::from(limit.burst.max(1)) * PACKET;
         let waiting = BTreeMap::new();
-        Scheduler { limit, tokens, filled: now, waiting, n_waiting: 0, last: OfPort::default(), dropped: 0 }
+        Scheduler {
+            limit,
+            tokens,
+            filled: now,
+            waiting,
+            n_waiting: 0,
+            last: OfPort::default(),
+            bypassed: 0,
+            queued: 0,
+            dropped: 0,
+        }
+    }
+
+    /// Goes on with another limit; what waits goes on waiting.
+    pub fn set_limit(&mut self, limit: RateLimit) {
+        self.limit = limit;
+        self.tokens = self.tokens.min(u64::from(limit.burst.max(1)) * PACKET);
+    }
+
+    /// Packets that wait.
+    pub fn backlog(&self) -> usize {
+        self.n_waiting
     }
 
     fn fill(&mut self, now: Instant) {
@@ -61,6 +86,7 @@ impl<T> Scheduler<T> {
     pub fn offer(&mut self, port: OfPort, packet: T, now: Instant) -> Option<T> {
         self.fill(now);
         if self.n_waiting == 0 && self.take_token() {
+            self.bypassed += 1;
             return Some(packet);
         }
         if self.n_waiting >= self.limit.queue as usize {
@@ -74,6 +100,7 @@ impl<T> Scheduler<T> {
         }
         self.waiting.entry(port).or_default().push_back(packet);
         self.n_waiting += 1;
+        self.queued += 1;
         None
     }
 

@@ -106,12 +106,13 @@ impl Bridge {
         tables.map(one).collect()
     }
 
-    /// Ports in the order in which replies list them: the local port first where all are asked for.
+    /// Ports in the order in which replies list them.
     fn wanted(&self, port: OfPort) -> Vec<&Port> {
         match port {
             OfPort::ANY | OfPort::ALL => {
-                let (local, others): (Vec<_>, Vec<_>) = self.ports.values().partition(|p| p.of == OfPort::LOCAL);
-                local.into_iter().chain(others).collect()
+                let mut ports: Vec<_> = self.ports.values().collect();
+                ports.sort_by_key(|p| (p.of != OfPort::LOCAL, p.bundle, p.of.0));
+                translate::port_order::sort_by_number(ports, |p| p.of)
             }
             one => self.ports.get(&one).into_iter().collect(),
         }
@@ -133,8 +134,7 @@ impl Bridge {
             s.rx_bytes = c.rx_bytes;
             s.tx_packets = c.tx_packets;
             s.tx_bytes = c.tx_bytes;
-            let counts_errors = !port.kind.starts_with("dummy");
-            if counts_errors {
+            if port.counts_errors {
                 s.tx_dropped = c.tx_dropped;
                 for counter in [
                     &mut s.rx_dropped,
@@ -195,13 +195,12 @@ impl Bridge {
         if ports.is_empty() && !matches!(r.port, OfPort::ANY | OfPort::ALL) {
             return Err(Error::QueueOpFailedBadPort);
         }
-        let mut ports: Vec<&Port> = ports.into_iter().filter(|port| self.has_queue(port)).collect();
-        ports.sort_by_key(|port| port.of);
+        let ports = ports.into_iter().filter(|port| self.has_queue(port));
         if r.queue != 0 && r.queue != openflow::message::QUEUE_ALL {
             return Err(Error::QueueOpFailedBadQueue);
         }
         let desc = |port: &Port| QueueDesc { port: port.of, queue: 0, min_rate: None, max_rate: None };
-        Ok(ports.into_iter().map(desc).collect())
+        Ok(ports.map(desc).collect())
     }
 }
 
@@ -249,8 +248,8 @@ fn flow_stats(rule: &Arc<Rule>, r: &FlowStatsRequest, now: Instant) -> FlowStats
         duration: age(d.created, now),
         idle_timeout: d.timeouts.idle.load(Relaxed),
         hard_timeout: d.timeouts.hard.load(Relaxed),
-        idle_age: Some(idle_age(rule, now)),
-        hard_age: Some(u16::try_from(now.since(d.modified).as_secs()).unwrap_or(u16::MAX)),
+        idle_age: Some(u32::from(idle_age(rule, now))),
+        hard_age: Some(u32::try_from(now.since(d.modified).as_secs()).unwrap_or(u32::MAX)),
         packets,
         bytes,
         importance: d.importance,

@@ -545,6 +545,7 @@ impl World {
 
 fn port(n: u32) -> Port {
     Port {
+        counts_errors: false,
         of: OfPort(n),
         dp: Some(DpPort(n)),
         name: format!("p{n}"),

@@ -13,6 +13,7 @@ mod hash;
 mod learn;
 mod normal;
 mod output;
+pub mod port_order;
 pub mod request;
 pub mod special;
 pub mod trace;

@@ -53,8 +53,8 @@ impl Xlator<'_> {
     fn flood(&mut self, all: bool) {
         let config = self.here.config.clone();
         let mut ports: Vec<&Port> = config.ports.values().collect();
-        ports.sort_by_key(|p| (p.of != OfPort::LOCAL, p.of.0));
-        for port in ports {
+        ports.sort_by_key(|p| (p.of != OfPort::LOCAL, p.bundle, p.of.0));
+        for port in crate::port_order::sort_by_number(ports, |p| p.of) {
             if port.of != self.key.in_port() && (all || port.config & PC_NO_FLOOD == 0) {
                 self.send(port.of);
             }

@@ -106,7 +106,7 @@ fn outputs() {
     check(vec![output(1)], "drop");
     check(vec![output(9)], "drop");
     check(vec![Action::Output { port: OfPort::IN_PORT, max_len: 0 }], "11");
-    check(vec![Action::Output { port: OfPort::FLOOD, max_len: 0 }], "10,12,13,14");
+    check(vec![Action::Output { port: OfPort::FLOOD, max_len: 0 }], "14,10,12,13");
     check(vec![Action::Output { port: OfPort::LOCAL, max_len: 0 }], "10");
     check(vec![Action::OutputTrunc { port: OfPort(2), max_len: 100 }, output(3)], "trunc(100),12,13");
     check(vec![resubmit(1), output(2)], "14,12");

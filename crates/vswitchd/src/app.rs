@@ -55,6 +55,22 @@ pub struct Interface {
     pub created: Instant,
     /// MTU and address that the database asked for when they were last set.
     pub configured: Option<(Option<u32>, Option<wire::EthAddr>)>,
+    /// MTU that its device had when it was last seen, in bytes; 0 before that.
+    pub mtu: u32,
+    /// The MTU for which the bridge's internal ports look at it, if they do.
+    pub mtu_counts: Option<u32>,
+}
+
+impl Interface {
+    /// MTU that the database asks for.
+    pub fn mtu_request(&self) -> Option<u32> {
+        self.configured.and_then(|(mtu, _)| mtu)
+    }
+
+    /// Whether its MTU is made what those of other ports are.
+    pub fn follows_mtu(&self) -> bool {
+        self.kind == "internal" && self.mtu_request().is_none()
+    }
 }
 
 /// A bridge that exists.
@@ -71,6 +87,12 @@ pub struct BridgeEntry {
     pub interfaces: BTreeMap<String, Interface>,
     /// Why interfaces could not be made.
     pub errors: BTreeMap<String, String>,
+    /// Interfaces whose number is not the one that the database asks for.
+    pub misnumbered: BTreeSet<String>,
+    /// Interfaces that were taken away, and that the database may want in another form.
+    pub again: BTreeSet<String>,
+    /// MTUs of its ports.
+    pub mtus: crate::mtu::Mtus,
     /// What the database wanted when it was last applied.
     pub config: Rc<config::BridgeConfig>,
     /// What translation knows of its ports.
@@ -97,6 +119,8 @@ pub struct State {
     pub bridges: BTreeMap<String, BridgeEntry>,
     /// Names of interfaces that were added, changed or could not be added, and that nothing was reported of since.
     pub touched: BTreeSet<String>,
+    /// Names of dummies whose state is another than the database says.
+    pub devices_changed: BTreeSet<String>,
     /// Numbers of ports of the database.
     pub bundle_ids: BundleIds,
     /// Targets of managers that bridges let through.
@@ -125,6 +149,8 @@ pub struct App {
     pub exit: RefCell<Option<bool>>,
     /// Woken when a connection to a controller came or went.
     pub controllers_changed: Notify,
+    /// Woken when a device is seen to have changed.
+    pub devices_changed: Notify,
     /// Woken when `exit` is set.
     pub exit_asked: Notify,
     /// From the datapaths' threads to the control thread.
@@ -147,6 +173,7 @@ impl App {
             cells: std::cell::Cell::default(),
             exit: RefCell::default(),
             controllers_changed: Notify::new(),
+            devices_changed: Notify::new(),
             exit_asked: Notify::new(),
             notices,
         })
@@ -158,7 +185,7 @@ impl App {
         let mut state = self.state.borrow_mut();
         let entry = state.bridges.get_mut(bridge)?;
         let id = entry.bridge.open(name, kind.class);
-        entry.bridge.set_conn_limits(id, kind.rate, kind.quiet, now);
+        entry.bridge.configure_conn(id, kind.class, kind.rate, kind.quiet, now);
         entry.wakers.insert(id, ready);
         Some(id)
     }
@@ -249,6 +276,7 @@ impl App {
     /// Looks at the state of dummies, which changes only by command.
     pub fn refresh_dummies(&self) {
         let mut state = self.state.borrow_mut();
+        let state = &mut *state;
         for e in state.bridges.values_mut() {
             let mut changed = vec![];
             for i in e.interfaces.values() {
@@ -265,8 +293,12 @@ impl App {
             }
             for port in changed {
                 e.interface_changed(&port.name);
+                state.devices_changed.insert(port.name.clone());
                 e.bridge.set_port(port);
             }
+        }
+        if !state.devices_changed.is_empty() {
+            self.devices_changed.notify_one();
         }
     }
 
@@ -339,6 +371,9 @@ impl State {
             bridge,
             interfaces: BTreeMap::new(),
             errors: BTreeMap::new(),
+            misnumbered: BTreeSet::new(),
+            again: BTreeSet::new(),
+            mtus: crate::mtu::Mtus::default(),
             config: nothing,
             told: Told::default(),
             endpoints: BTreeMap::new(),

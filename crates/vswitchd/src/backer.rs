@@ -41,6 +41,8 @@ impl Provider {
 /// A datapath and the switch's side of it, shared by all bridges of a type.
 pub struct Backer {
     kind: &'static str,
+    /// Its devices are made of nothing.
+    dummy: bool,
     provider: Provider,
     /// The switch's side.
     pub upcalls: Arc<Upcalls>,
@@ -94,11 +96,27 @@ pub fn effective_type(wanted: &str, dummy: Dummy) -> Result<&'static str, String
     match (wanted, dummy) {
         ("dummy", Dummy::Off) => Err("datapath type dummy needs --enable-dummy".into()),
         ("dummy", _) => Ok("dummy"),
-        ("system", Dummy::OverrideSystem) => Ok("dummy"),
-        ("system" | "netdev", Dummy::OverrideAll) => Ok("dummy"),
+        ("system", Dummy::OverrideSystem | Dummy::OverrideAll) => Ok("system"),
         ("system", _) if kernel_has_datapath() => Ok("system"),
         ("system" | "netdev", _) => Ok("netdev"),
         _ => Err(format!("unknown datapath type {wanted}")),
+    }
+}
+
+/// Whether datapaths of a type are made of nothing.
+fn is_dummy(kind: &str, dummy: Dummy) -> bool {
+    kind == "dummy" || dummy == Dummy::OverrideAll || dummy == Dummy::OverrideSystem && kind == "system"
+}
+
+/// The type of dummies that stand in for devices of a type.
+fn stand_in(kind: &str, dummy: Dummy) -> Option<&'static str> {
+    let real = ["system", "tap", "afxdp", "afxdp-nonpmd"].into_iter().find(|real| *real == kind);
+    let made = ["dummy", "dummy-internal", "dummy-pmd"].into_iter().find(|made| *made == kind);
+    match dummy {
+        Dummy::Off => None,
+        Dummy::On => made,
+        Dummy::OverrideSystem => made.or(real.filter(|real| *real == "system")),
+        Dummy::OverrideAll => made.or(real),
     }
 }
 
@@ -106,18 +124,15 @@ pub fn effective_type(wanted: &str, dummy: Dummy) -> Result<&'static str, String
 static NEXT_DUMMY: AtomicU32 = AtomicU32::new(1);
 
 /// Opens a network device for a userspace datapath. May block in the kernel.
-fn open_device(name: &str, kind: &str, backer: &str, dummy: Dummy) -> io::Result<Arc<dyn Device>> {
+fn open_device(name: &str, kind: &str, in_dummy: bool, dummy: Dummy) -> io::Result<Arc<dyn Device>> {
     let number = || NEXT_DUMMY.fetch_add(1, Ordering::Relaxed);
-    let up = |device: DummyDevice| -> io::Result<Arc<dyn Device>> {
+    let made = stand_in(kind, dummy).or((kind == "internal" && in_dummy).then_some("dummy-internal"));
+    if let Some(kind) = made {
+        let device = DummyDevice::new(name, kind, number());
         device.set_up(true)?;
-        Ok(Arc::new(device))
-    };
+        return Ok(Arc::new(device));
+    }
     match kind {
-        "internal" if backer == "dummy" => up(DummyDevice::new(name, "dummy-internal", number())),
-        "dummy" if dummy != Dummy::Off => up(DummyDevice::new(name, "dummy", number())),
-        "dummy-pmd" if dummy != Dummy::Off => up(DummyDevice::new(name, "dummy-pmd", number())),
-        "system" | "tap" if dummy == Dummy::OverrideAll => up(DummyDevice::new(name, "dummy", number())),
-        "system" if dummy == Dummy::OverrideSystem => up(DummyDevice::new(name, "dummy", number())),
         "internal" | "tap" => Ok(Arc::new(TapDevice::create(name, "tap")?)),
         "system" => Ok(Arc::new(SystemDevice::find(name)?)),
         "afxdp" => Ok(Arc::new(AfxdpDevice::find(name, "afxdp")?)),
@@ -143,13 +158,15 @@ impl Backer {
     /// Starts a datapath with its revalidator. `notify` is called from their threads.
     pub fn create(
         kind: &'static str,
+        dummy: Dummy,
         clock: Clock,
         topology: Option<Topology>,
         notify: impl Fn(Notice) + Send + Sync + 'static,
     ) -> Result<Backer, String> {
         let name = format!("ovs-{kind}");
         let failed = |e: io::Error| format!("could not start datapath {name}: {}", strerror(&e));
-        let provider = if kind == "system" {
+        let dummy = is_dummy(kind, dummy);
+        let provider = if kind == "system" && !dummy {
             Provider::Kernel(Kernel::open(&name, Open::Any, clock.clone()).map_err(failed)?)
         } else {
             let datapath = Userspace::start(&name, kind, clock.clone()).map_err(failed)?;
@@ -165,7 +182,8 @@ impl Backer {
         let upcalls = Arc::new(Upcalls::new(clock, Network::empty(datapath.features()), notify));
         datapath.set_upcall_handler(Some(upcalls.clone()));
         let features = limited(datapath.features(), DEFAULT_VLAN_LIMIT);
-        let mut backer = Backer { kind, provider, upcalls, revalidator: None, features, clean: false, delete: false };
+        let mut backer =
+            Backer { kind, dummy, provider, upcalls, revalidator: None, features, clean: false, delete: false };
         // Flows that are older than this process wait for bridges, and maybe for rules.
         if matches!(backer.provider, Provider::User(_)) {
             backer.start()?;
@@ -190,6 +208,11 @@ impl Backer {
             .map_err(|e| format!("could not start the revalidator: {}", strerror(&e)))?;
         self.revalidator = Some(thread);
         Ok(())
+    }
+
+    /// Whether its devices are made of nothing.
+    pub fn is_dummy(&self) -> bool {
+        self.dummy
     }
 
     /// Whether packets are answered.
@@ -304,14 +327,14 @@ impl Backer {
 
     /// Opens a device and makes it a port, on another thread if need be.
     pub fn attacher(&self, name: &str, type_: &str, dummy: Dummy) -> Attach {
-        let (provider, backer) = (self.provider.clone(), self.kind);
+        let (provider, in_dummy) = (self.provider.clone(), self.dummy);
         let (name, type_) = (name.to_string(), type_.to_string());
         Box::new(move || {
             let unopened = |e: io::Error| format!("could not open network device {name} ({})", strerror(&e));
             let unattached = |e: String| format!("could not add network device {name} to ofproto ({e})");
             match provider {
                 Provider::User(d) => {
-                    let device = open_device(&name, &type_, backer, dummy).map_err(unopened)?;
+                    let device = open_device(&name, &type_, in_dummy, dummy).map_err(unopened)?;
                     let dp = d.port_add(device.clone(), None).map_err(|e| unattached(e.to_string()))?;
                     Ok((device, dp))
                 }

@@ -92,6 +92,8 @@ pub struct ControllerConfig {
     pub asynchronous: bool,
     /// `connection_mode` is not `out-of-band`.
     pub in_band: bool,
+    /// `other_config:dscp`, or its default.
+    pub dscp: u8,
 }
 
 /// How a port treats VLAN tags (`Port:vlan_mode`, or what `tag` and `trunks` imply).
@@ -448,7 +450,7 @@ fn bridge(name: &str, row: &vswitch::Bridge<'_>, ports: &PortReader, problems: &
         ports: ports.by_name.clone(),
         interfaces: ports.by_interface.clone(),
         mac_aging: Duration::from_secs(number("mac-aging-time", 300).clamp(15, 3600)),
-        mac_table_size: usize::try_from(number("mac-table-size", 8192)).unwrap_or(8192).max(10),
+        mac_table_size: usize::try_from(number("mac-table-size", 8192)).unwrap_or(8192).clamp(10, 1_000_000),
         forward_bpdu: option("forward-bpdu") == Some("true"),
         flood_vlans: vlans(row.flood_vlans()),
         mirrors: mirrors::read(name, row, problems),
@@ -491,6 +493,11 @@ fn controller(row: &vswitch::Controller<'_>) -> ControllerConfig {
         service: row.r#type() == Some("service"),
         asynchronous: row.enable_async_messages().unwrap_or(true),
         in_band: row.connection_mode() != Some("out-of-band") && row.r#type() != Some("service"),
+        dscp: row
+            .other_config_get("dscp")
+            .and_then(|text| text.parse().ok())
+            .filter(|dscp| (0..64).contains(dscp))
+            .unwrap_or(io::stream::DEFAULT_DSCP),
     }
 }
 

@@ -4,20 +4,22 @@ pub mod app;
 mod backer;
 mod commands;
 pub mod config;
+mod controllers;
 mod dp_features;
 mod dpctl;
 mod dpctl_files;
 mod dpif_netdev;
 mod links;
 mod mirrors;
+mod mtu;
 mod openflow;
 mod own_flows;
-mod port_order;
 mod probe;
 mod publish;
 mod reconcile;
 mod settings;
 mod status;
+mod system_stats;
 mod upcall_control;
 
 use app::{App, Dummy};
@@ -108,6 +110,10 @@ pub async fn run(options: &Options, shutdown: impl Future<Output = ()>, ready: i
                 };
                 daemon.report(&mut client, false, only).await;
             }
+            () = app.devices_changed.notified() => {
+                let names = std::mem::take(&mut app.state.borrow_mut().devices_changed);
+                daemon.report(&mut client, false, Some(&names)).await;
+            }
             _ = second.tick() => app.tick(),
             _ = statistics.tick() => {
                 coverage::sample();
@@ -192,7 +198,7 @@ impl<F: FnOnce()> Runner<F> {
         let touched = std::mem::take(&mut self.app.state.borrow_mut().touched);
         let only = (!again).then_some(&touched);
         // Who sees the new `cur_cfg` must also see what the devices say by now: one transaction.
-        let reports = status::interfaces(&self.app, false, only).await;
+        let reports = status::interfaces(&self.app, true, only).await;
         let mut txn = Txn::new();
         status::outcome(&self.app, &client.replica, &config, only, &mut txn);
         status::write(&client.replica, &reports, &mut txn).await;
@@ -200,6 +206,16 @@ impl<F: FnOnce()> Runner<F> {
             client.replica.transact(txn);
         }
         self.be_ready();
+    }
+
+    /// What the host and the daemons are doing, if the database asks for it.
+    async fn report_system(&self, replica: &Replica, txn: &mut Txn) {
+        let wanted = self.config.as_ref().and_then(|c| c.other_config.get("enable-statistics"));
+        let statistics = match wanted.is_some_and(|v| v == "true") {
+            true => tokio::task::spawn_blocking(system_stats::read).await.unwrap_or_default(),
+            false => Default::default(),
+        };
+        status::system(replica, &statistics, txn);
     }
 
     fn statistics_interval(&self) -> Duration {
@@ -239,9 +255,14 @@ impl<F: FnOnce()> Runner<F> {
         status::write(&client.replica, &reports, &mut txn).await;
         if statistics {
             status::mirrors(&self.app, &client.replica, &mut txn);
+            self.report_system(&client.replica, &mut txn).await;
         }
         if !txn.is_empty() {
             client.replica.transact(txn);
+        }
+        let bridges: Vec<String> = self.app.state.borrow().bridges.keys().cloned().collect();
+        for bridge in &bridges {
+            mtu::follow(&self.app, bridge).await;
         }
         reconcile::forget_lost(&self.app).await;
         // A connection whose state changed may have been waiting for its port.

@@ -47,7 +47,13 @@ pub fn read(bridge: &str, row: &vswitch::Bridge<'_>, problems: &mut Vec<String>)
     let mut mirrors = vec![];
     for m in row.mirrors() {
         match one(&m) {
-            Ok(config) if mirrors.len() < MAX_MIRRORS => mirrors.push(config),
+            Ok(config) if mirrors.len() < MAX_MIRRORS => {
+                if m.output_port().is_some() && m.output_vlan().is_some() {
+                    let why = "specifies both output port and output vlan; ignoring output vlan";
+                    problems.push(format!("bridge {bridge}: mirror {} {why}", m.name()));
+                }
+                mirrors.push(config);
+            }
             Ok(_) => {
                 problems.push(format!(
                     "bridge {bridge}: maximum of {MAX_MIRRORS} port mirrors reached, cannot create {}",
@@ -65,8 +71,7 @@ fn one(m: &vswitch::Mirror<'_>) -> Result<MirrorConfig, String> {
     let port = m.output_port().map(|p| p.uuid());
     let vlan = m.output_vlan().and_then(|v| u16::try_from(v).ok());
     let output = match (port, vlan) {
-        (Some(_), Some(_)) => return Err("specifies both output port and output vlan; ignoring output vlan".into()),
-        (Some(p), None) => Output::Port(p),
+        (Some(p), _) => Output::Port(p),
         (None, Some(v)) => Output::Vlan(v),
         (None, None) => return Err("does not specify output; ignoring".into()),
     };

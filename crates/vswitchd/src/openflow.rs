@@ -7,7 +7,8 @@ use io::vlog::{Level, Module};
 use io::{Listener, Remote, Stream, coverage::Counter, vlog_info, vlog_rl, vlog_warn};
 use session::Reconnect;
 use session::reconnect::Action;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 use switch::conn::{Class, ConnId};
@@ -40,24 +41,87 @@ pub struct Endpoint {
     task: JoinHandle<()>,
     /// How the connection is; of a listener, nothing.
     pub link: Rc<RefCell<Link>>,
-    /// Woken to end the connection and begin anew.
-    again: Rc<Notify>,
-    /// What it serves, as the database or the bridge's name says it.
-    pub target: String,
+    wishes: Rc<Wishes>,
+    /// The bridge and what it serves, as the database or the bridge's name says it.
+    names: (String, String),
+}
+
+/// What an endpoint's tasks are to do.
+#[derive(Debug)]
+struct Wishes {
     /// What kind of connections it makes.
-    pub kind: Kind,
+    kind: Cell<Kind>,
+    /// Woken when that has changed.
+    changed: Notify,
+    /// Woken to end the connection and begin anew.
+    again: Notify,
+    /// Connections that there are.
+    open: RefCell<BTreeSet<ConnId>>,
+}
+
+impl Wishes {
+    fn new(kind: Kind) -> Rc<Wishes> {
+        Rc::new(Wishes {
+            kind: Cell::new(kind),
+            changed: Notify::new(),
+            again: Notify::new(),
+            open: RefCell::default(),
+        })
+    }
 }
 
 impl Endpoint {
     /// Ends the present connection to a controller, so that it is made anew. Listeners go on as they are.
     pub fn reconnect(&self) {
-        self.again.notify_waiters();
+        self.wishes.again.notify_waiters();
     }
+
+    /// The same because of what the database says of the bridge.
+    pub fn begin_anew(&self, bridge: &str) {
+        let target = &self.names.1;
+        if self.kind().class == Class::Snoop {
+            return;
+        }
+        vlog_info!(
+            Module::Connmgr,
+            "{bridge}: Changes to controller \"{target}\" expects re-initialization: Re-initializing now."
+        );
+        self.reconnect();
+    }
+
+    /// What kind of connections it makes.
+    pub fn kind(&self) -> Kind {
+        self.wishes.kind.get()
+    }
+
+    /// Makes another kind of connections; those that there are change with it, and are made anew only for another DSCP.
+    pub fn set_kind(&self, bridge: &mut switch::Bridge, kind: Kind, now: Instant) {
+        let before = self.wishes.kind.replace(kind);
+        if before == kind {
+            return;
+        }
+        for id in &*self.wishes.open.borrow() {
+            bridge.configure_conn(*id, kind.class, kind.rate, kind.quiet, now);
+        }
+        self.wishes.changed.notify_waiters();
+        if before.keep.dscp != kind.keep.dscp {
+            self.reconnect();
+        }
+    }
+}
+
+/// What logs call a controller of a class.
+fn class_name(class: Class) -> &'static str {
+    if class == Class::Primary { "primary" } else { "service" }
 }
 
 impl Drop for Endpoint {
     fn drop(&mut self) {
         self.task.abort();
+        let (kind, (bridge, target)) = (self.kind(), &self.names);
+        if kind.class != Class::Snoop {
+            vlog_info!(Module::Connmgr, "{bridge}: removed {} controller \"{target}\"", class_name(kind.class));
+        }
     }
 }
 
@@ -80,7 +144,7 @@ impl Kind {
         class: Class::Service,
         rate: None,
         quiet: false,
-        keep: Keep { probe: None, max_backoff: Duration::from_secs(8) },
+        keep: Keep { probe: None, max_backoff: Duration::from_secs(8), dscp: io::stream::DEFAULT_DSCP },
     };
 }
 
@@ -96,12 +160,14 @@ pub async fn listen(app: &Rc<App>, bridge: &str, remote: &Remote, kind: Kind) ->
     if let (Remote::PassiveTcp(at), Some(port)) = (remote, listener.port())
         && at.port() == 0
     {
-        vlog_info!(Module::Connmgr, "{bridge}: listening on port {port}");
+        vlog_info!(Module::SocketUtil, "{}:{}: listening on port {port}", at.port(), at.ip());
     }
     if kind.class != Class::Snoop {
         vlog_info!(Module::Connmgr, "{bridge}: added service controller \"{remote}\"");
     }
-    let (app, bridge) = (app.clone(), bridge.to_string());
+    listener.set_dscp(kind.keep.dscp);
+    let (wishes, names) = (Wishes::new(kind), (bridge.to_string(), remote.to_string()));
+    let (app, bridge, own) = (app.clone(), bridge.to_string(), wishes.clone());
     let task = tokio::task::spawn_local(async move {
         let mut connections = tokio::task::JoinSet::new();
         loop {
@@ -110,7 +176,7 @@ pub async fn listen(app: &Rc<App>, bridge: &str, remote: &Remote, kind: Kind) ->
                     Ok(stream) => {
                         let name = format!("{bridge}<->{}", stream.name);
                         let link = Rc::default();
-                        connections.spawn_local(serve(app.clone(), bridge.clone(), stream, name, kind, link));
+                        connections.spawn_local(serve(app.clone(), bridge.clone(), stream, name, own.clone(), link));
                     }
                     Err(e) => {
                         vlog_warn!(Module::Connmgr, "{}: accept failed: {}", listener.remote, strerror(&e));
@@ -118,10 +184,11 @@ pub async fn listen(app: &Rc<App>, bridge: &str, remote: &Remote, kind: Kind) ->
                     }
                 },
                 Some(_) = connections.join_next() => {}
+                () = own.changed.notified() => listener.set_dscp(own.kind.get().keep.dscp),
             }
         }
     });
-    Ok(Endpoint { task, link: Rc::default(), again: Rc::default(), target: remote.to_string(), kind })
+    Ok(Endpoint { task, link: Rc::default(), wishes, names })
 }
 
 /// How to keep an active connection.
@@ -131,34 +198,102 @@ pub struct Keep {
     pub probe: Option<Duration>,
     /// Longest wait between attempts.
     pub max_backoff: Duration,
+    /// DSCP of its packets.
+    pub dscp: u8,
 }
 
 /// Connects to a controller and stays connected.
 pub fn connect(app: &Rc<App>, bridge: &str, remote: Remote, kind: Kind) -> Endpoint {
-    let target = remote.to_string();
-    vlog_info!(Module::Connmgr, "{bridge}: added primary controller \"{target}\"");
-    let again = Rc::new(Notify::new());
-    let (app, bridge, stop) = (app.clone(), bridge.to_string(), again.clone());
+    let (wishes, names) = (Wishes::new(kind), (bridge.to_string(), remote.to_string()));
+    vlog_info!(Module::Connmgr, "{bridge}: added {} controller \"{}\"", class_name(kind.class), names.1);
     let link = Rc::new(RefCell::new(Link { state: "BACKOFF", ..Link::default() }));
-    let own = link.clone();
-    let task = tokio::task::spawn_local(async move {
+    let target =
+        Target { app: app.clone(), bridge: bridge.to_string(), remote, wishes: wishes.clone(), link: link.clone() };
+    Endpoint { task: tokio::task::spawn_local(target.stay_connected()), link, wishes, names }
+}
+
+/// A controller that is connected to.
+struct Target {
+    app: Rc<App>,
+    bridge: String,
+    remote: Remote,
+    wishes: Rc<Wishes>,
+    link: Rc<RefCell<Link>>,
+}
+
+/// Shortest wait between attempts to connect.
+const MIN_BACKOFF: Duration = Duration::from_secs(1);
+
+impl Target {
+    async fn stay_connected(self) {
+        let name = format!("{}<->{}", self.bridge, self.remote);
         let mut reconnect = Reconnect::new();
-        reconnect.set_backoff(Duration::from_secs(1), kind.keep.max_backoff);
-        reconnect.enable(app.clock.now());
+        reconnect.set_backoff(MIN_BACKOFF, self.wishes.kind.get().keep.max_backoff);
+        reconnect.enable(self.app.clock.now());
         loop {
-            let now = app.clock.now();
-            if reconnect.run(now) == Some(Action::Connect) {
+            if reconnect.run(self.app.clock.now()) == Some(Action::Connect) {
                 tokio::select! {
-                    () = attempt(&app, &bridge, &remote, kind, &mut reconnect, &own) => {}
-                    () = stop.notified() => reconnect.disconnected(app.clock.now()),
+                    () = self.attempt(&name, &mut reconnect) => {}
+                    () = self.wishes.again.notified() => {
+                        vlog_info!(Module::Rconn, "{name}: disconnecting");
+                        reconnect.disconnected(self.app.clock.now());
+                    }
                 }
-                lost(&app, &own);
+                lost(&self.app, &self.link);
             }
-            let wait = reconnect.next_deadline().map_or(Duration::from_secs(1), |d| d.since(app.clock.now()));
-            tokio::time::sleep(wait).await;
+            let now = self.app.clock.now();
+            let wait = reconnect.next_deadline().map_or(Duration::from_secs(1), |d| d.since(now));
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.wishes.changed.notified() => {}
+            }
+            reconnect.set_backoff(MIN_BACKOFF, self.wishes.kind.get().keep.max_backoff);
         }
-    });
-    Endpoint { task, link, again, target, kind }
+    }
+
+    async fn attempt(&self, name: &str, reconnect: &mut Reconnect) {
+        // A controller that stays away is not worth a line at each attempt.
+        let told = !reconnect.is_settled();
+        if told {
+            vlog_info!(Module::Rconn, "{name}: connecting...");
+        }
+        reconnect.connecting(self.app.clock.now());
+        self.link.borrow_mut().state = "CONNECTING";
+        match Stream::connect_marked(&self.remote, self.wishes.kind.get().keep.dscp).await {
+            Ok(stream) => {
+                vlog_info!(Module::Rconn, "{name}: connected");
+                reconnect.connected(self.app.clock.now());
+                let (app, bridge) = (self.app.clone(), self.bridge.clone());
+                let served = serve(app, bridge, stream, name.to_string(), self.wishes.clone(), self.link.clone());
+                match served.await {
+                    None => vlog_info!(Module::Rconn, "{name}: connection closed by peer"),
+                    Some(e) => {
+                        vlog_warn!(Module::Rconn, "{name}: connection dropped ({})", strerror(&e));
+                        self.link.borrow_mut().last_error = Some(strerror(&e));
+                    }
+                }
+            }
+            Err(e) => {
+                self.link.borrow_mut().last_error = Some(strerror(&e));
+                vlog_rl!((10, 10), Module::Rconn, Level::Warn, "{name}: connection failed ({})", strerror(&e));
+            }
+        }
+        let before = reconnect.backoff();
+        let connected = reconnect.is_connected();
+        reconnect.disconnected(self.app.clock.now());
+        if connected && reconnect.backoff() == MIN_BACKOFF {
+            return;
+        }
+        if !reconnect.is_settled() {
+            let seconds = reconnect.backoff().as_secs_f32();
+            vlog_info!(Module::Rconn, "{name}: waiting {seconds} seconds before reconnect");
+        } else if reconnect.backoff() != before {
+            vlog_info!(
+                Module::Rconn,
+                "{name}: continuing to retry connections in the background but suppressing further logging"
+            );
+        }
+    }
 }
 
 /// Notes that there is no connection.
@@ -171,79 +306,55 @@ fn lost(app: &App, link: &RefCell<Link>) {
     app.controllers_changed.notify_one();
 }
 
-async fn attempt(
-    app: &Rc<App>,
-    bridge: &str,
-    remote: &Remote,
-    kind: Kind,
-    reconnect: &mut Reconnect,
-    link: &Rc<RefCell<Link>>,
-) {
-    let name = format!("{bridge}<->{remote}");
-    vlog_rl!((10, 10), Module::Rconn, Level::Info, "{name}: connecting...");
-    reconnect.connecting(app.clock.now());
-    link.borrow_mut().state = "CONNECTING";
-    match Stream::connect(remote).await {
-        Ok(stream) => {
-            vlog_info!(Module::Rconn, "{name}: connected");
-            reconnect.connected(app.clock.now());
-            serve(app.clone(), bridge.to_string(), stream, name.clone(), kind, link.clone()).await;
-            vlog_info!(Module::Rconn, "{name}: connection closed by peer");
-        }
-        Err(e) => {
-            link.borrow_mut().last_error = Some(strerror(&e));
-            vlog_rl!((10, 10), Module::Rconn, Level::Warn, "{name}: connection failed ({})", strerror(&e));
-        }
-    }
-    reconnect.disconnected(app.clock.now());
-    vlog_rl!(
-        (10, 10),
-        Module::Rconn,
-        Level::Info,
-        "{name}: waiting {} seconds before reconnect",
-        reconnect.backoff().as_secs_f32()
-    );
-}
-
 /// Removes the connection from its bridge however its task ends.
 struct Open {
     app: Rc<App>,
     bridge: String,
     id: ConnId,
+    wishes: Rc<Wishes>,
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
+        self.wishes.open.borrow_mut().remove(&self.id);
         self.app.close_connection(&self.bridge, self.id);
     }
 }
 
-/// Serves one connection to its end. After `probe` of silence the peer is asked whether it is there; after as much
-/// again it is given up.
-async fn serve(app: Rc<App>, bridge: String, mut stream: Stream, name: String, kind: Kind, link: Rc<RefCell<Link>>) {
-    let probe = kind.keep.probe;
+/// Serves one connection to its end, and says what went wrong if something did. After some silence the peer is asked whether it is
+/// there; after as much again it is given up.
+async fn serve(
+    app: Rc<App>,
+    bridge: String,
+    mut stream: Stream,
+    name: String,
+    wishes: Rc<Wishes>,
+    link: Rc<RefCell<Link>>,
+) -> Option<std::io::Error> {
     let ready = Rc::new(Notify::new());
-    let Some(id) = app.open_connection(&bridge, name.clone(), &kind, ready.clone()) else { return };
+    let id = app.open_connection(&bridge, name.clone(), &wishes.kind.get(), ready.clone())?;
     Counter::VconnOpen.hit();
     {
         let mut link = link.borrow_mut();
         (link.conn, link.state, link.connected_at) = (Some(id), "ACTIVE", Some(app.clock.now()));
         app.controllers_changed.notify_one();
     }
-    let open = Open { app, bridge, id };
+    wishes.open.borrow_mut().insert(id);
+    let open = Open { app, bridge, id, wishes: wishes.clone() };
     let mut buf = vec![0; READ_ROOM];
     let mut probed = false;
+    let mut heard = tokio::time::Instant::now();
     let forever = Duration::from_secs(u64::from(u32::MAX));
     loop {
         let deadline = open.app.release_packets(&open.bridge, id);
         let (output, closing) = open.app.take_output(&open.bridge, id);
         let wrote = !output.is_empty();
-        if wrote && stream.write_all(&output).await.is_err() {
-            return;
+        if wrote && let Err(e) = stream.write_all(&output).await {
+            return Some(e);
         }
         if let Some(why) = closing {
             vlog_rl!((60, 5), Module::Vconn, Level::Warn, "{name}: {why}");
-            return;
+            return None;
         }
         // What was held back while the peer did not read can go now.
         if wrote {
@@ -251,8 +362,10 @@ async fn serve(app: Rc<App>, bridge: String, mut stream: Stream, name: String, k
         }
         tokio::select! {
             read = stream.read(&mut buf) => match read {
-                Ok(0) | Err(_) => return,
+                Ok(0) => return None,
+                Err(e) => return Some(e),
                 Ok(n) => {
+                    heard = tokio::time::Instant::now();
                     if std::mem::take(&mut probed) {
                         link.borrow_mut().state = "ACTIVE";
                     }
@@ -260,13 +373,14 @@ async fn serve(app: Rc<App>, bridge: String, mut stream: Stream, name: String, k
                 }
             },
             () = ready.notified() => {}
+            () = wishes.changed.notified() => {}
             () = tokio::time::sleep(deadline.map_or(forever, |d| d.since(open.app.clock.now()))) => {}
-            () = tokio::time::sleep(probe.unwrap_or(forever)) => {
+            () = tokio::time::sleep_until(heard + wishes.kind.get().keep.probe.unwrap_or(forever)) => {
                 if probed {
                     vlog_warn!(Module::Rconn, "{name}: no response to inactivity probe, disconnecting");
-                    return;
+                    return Some(std::io::ErrorKind::TimedOut.into());
                 }
-                probed = true;
+                (probed, heard) = (true, tokio::time::Instant::now());
                 link.borrow_mut().state = "IDLE";
                 open.app.probe(&open.bridge, id);
             }

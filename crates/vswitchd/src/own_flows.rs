@@ -105,7 +105,7 @@ fn neighbour(neighbours: &str, ip: Ipv4Addr) -> Option<EthAddr> {
 
 /// Whether a bridge forwards alone, for it has reached no controller for long.
 fn fails_open(name: &str, entry: &mut BridgeEntry, now: Instant) -> bool {
-    let active: Vec<_> = entry.endpoints.values().filter(|e| e.kind.class == Class::Primary).collect();
+    let active: Vec<_> = entry.endpoints.values().filter(|e| e.kind().class == Class::Primary).collect();
     let connected = active.iter().any(|e| e.link.borrow().conn.is_some());
     if active.is_empty() || connected {
         entry.alone_since = None;
@@ -121,7 +121,7 @@ fn fails_open(name: &str, entry: &mut BridgeEntry, now: Instant) -> bool {
         return false;
     }
     let since = *entry.alone_since.get_or_insert(now);
-    let patience = active.iter().filter_map(|e| e.kind.keep.probe).max().unwrap_or(Duration::from_secs(5)) * FAILURES;
+    let patience = active.iter().filter_map(|e| e.kind().keep.probe).max().unwrap_or(Duration::from_secs(5)) * FAILURES;
     if !entry.fails_open && now.since(since) >= patience {
         vlog_warn!(
             Module::FailOpen,

@@ -91,6 +91,8 @@ impl State {
             let peer = entry.interfaces.get(patch).and_then(|i| i.peer.as_deref());
             if peer == Some(name) || patch == name {
                 entry.interface_changed(patch);
+                // Whether it has a peer is written to its row.
+                self.touched.insert(patch.clone());
             }
         }
     }
@@ -123,7 +125,7 @@ impl State {
     }
 
     /// The other end of a patch port: the port called `peer`, if it points back here.
-    fn peer_of(&self, backer: &str, name: &str, peer: &str) -> Option<(BridgeId, OfPort)> {
+    pub fn peer_of(&self, backer: &str, name: &str, peer: &str) -> Option<(BridgeId, OfPort)> {
         self.bridges.values().filter(|e| e.backer == backer).find_map(|e| {
             let i = e.interfaces.get(peer)?;
             (i.peer.as_deref() == Some(name)).then_some((e.bridge.shared.id, i.of))

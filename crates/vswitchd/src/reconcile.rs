@@ -5,29 +5,27 @@
 
 use crate::app::{App, BridgeEntry, Dummy, Interface, State};
 use crate::backer::{self, Backer};
-use crate::config::{self, Config, ControllerConfig, InterfaceConfig};
-use crate::openflow::{self, Keep, Kind};
+use crate::config::{self, Config, InterfaceConfig};
+use crate::controllers;
+use crate::openflow;
 use crate::own_flows;
 use crate::settings::Settings;
 use flow::OfPort;
 use io::coverage::Counter;
 use io::program::strerror;
-use io::stream::OPENFLOW_PORT;
 use io::vlog::Module;
-use io::{Remote, dirs, vlog_err, vlog_info, vlog_warn};
+use io::{vlog_err, vlog_info, vlog_warn};
 use netdev::Device;
 use ovsdb_data::Uuid;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
-use switch::conn::Class;
 use switch::port::Port;
 use switch::{Bridge, Upcalls};
 use wire::EthAddr;
 
 /// Runs `work` where nobody waits for the thread.
-async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+pub async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
     tokio::task::spawn_blocking(work).await.map_err(|e| format!("device thread failed: {e}"))
 }
 
@@ -48,6 +46,9 @@ pub async fn apply(app: &Rc<App>, config: &Config) {
     for (name, wanted) in &config.bridges {
         if app.state.borrow().bridges.contains_key(name) {
             add_interfaces(app, name, wanted).await;
+            if let Some(entry) = app.state.borrow_mut().bridges.get_mut(name) {
+                entry.again.clear();
+            }
             settle_ports(app, name, wanted).await;
             configure_devices(app, name, wanted).await;
             configure(app, name, wanted);
@@ -58,7 +59,7 @@ pub async fn apply(app: &Rc<App>, config: &Config) {
     app.state.borrow_mut().managers.clone_from(&config.managers);
     for (name, wanted) in &config.bridges {
         if app.state.borrow().bridges.contains_key(name) {
-            controllers(app, name, wanted).await;
+            controllers::follow(app, name, wanted).await;
             app.run_events(name);
         }
     }
@@ -184,7 +185,7 @@ async fn add_bridge(app: &Rc<App>, name: &str, wanted: &Rc<config::BridgeConfig>
         let notices = app.notices.clone();
         let (clock, topology) = (app.clock.clone(), app.topology.clone());
         let new = elsewhere(move || {
-            Backer::create(kind, clock, topology, move |notice| {
+            Backer::create(kind, dummy, clock, topology, move |notice| {
                 // A flood of packets for controllers must not fill the memory: what does not fit is lost.
                 if notices.try_send(notice).is_err() {
                     Counter::PacketInOverflow.hit();
@@ -214,18 +215,55 @@ async fn remove_interfaces(app: &Rc<App>, bridge: &str, wanted: &config::BridgeC
         let Some(entry) = state.bridges.get_mut(bridge) else { return };
         entry.errors.retain(|name, _| wanted.interfaces.contains_key(name));
         let stays = |name: &str, i: &Interface| {
-            wanted.interface(name).is_some_and(|w| {
-                // A number that another port has cannot be had, and is no reason to give up the present one.
-                let taken = |n: u32| i.of == OfPort::LOCAL || entry.bridge.ports.contains_key(&OfPort(n));
-                let number = w.ofport_request.is_none_or(taken);
-                w.uuid == i.uuid && w.kind == i.kind && number && w.options.get("peer") == i.peer.as_ref()
-            })
+            let same =
+                |w: &InterfaceConfig| w.uuid == i.uuid && w.kind == i.kind && w.options.get("peer") == i.peer.as_ref();
+            wanted.interface(name).is_some_and(same)
         };
         let before = entry.config.changed_ports(wanted).flat_map(|p| p.interfaces.keys());
-        let goes = |n: &&String| entry.interfaces.get(*n).is_some_and(|i| !stays(n, i));
-        before.filter(goes).cloned().collect()
+        let changed: BTreeSet<&String> =
+            before.chain(&entry.misnumbered).filter(|n| entry.interfaces.contains_key(*n)).collect();
+        let (remain, mut gone): (Vec<&String>, Vec<&String>) =
+            changed.into_iter().partition(|n| entry.interfaces.get(*n).is_some_and(|i| stays(n, i)));
+        let renumbered = renumbered(entry, wanted, &remain, &gone);
+        let misnumbered = |n: &&&String| {
+            let number = wanted.interface(n).and_then(|w| w.ofport_request).map(OfPort);
+            number.is_some() && !renumbered.contains(**n) && entry.interfaces.get(**n).map(|i| i.of) != number
+        };
+        let misnumbered = remain.iter().filter(misnumbered).map(|n| (*n).clone()).collect();
+        gone.extend(&renumbered);
+        let gone = gone.into_iter().cloned().collect();
+        entry.misnumbered = misnumbered;
+        gone
     };
     remove_named(app, bridge, gone).await;
+}
+
+/// Which of the interfaces that `remain` have to be made anew to have the numbers that the database asks for. A number that a port
+/// keeps cannot be had, and is no reason to give up the present one; `gone` are interfaces whose numbers are free in any case.
+fn renumbered<'a>(
+    entry: &BridgeEntry,
+    wanted: &config::BridgeConfig,
+    remain: &[&'a String],
+    gone: &[&String],
+) -> BTreeSet<&'a String> {
+    let number = |name: &String| wanted.interface(name)?.ofport_request.map(OfPort);
+    let moves = |name: &&&String| {
+        let of = entry.interfaces.get(**name).map(|i| i.of);
+        of != Some(OfPort::LOCAL) && number(name).is_some_and(|n| of != Some(n))
+    };
+    let mut moving: BTreeSet<&String> = remain.iter().filter(moves).copied().collect();
+    loop {
+        let holder = |n: OfPort| entry.bridge.ports.get(&n).map(|p| p.name.to_string());
+        let blocked = |name: &&String| {
+            let holder = number(name).and_then(holder);
+            holder.is_some_and(|h| !moving.contains(&h) && !gone.contains(&&h))
+        };
+        let blocked: Vec<&String> = moving.iter().filter(|n| blocked(n)).copied().collect();
+        if blocked.is_empty() {
+            return moving;
+        }
+        blocked.iter().for_each(|name| _ = moving.remove(name));
+    }
 }
 
 /// Takes interfaces away: first from what packets see, all at once, then from the datapath.
@@ -237,10 +275,19 @@ async fn remove_named(app: &Rc<App>, bridge: &str, names: Vec<String>) {
         for name in names {
             let Some(entry) = state.bridges.get_mut(bridge) else { return };
             let Some(i) = entry.interfaces.remove(&name) else { continue };
+            entry.forget_mtu(i.mtu_counts);
+            entry.again.insert(name.clone());
             entry.interface_changed(&name);
             if let Some(port) = entry.bridge.remove_port(i.of) {
-                entry.bridge.shared.macs().forget_port(port.bundle);
+                let gone = entry.bridge.shared.macs().forget_port(port.bundle);
+                // They are somewhere else now, perhaps on another bridge of the datapath, or behind it.
+                let backer = entry.backer.clone();
+                for other in state.bridges.values().filter(|e| e.backer == backer && !gone.is_empty()) {
+                    let mut macs = other.bridge.shared.macs();
+                    gone.iter().for_each(|&(vlan, mac)| macs.forget(vlan, mac));
+                }
             }
+            let Some(entry) = state.bridges.get_mut(bridge) else { return };
             vlog_info!(Module::Bridge, "bridge {bridge}: deleted interface {name} on port {}", i.of.0);
             let detach = i.dp.and_then(|dp| state.backers.get(&entry.backer).map(|b| b.detacher(dp)));
             state.wired(bridge, &name, i.of, i.dp, false);
@@ -310,15 +357,16 @@ async fn add_interfaces(app: &Rc<App>, bridge: &str, wanted: &config::BridgeConf
         let Some(entry) = state.bridges.get(bridge) else { return };
         let changed = wanted.changed_ports(&entry.config).flat_map(|p| p.interfaces.keys().map(move |i| (i, p)));
         let failed = entry.errors.keys().filter_map(|i| Some((i, wanted.interfaces.get_shared(i)?)));
-        let missing = changed.chain(failed).filter(|(i, _)| !entry.interfaces.contains_key(*i));
+        let again = entry.again.iter().filter_map(|i| Some((i, wanted.interfaces.get_shared(i)?)));
+        let missing = changed.chain(failed).chain(again).filter(|(i, _)| !entry.interfaces.contains_key(*i));
         missing.map(|(i, p)| (i.clone(), p.clone())).collect()
     };
-    let mask = crate::port_order::mask(wanted.ports.len());
+    let mask = translate::port_order::mask(wanted.ports.len());
     let mut missing: Vec<(&String, &InterfaceConfig, Uuid)> =
         missing.iter().filter_map(|(name, port)| Some((name, port.interfaces.get(name)?, port.uuid))).collect();
     missing.sort_by_cached_key(|(n, i, _)| {
         let number = i.ofport_request.or(i.ofport_before);
-        let place = crate::port_order::place(n, mask);
+        let place = translate::port_order::place(n, mask);
         (n.as_str() != bridge, i.ofport_request.is_none(), number.is_none(), number, place, n.as_str())
     });
     for (name, iface, row) in missing {
@@ -348,9 +396,6 @@ async fn add_interfaces(app: &Rc<App>, bridge: &str, wanted: &config::BridgeConf
     }
 }
 
-/// Types whose interfaces are the ends of tunnels.
-const TUNNELS: [&str; 9] = ["vxlan", "gre", "geneve", "erspan", "ip6erspan", "ip6gre", "gtpu", "bareudp", "srv6"];
-
 async fn add_interface(app: &Rc<App>, bridge: &str, name: &str, wanted: &InterfaceConfig) -> Result<OfPort, String> {
     let attach = {
         let state = app.state.borrow();
@@ -368,9 +413,6 @@ async fn add_interface(app: &Rc<App>, bridge: &str, name: &str, wanted: &Interfa
     }
     if wanted.kind == "patch" && peer.as_deref() == Some(name) {
         return Err(format!("{name}: patch peer must not be self"));
-    }
-    if TUNNELS.contains(&wanted.kind.as_str()) && !wanted.options.contains_key("remote_ip") {
-        return Err(format!("{name}: {} type requires valid 'remote_ip' argument", wanted.kind));
     }
     // The host's own loopback would be cut off from the host.
     if wanted.kind == "system" && name == "lo" && matches!(app.dummy, Dummy::Off | Dummy::On) {
@@ -398,9 +440,12 @@ async fn add_interface(app: &Rc<App>, bridge: &str, name: &str, wanted: &Interfa
         peer,
         created: app.clock.now(),
         configured: None,
+        mtu: 0,
+        mtu_counts: None,
     };
     let port = port_of(name, &interface, &facts, 0);
     entry.interfaces.insert(name.into(), interface);
+    entry.note_mtu(name, facts.link.mtu);
     entry.bridge.set_port(port);
     state.wired(bridge, name, of, dp, true);
     Ok(of)
@@ -445,6 +490,7 @@ pub fn port_of(name: &str, i: &Interface, facts: &Facts, config: u32) -> Port {
             (Some(d), _) => d.kind().into(),
             (None, kind) => kind.into(),
         },
+        counts_errors: i.device.as_ref().is_some_and(|d| d.as_dummy().is_none()),
         mac: facts.link.mac,
         admin_up: facts.link.up,
         carrier: facts.link.carrier,
@@ -487,13 +533,13 @@ fn configure(app: &Rc<App>, name: &str, wanted: &Rc<config::BridgeConfig>) {
         macs.set_aging(wanted.mac_aging);
         macs.set_max_entries(wanted.mac_table_size);
     }
-    if let Some(text) = &wanted.dp_desc {
-        entry.bridge.desc.datapath = text.clone();
+    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "None".into());
+    entry.bridge.desc.datapath = or_none(&wanted.dp_desc);
+    entry.bridge.desc.serial = or_none(&wanted.dp_sn);
+    if entry.bridge.protocols != wanted.protocols {
+        entry.bridge.protocols = wanted.protocols.clone();
+        entry.endpoints.values().for_each(|e| e.begin_anew(name));
     }
-    if let Some(text) = &wanted.dp_sn {
-        entry.bridge.desc.serial = text.clone();
-    }
-    entry.bridge.protocols = wanted.protocols.clone();
     let limited = before.flow_tables != wanted.flow_tables;
     for table in (0..switch::INTERNAL_TABLE).filter(|_| limited) {
         let limits = wanted.flow_tables.get(&table).cloned().unwrap_or_default();
@@ -525,14 +571,22 @@ async fn configure_devices(app: &Rc<App>, bridge: &str, wanted: &config::BridgeC
         list
     };
     for (name, device, mtu, mac) in settings {
+        let of = name.clone();
         let set = elsewhere(move || {
-            mtu.map_or(Ok(()), |m| device.set_mtu(m)).map_err(|e| ("MTU", e))?;
-            mac.map_or(Ok(()), |m| device.set_mac(m)).map_err(|e| ("MAC address", e))
+            let mtu = mtu.filter(|m| crate::mtu::set(&of, &*device, *m));
+            (mtu, mac.map_or(Ok(()), |m| device.set_mac(m)))
         });
-        if let Ok(Err((what, e))) = set.await {
-            vlog_warn!(Module::Bridge, "interface {name}: could not set {what} ({})", strerror(&e));
+        let Ok((mtu, mac)) = set.await else { continue };
+        if let Err(e) = mac {
+            vlog_warn!(Module::Bridge, "interface {name}: could not set MAC address ({})", strerror(&e));
+        }
+        if let Some(entry) = app.state.borrow_mut().bridges.get_mut(bridge)
+            && let Some(before) = entry.interfaces.get(&name).map(|i| i.mtu)
+        {
+            entry.note_mtu(&name, mtu.unwrap_or(before));
         }
     }
+    crate::mtu::follow(app, bridge).await;
 }
 
 /// The bridge's own address, and the datapath id that is made of it: configured, or the lowest one that the maker of a
@@ -573,6 +627,8 @@ async fn choose_address(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig
     if entry.bridge.datapath_id != id {
         vlog_info!(Module::Bridge, "bridge {name}: using datapath ID {id:016x}");
         entry.bridge.datapath_id = id;
+        // Those who know the bridge by another id cannot be told otherwise.
+        entry.endpoints.values().for_each(openflow::Endpoint::reconnect);
     }
     if let Some(i) = entry.interfaces.get(name) {
         let old = entry.bridge.ports.get(&i.of);
@@ -593,91 +649,6 @@ fn address_from(uuid: Uuid) -> EthAddr {
     let mut mac = [a[0], a[1], a[2], a[3], b[0], b[1]];
     mac[0] = mac[0] & !1 | 2;
     EthAddr(mac)
-}
-
-/// Sockets and controllers of a bridge, and the mode that follows from them.
-async fn controllers(app: &Rc<App>, name: &str, wanted: &config::BridgeConfig) {
-    let mut targets: BTreeMap<String, (Remote, Kind)> = BTreeMap::new();
-    // A name too odd for a file has been refused when the configuration was read.
-    for (suffix, kind) in [("mgmt", Kind::SERVICE), ("snoop", Kind::SNOOP)] {
-        let socket = Remote::PassiveUnix(dirs::rundir().join(format!("{name}.{suffix}")));
-        targets.insert(socket.to_string(), (socket, kind));
-    }
-    let mut active = false;
-    for c in &wanted.controllers {
-        if c.target == "none" {
-            continue;
-        }
-        match Remote::parse(&c.target, OPENFLOW_PORT) {
-            Ok(Remote::PassiveUnix(path)) if !may_listen(&path, name) => {
-                let (dir, target) = (dirs::rundir(), &c.target);
-                vlog_err!(
-                    Module::Bridge,
-                    "bridge {name}: Not adding Unix domain socket controller \"{target}\" due to possibility of \
-                     overwriting local files. Instead, specify path in permitted format \"punix:{0}/{name}.*\" or \
-                     connect to \"unix:{0}/{name}.mgmt\" (which is always available without special configuration).",
-                    dir.display()
-                );
-            }
-            Ok(remote) => {
-                active |= !remote.is_passive();
-                let kind = kind_of(c, &remote);
-                targets.insert(remote.to_string(), (remote, kind));
-            }
-            Err(e) => vlog_warn!(Module::Bridge, "{name}: ignoring controller: {e}"),
-        }
-    }
-    set_mode(app, name, !active && !wanted.fail_secure);
-    let present: Vec<String> = {
-        let mut state = app.state.borrow_mut();
-        let Some(entry) = state.bridges.get_mut(name) else { return };
-        // What changed but its target is made anew.
-        entry.endpoints.retain(|t, e| targets.get(t).is_some_and(|(_, kind)| *kind == e.kind));
-        entry.endpoints.keys().cloned().collect()
-    };
-    for (target, (remote, kind)) in targets {
-        if present.contains(&target) {
-            continue;
-        }
-        let endpoint = if remote.is_passive() {
-            openflow::listen(app, name, &remote, kind).await
-        } else {
-            Ok(openflow::connect(app, name, remote, kind))
-        };
-        match endpoint {
-            Ok(e) => {
-                if let Some(entry) = app.state.borrow_mut().bridges.get_mut(name) {
-                    entry.endpoints.insert(target, e);
-                }
-            }
-            Err(e) => vlog_err!(Module::Connmgr, "{name}: {e}"),
-        }
-    }
-}
-
-/// Whether a row of `Controller` may have a socket made: only beside the bridge's own, where no other file can be hurt.
-fn may_listen(path: &std::path::Path, bridge: &str) -> bool {
-    let file = path.file_name().and_then(|f| f.to_str()).unwrap_or_default();
-    path.parent() == Some(dirs::rundir().as_path()) && file.starts_with(&format!("{bridge}."))
-}
-
-/// The kind of connections that a row of `Controller` asks for.
-fn kind_of(c: &ControllerConfig, remote: &Remote) -> Kind {
-    let probe = c.inactivity_probe.or(Some(Duration::from_secs(5))).filter(|p| !p.is_zero());
-    let keep = Keep { probe, max_backoff: c.max_backoff.unwrap_or(Duration::from_secs(8)) };
-    let service = c.service || remote.is_passive();
-    let class = if service { Class::Service } else { Class::Primary };
-    Kind { class, rate: c.rate, quiet: !c.asynchronous, keep }
-}
-
-/// A bridge that gains or loses its controllers, or is told to fail otherwise, starts with empty tables.
-fn set_mode(app: &Rc<App>, name: &str, standalone: bool) {
-    let now = app.clock.now();
-    let mut state = app.state.borrow_mut();
-    let Some(entry) = state.bridges.get_mut(name) else { return };
-    if entry.standalone.replace(standalone) != Some(standalone) {
-        entry.bridge.flush_flows(standalone, now);
-    }
 }
 
 #[cfg(test)]

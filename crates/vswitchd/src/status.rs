@@ -8,11 +8,11 @@ use flow::OfPort;
 use idl::typed::Table;
 use idl::vswitch::OpenVSwitch;
 use idl::{Replica, Txn};
-use netdev::{Device, DeviceStats};
+use netdev::Device;
 use openflow::message::control::ControllerRole;
 use ovsdb_data::{Atom, Datum, Uuid};
 use serde_json::Map;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -79,7 +79,13 @@ pub fn outcome(app: &App, replica: &Replica, config: &Config, only: Option<&BTre
                 Some(i) => {
                     let n = if i.of == OfPort::LOCAL { 65534 } else { i64::from(i.of.0) };
                     row.optional("ofport", Some(n));
-                    row.optional("error", None::<&str>);
+                    let lonely = i
+                        .peer
+                        .as_deref()
+                        .filter(|peer| entry.is_some_and(|e| state.peer_of(&e.backer, iface, peer).is_none()));
+                    let error = lonely
+                        .map(|peer| format!("No usable peer '{peer}' exists in '{}' datapath.", wanted.datapath_type));
+                    row.optional("error", error.as_deref());
                 }
                 None => {
                     let error = entry.and_then(|e| e.errors.get(iface));
@@ -111,6 +117,14 @@ pub fn outcome(app: &App, replica: &Replica, config: &Config, only: Option<&BTre
             row.finish(txn);
         }
     }
+}
+
+/// What the host and the daemons are doing.
+pub fn system(replica: &Replica, statistics: &BTreeMap<String, String>, txn: &mut Txn) {
+    let Some(root) = replica.only::<OpenVSwitch>() else { return };
+    let mut row = Columns::of(replica, "Open_vSwitch", root.uuid());
+    row.set("statistics", Datum::string_map(statistics));
+    row.finish(txn);
 }
 
 /// What the mirrors have counted.
@@ -146,6 +160,8 @@ pub fn controllers(app: &App, replica: &Replica, config: &Config, txn: &mut Txn)
                 ControllerRole::Equal | ControllerRole::NoChange => "other",
             });
             let seconds = |at: Option<clock::Instant>| at.map(|at| now.since(at).as_secs().to_string());
+            let counters = conn.map(|(_, conn)| conn.packet_counters()).unwrap_or_default();
+            let counters = counters.into_iter().map(|(key, n)| (key, Some(n.to_string())));
             let pairs = [
                 ("last_error", link.last_error.clone()),
                 ("sec_since_connect", seconds(link.connected_at)),
@@ -155,7 +171,7 @@ pub fn controllers(app: &App, replica: &Replica, config: &Config, txn: &mut Txn)
             let mut row = Columns::of(replica, "Controller", c.uuid);
             row.set("is_connected", conn.is_some().into());
             row.optional("role", role);
-            row.set("status", Datum::string_map(pairs.into_iter().filter_map(|(k, v)| Some((k, v?)))));
+            row.set("status", Datum::string_map(pairs.into_iter().chain(counters).filter_map(|(k, v)| Some((k, v?)))));
             row.finish(txn);
         }
     }
@@ -189,7 +205,7 @@ pub async fn interfaces(app: &Rc<App>, statistics: bool, only: Option<&BTreeSet<
         let ask = |(bridge, name, device): Named| {
             let facts = ask_device(device.as_deref());
             let (stats, status) = match &device {
-                Some(d) => (statistics.then(|| d.stats().unwrap_or_default()), d.status()),
+                Some(d) => (statistics.then(|| d.counters().unwrap_or_default()), d.status()),
                 None => (None, vec![]),
             };
             (bridge, name, facts, stats, status)
@@ -202,6 +218,7 @@ pub async fn interfaces(app: &Rc<App>, statistics: bool, only: Option<&BTreeSet<
         }
         let mut state = app.state.borrow_mut();
         let Some(entry) = state.bridges.get_mut(&bridge) else { continue };
+        entry.note_mtu(&name, facts.link.mtu);
         let Some(i) = entry.interfaces.get(&name) else { continue };
         let refreshed = entry.bridge.ports.get(&i.of).map(|old| {
             let mut p = port_of(&name, i, &facts, old.config);
@@ -235,7 +252,7 @@ fn report(
     entry: &BridgeEntry,
     i: &Interface,
     facts: Facts,
-    stats: Option<DeviceStats>,
+    stats: Option<Vec<(String, u64)>>,
     status: Vec<(String, String)>,
 ) -> Report {
     let patch = i.device.is_none();
@@ -245,33 +262,13 @@ fn report(
             [("rx_packets", rx), ("rx_bytes", rx_bytes), ("tx_packets", tx), ("tx_bytes", tx_bytes)].map(pair).to_vec(),
         )
     } else {
-        stats.map(|s| statistics(&s))
+        stats.map(|s| s.into_iter().map(|(key, n)| pair((&key, n))).collect())
     };
     Report { uuid: i.uuid, facts, stats, status, has_device: !patch }
 }
 
 fn pair((name, n): (&str, u64)) -> (String, i64) {
     (name.to_string(), i64::try_from(n).unwrap_or(i64::MAX))
-}
-
-fn statistics(s: &DeviceStats) -> Vec<(String, i64)> {
-    [
-        ("rx_packets", s.rx_packets),
-        ("rx_bytes", s.rx_bytes),
-        ("tx_packets", s.tx_packets),
-        ("tx_bytes", s.tx_bytes),
-        ("rx_dropped", s.rx_dropped),
-        ("rx_errors", s.rx_errors),
-        ("rx_frame_err", s.rx_frame_errors),
-        ("rx_missed_errors", s.rx_missed_errors),
-        ("rx_over_err", s.rx_over_errors),
-        ("rx_crc_err", s.rx_crc_errors),
-        ("tx_dropped", s.tx_dropped),
-        ("tx_errors", s.tx_errors),
-        ("collisions", s.collisions),
-    ]
-    .map(pair)
-    .to_vec()
 }
 
 /// Writes reports to the rows.

@@ -28,6 +28,7 @@ const NLMSG_DONE: u16 = 3;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
+const IFLA_LINK: u16 = 5;
 const IFLA_QDISC: u16 = 6;
 const IFLA_MASTER: u16 = 10;
 const IFLA_OPERSTATE: u16 = 16;
@@ -65,6 +66,8 @@ pub struct Link {
     pub mtu: u32,
     /// Whether there is a carrier.
     pub carrier: bool,
+    /// Index of the interface that it belongs to or that is its other end; 0 for none.
+    pub link: u32,
     /// Times that the carrier changed.
     pub carrier_changes: u64,
     /// Kind (`veth`, `tun`, `openvswitch`, …); empty for physical devices.
@@ -433,6 +436,7 @@ fn parse_link(body: &[u8]) -> Option<Link> {
         match kind {
             IFLA_IFNAME => link.name = text(value),
             IFLA_ADDRESS => link.mac = value.try_into().map(EthAddr).unwrap_or_default(),
+            IFLA_LINK => link.link = word(value, 0).unwrap_or(0),
             IFLA_MTU => link.mtu = word(value, 0).unwrap_or(0),
             IFLA_QDISC => link.qdisc = text(value),
             IFLA_MASTER => link.master = word(value, 0).unwrap_or(0),

@@ -7,19 +7,21 @@ use wire::EthAddr;
 use super::ethtool;
 use super::packet_socket::PacketSocket;
 use super::rtnl::{Link, LinkChange, Rtnl};
-use crate::device::{Device, DeviceStats, LinkState, Queue};
+use crate::device::{Device, DeviceStats, LinkState, Queue, no_offloads};
 
 /// Control of a kernel interface, by name and index.
 pub struct KernelLink {
     name: String,
     ifindex: u32,
+    /// Times that the carrier had changed when the switch took the interface.
+    carrier_changes: u64,
 }
 
 impl KernelLink {
     /// The interface `name`; `ENODEV` where there is none.
     pub fn find(name: &str) -> io::Result<Self> {
         let link = Rtnl::open()?.link_by_name(name)?;
-        Ok(KernelLink { name: link.name, ifindex: link.ifindex })
+        Ok(KernelLink { name: link.name, ifindex: link.ifindex, carrier_changes: link.carrier_changes })
     }
 
     /// Name.
@@ -52,7 +54,7 @@ impl KernelLink {
             ifindex: link.ifindex,
             mac: link.mac,
             mtu: link.mtu,
-            carrier_changes: link.carrier_changes,
+            carrier_changes: link.carrier_changes.saturating_sub(self.carrier_changes),
         })
     }
 
@@ -124,7 +126,15 @@ impl Device for SystemDevice {
     super::settings_of_link!();
 
     fn status(&self) -> Vec<(String, String)> {
-        self.link.driver_status()
+        let mut all = self.link.driver_status();
+        if let Ok(link) = self.link.link()
+            && link.kind == "veth"
+            && link.link != 0
+        {
+            all.push(("peer_ifindex".into(), link.link.to_string()));
+        }
+        all.extend(no_offloads());
+        all
     }
 
     fn open(&self) -> io::Result<Box<dyn Queue>> {

@@ -63,7 +63,7 @@ fn whole_table(call: &Call, schema: &DatabaseSchema, product: &Product, needs: &
         need_all(needs, &table.name);
     }
     for name in columns.split([',', ' ']).filter(|name| !name.is_empty()) {
-        let column = names::column(table, name)?;
+        let column = names::column(table, &name)?;
         need(needs, schema, &table.name, &[table.columns[column].name.as_str()]);
     }
     Ok(())
@@ -83,7 +83,7 @@ fn record_and_columns(
         if name.is_empty() {
             return Err(format!("{argument}: missing column name"));
         }
-        let column = names::column(table, name)?;
+        let column = names::column(table, &name)?;
         need(needs, schema, &table.name, &[table.columns[column].name.as_str()]);
     }
     Ok(())
@@ -302,7 +302,7 @@ fn add(context: &mut Context<'_>) -> Result<(), String> {
     let Some(uuid) = record_of(context, &table.name, &name)? else { return Ok(()) };
     let number = names::column(&table, context.arg(2))?;
     writable(&table, number, false)?;
-    let relaxed = table.columns[number].column_type.relaxed();
+    let relaxed = ColumnType { n_min: 1, ..table.columns[number].column_type.relaxed() };
     let mut datum = context.store.row(&table.name, uuid).map_or(Datum::EMPTY, |row| row[number].clone());
     let call = context.call;
     for argument in &call.args[3..] {

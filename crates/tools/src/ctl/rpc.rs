@@ -129,6 +129,7 @@ fn open(remote: &Remote) -> std::io::Result<Box<dyn Transport>> {
                 match TcpStream::connect_timeout(&address, Duration::from_secs(30)) {
                     Ok(stream) => {
                         stream.set_nodelay(true)?;
+                        io::stream::mark(&stream, io::stream::DEFAULT_DSCP);
                         return Ok(Box::new(stream));
                     }
                     Err(error) => last = error,

@@ -27,15 +27,11 @@ pub fn parse<'a>(table: &TableSchema, text: &'a str, operators: Option<&[&'stati
     if name.is_empty() {
         return Err(format!("{text}: missing column name"));
     }
-    let column = names::column(table, name)?;
+    let column = names::column(table, &name)?;
     let mut key = None;
     if let Some(after) = rest.strip_prefix(':') {
         rest = after;
-        let token = text::token(&mut rest)?;
-        if token.is_empty() {
-            return Err(format!("{text}: missing key"));
-        }
-        key = Some(unquote(token)?);
+        key = Some(text::token(&mut rest)?);
     }
     let Some(operators) = operators else {
         if !rest.is_empty() {
@@ -54,13 +50,6 @@ pub fn parse<'a>(table: &TableSchema, text: &'a str, operators: Option<&[&'stati
     }
 }
 
-fn unquote(token: &str) -> TextResult<String> {
-    if !token.starts_with('"') {
-        return Ok(token.to_string());
-    }
-    serde_json::from_str(token).map_err(|error| format!("{token}: {error}"))
-}
-
 /// The operators of `find` and `wait-until`.
 pub fn relations() -> &'static [&'static str] {
     RELATIONS
@@ -68,8 +57,7 @@ pub fn relations() -> &'static [&'static str] {
 
 /// The key as an atom of the map's key type.
 pub fn key_atom(store: &mut Store, column_type: &ColumnType, key: &str) -> TextResult<Atom> {
-    let quoted = if key.is_empty() { "\"\"" } else { key };
-    text::atom_from_str(&column_type.key, quoted, Some(store))
+    text::atom_from_str(&column_type.key, key, Some(store))
 }
 
 /// Whether a row satisfies `COLUMN[:KEY]OPERATOR VALUE`.
@@ -90,10 +78,7 @@ pub fn holds(store: &mut Store, table: &TableSchema, row: &[Datum], argument: &s
         return Err(format!("cannot specify key to check for non-map column {}", table.columns[parsed.column].name));
     };
     let key = key_atom(store, column_type, key)?;
-    let mut value_column = ColumnType { key: value_type.clone(), value: None, n_min: 1, n_max: 1 };
-    if operator.starts_with('{') {
-        value_column = value_column.relaxed();
-    }
+    let value_column = ColumnType { key: value_type.clone(), value: None, n_min: 0, n_max: u32::MAX };
     let wanted = text::datum_from_str(&value_column, parsed.value, Some(store))?;
     let found = match column.get(&key) {
         Some(value) => Datum::from(value.clone()),

@@ -79,10 +79,12 @@ fn complain(touched: &Touched, store: &Store) -> Vec<String> {
     for uuid in touched.rows.get("Interface").into_iter().flatten() {
         let (name, error) = (store.text("Interface", *uuid, "name"), store.text("Interface", *uuid, "error"));
         let ofport = store.get("Interface", *uuid, "ofport").and_then(|d| d.scalar()?.as_integer());
-        if !error.is_empty() {
+        // An interface that has a number is there, whatever is wrong with it.
+        let there = ofport.is_some_and(|n| n >= 0);
+        if !error.is_empty() && !there {
             complaints
                 .push(format!("Error detected while setting up '{name}': {error}.  See ovs-vswitchd log for details."));
-        } else if touched.inserted.contains(uuid) && matches!(ofport, None | Some(-1)) {
+        } else if error.is_empty() && touched.inserted.contains(uuid) && matches!(ofport, None | Some(-1)) {
             complaints.push(format!("Error detected while setting up '{name}'.  See ovs-vswitchd log for details."));
         }
     }
@@ -109,7 +111,7 @@ fn topology_and_settings(call: &Call, schema: &DatabaseSchema, p: &Product, need
     for argument in call.args.iter().skip(from).filter(|argument| argument.contains('=')) {
         let mut rest = argument.as_str();
         let name = ovsdb_data::text::token(&mut rest)?;
-        let column = ctl::names::column(port, name)?;
+        let column = ctl::names::column(port, &name)?;
         need(needs, schema, "Port", &[port.columns[column].name.as_str()]);
     }
     Ok(())
