@@ -495,10 +495,10 @@ class Round:
             self.differ("contents of the files", [], self.sides[0].kept, self.sides[1].kept)
 
     def has_ephemeral_references(self):
-        """Whether a column that no file keeps must hold a strong reference: when the reference opens a file, it leaves such rows' transactions out."""
-        strong = lambda base: isinstance(base, dict) and "refTable" in base and base.get("refType", "strong") == "strong"
+        """Whether a column that no file keeps must hold a reference: when the reference opens a file, it leaves such rows' transactions out."""
+        refers = lambda base: isinstance(base, dict) and "refTable" in base
         columns = [c for t in self.gen.schema["tables"].values() for c in t["columns"].values() if c.get("ephemeral") and isinstance(c["type"], dict)]
-        return any(c["type"].get("min", 1) > 0 and (strong(c["type"]["key"]) or strong(c["type"].get("value"))) for c in columns)
+        return any(c["type"].get("min", 1) > 0 and (refers(c["type"]["key"]) or refers(c["type"].get("value"))) for c in columns)
 
     def end(self):
         for s in self.sides:
