@@ -112,7 +112,11 @@ impl Userspace {
     #[must_use]
     pub fn thread_stats(&self, core: Option<u32>) -> Vec<(Option<Place>, f64, ThreadStats)> {
         let now = self.shared.clock.now();
-        let one = |m: &Arc<Member>| (m.place, now.since(lock(&m.baseline).1).as_secs_f64(), m.stats());
+        let one = |m: &Arc<Member>| {
+            // In a statement of its own: the statistics take the same lock.
+            let seconds = now.since(lock(&m.baseline).1).as_secs_f64();
+            (m.place, seconds, m.stats())
+        };
         self.selected(core).iter().map(one).collect()
     }
 

@@ -351,7 +351,7 @@ fn transport(r: &mut Reader<'_>, key: &mut FlowKey, proto: u8, v6: bool) {
                 key.set_word(57, u64::from(be32(h, 0)) << 32);
             }
         }
-        IP_ICMP if !v6 => {
+        IP_ICMP => {
             if let Some(h) = r.peek::<8>() {
                 key.set_tp_src(u16::from(h[0]));
                 key.set_tp_dst(u16::from(h[1]));

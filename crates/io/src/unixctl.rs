@@ -146,7 +146,7 @@ impl Commands {
         };
         let version = c.version.clone();
         c.add("version", "", 0, 0, move |_| Ok(version.clone().into()));
-        c.add("vlog/set", "{spec | PATTERN:destination:pattern}", 1, ANY_NUMBER, |call| {
+        c.add("vlog/set", "{spec | PATTERN:destination:pattern}", 0, ANY_NUMBER, |call| {
             for spec in &call.args {
                 vlog::set(spec)?;
             }
@@ -351,6 +351,9 @@ async fn answer(commands: &Commands, format: &mut Format, id: Value, method: Str
 }
 
 fn set_options(format: &mut Format, args: &[String]) -> Answer {
+    if args.is_empty() {
+        return Err("\"set-options\" command requires at least 1 arguments".into());
+    }
     let mut it = args.iter();
     while let Some(a) = it.next() {
         let value = match a.strip_prefix("--format") {

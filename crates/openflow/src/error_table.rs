@@ -219,6 +219,8 @@ pub enum Error {
     NxResumeNotSupported,
     NxResumeStale,
     NxStatsNotConfigured,
+    /// No error of the protocol: a reply is damaged in a way for which it has none.
+    UnreadableReply,
 }
 
 const fn row(error: Error, symbol: &'static str, codes: [Code; 6]) -> ErrorDef {
@@ -227,7 +229,7 @@ const fn row(error: Error, symbol: &'static str, codes: [Code; 6]) -> ErrorDef {
 
 /// One row for each error, in the order of [`Error`]; codes for OpenFlow 1.0 to 1.5.
 #[rustfmt::skip]
-pub static ERRORS: [ErrorDef; 198] = [
+pub static ERRORS: [ErrorDef; 199] = [
     row(Error::HelloFailedIncompatible, "OFPHFC_INCOMPATIBLE", [of(0, 0), of(0, 0), of(0, 0), of(0, 0), of(0, 0), of(0, 0)]),
     row(Error::HelloFailedEperm, "OFPHFC_EPERM", [of(0, 1), of(0, 1), of(0, 1), of(0, 1), of(0, 1), of(0, 1)]),
     row(Error::BadRequestBadVersion, "OFPBRC_BAD_VERSION", [of(1, 0), of(1, 0), of(1, 0), of(1, 0), of(1, 0), of(1, 0)]),
@@ -426,4 +428,5 @@ pub static ERRORS: [ErrorDef; 198] = [
     row(Error::NxResumeNotSupported, "NXR_NOT_SUPPORTED", [nx(1, 533), nx(1, 533), ne(34), ne(34), ne(34), ne(34)]),
     row(Error::NxResumeStale, "NXR_STALE", [nx(1, 534), nx(1, 534), ne(35), ne(35), ne(35), ne(35)]),
     row(Error::NxStatsNotConfigured, "NXST_NOT_CONFIGURED", [nx(1, 535), nx(1, 535), ne(36), ne(36), ne(36), ne(36)]),
+    row(Error::UnreadableReply, "<invalid>", [NO; 6]),
 ];

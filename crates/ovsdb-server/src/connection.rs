@@ -105,6 +105,11 @@ pub async fn serve(shared: Shared, stream: Stream, id: String, terms: Terms) -> 
     let splitter = Splitter::new(if local { MAX_LOCAL_MESSAGE } else { MAX_REMOTE_MESSAGE });
     let mut connection = Connection { shared: shared.clone(), session, reader, writer, splitter, unfinished: 0, peer };
     let end = connection.run(terms.probe).await;
+    if connection.unfinished > SMALL {
+        // Giving much memory back to the system takes time that nobody should wait for.
+        let read = std::mem::replace(&mut connection.splitter, Splitter::new(0));
+        drop(tokio::task::spawn_blocking(move || drop(read)));
+    }
     if let End::Error(_) = end {
         connection.say_last().await;
     }

@@ -22,6 +22,8 @@ pub struct Entry<P> {
     pub expires: Option<Instant>,
     /// Gratuitous ARP seen on a bond does not move the entry before this time.
     pub grat_arp_lock: Instant,
+    /// Grows from one use of an entry to the next: the least has not been used for longest.
+    pub turn: u64,
 }
 
 /// What learning an address did.
@@ -70,6 +72,8 @@ pub struct MacTable<P> {
     pub stats: Stats,
     /// No entry ends before this; a lower bound, so that asking costs nothing.
     earliest: Option<Instant>,
+    /// Grows with each use of an entry.
+    turn: u64,
 }
 
 impl<P: Copy + Eq + std::hash::Hash + Ord> Default for MacTable<P> {
@@ -88,6 +92,7 @@ impl<P: Copy + Eq + std::hash::Hash + Ord> MacTable<P> {
             max_entries: max_entries.max(1),
             stats: Stats::default(),
             earliest: None,
+            turn: 0,
         }
     }
 
@@ -140,10 +145,12 @@ impl<P: Copy + Eq + std::hash::Hash + Ord> MacTable<P> {
             return Learned::Static;
         }
         let expires = now + self.aging;
+        self.turn += 1;
+        let turn = self.turn;
         self.earliest = Some(self.earliest.map_or(expires, |e| e.min(expires)));
         if let Some(e) = self.entries.get_mut(&(vlan, mac)) {
             let Some(old_end) = e.expires else { return Learned::Static };
-            e.expires = Some(expires);
+            (e.expires, e.turn) = (Some(expires), turn);
             if old_end <= now {
                 // It had aged out and was not swept yet.
                 let from = std::mem::replace(&mut e.port, port);
@@ -163,7 +170,7 @@ impl<P: Copy + Eq + std::hash::Hash + Ord> MacTable<P> {
         if self.entries.len() >= self.max_entries && !self.evict() {
             return Learned::Static;
         }
-        self.entries.insert((vlan, mac), Entry { port, expires: Some(expires), grat_arp_lock: Instant::ZERO });
+        self.entries.insert((vlan, mac), Entry { port, expires: Some(expires), grat_arp_lock: Instant::ZERO, turn });
         *self.per_port.entry(port).or_default() += 1;
         self.stats.learned += 1;
         Learned::New
@@ -172,7 +179,9 @@ impl<P: Copy + Eq + std::hash::Hash + Ord> MacTable<P> {
     /// Adds a static entry, or makes one static. Returns whether anything changed.
     pub fn add_static(&mut self, vlan: u16, mac: EthAddr, port: P) -> bool {
         let old = self.remove_entry(vlan, mac);
-        self.entries.insert((vlan, mac), Entry { port, expires: None, grat_arp_lock: Instant::ZERO });
+        self.turn += 1;
+        let turn = self.turn;
+        self.entries.insert((vlan, mac), Entry { port, expires: None, grat_arp_lock: Instant::ZERO, turn });
         *self.per_port.entry(port).or_default() += 1;
         old.is_none_or(|e| e.port != port || e.expires.is_some())
     }
@@ -235,7 +244,7 @@ impl<P: Copy + Eq + std::hash::Hash + Ord> MacTable<P> {
     /// All entries as (VLAN, address, entry), in that order.
     pub fn sorted(&self) -> Vec<(u16, EthAddr, Entry<P>)> {
         let mut v: Vec<_> = self.entries.iter().map(|(&(vlan, mac), &e)| (vlan, mac, e)).collect();
-        v.sort_by_key(|&(vlan, mac, _)| (vlan, mac));
+        v.sort_by_key(|(_, _, e)| e.turn);
         v
     }
 

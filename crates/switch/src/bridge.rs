@@ -242,7 +242,7 @@ impl Bridge {
                 bytes,
                 nicira: false,
             });
-            self.broadcast(AsyncKind::FlowRemoved, *reason as u8, &message);
+            self.broadcast(AsyncKind::FlowRemoved, reason.number(), &message);
         }
     }
 
@@ -400,14 +400,7 @@ impl Bridge {
     }
 
     /// What the database says of a connection.
-    pub fn configure_conn(
-        &mut self,
-        id: ConnId,
-        class: Class,
-        rate: Option<RateLimit>,
-        quiet: bool,
-        now: Instant,
-    ) {
+    pub fn configure_conn(&mut self, id: ConnId, class: Class, rate: Option<RateLimit>, quiet: bool, now: Instant) {
         if let Some(c) = self.conns.get_mut(&id) {
             c.class = class;
             c.limit_packets(rate, now);
@@ -421,9 +414,9 @@ impl Bridge {
         let reason = to.what.reason;
         let wire_reason = |version| match reason {
             // Before OpenFlow 1.3 a flow that all packets meet is a flow like others.
-            PacketInReason::ExplicitMiss if version < Version::V13 => PacketInReason::Action as u8,
-            PacketInReason::ExplicitMiss | PacketInReason::ImplicitMiss => PacketInReason::NoMatch as u8,
-            r => r as u8,
+            PacketInReason::ExplicitMiss if version < Version::V13 => PacketInReason::Action.number(),
+            PacketInReason::ExplicitMiss | PacketInReason::ImplicitMiss => PacketInReason::NoMatch.number(),
+            r => r.number(),
         };
         for (id, c) in &mut self.conns {
             let Some(version) = c.version() else { continue };
@@ -445,7 +438,7 @@ impl Bridge {
 
 fn wants_misses(c: &Conn) -> bool {
     let old = c.version().is_some_and(|v| v < Version::V13);
-    old && c.controller_id == 0 && c.wants(AsyncKind::PacketIn, PacketInReason::NoMatch as u8)
+    old && c.controller_id == 0 && c.wants(AsyncKind::PacketIn, PacketInReason::NoMatch.number())
 }
 
 /// Flows of the switch's own table: what recirculates without state is dropped, and table misses that were sent there by

@@ -43,7 +43,17 @@ impl<T> Scheduler<T> {
     pub fn new(limit: RateLimit, now: Instant) -> Self {
         let tokens = u64::from(limit.burst.max(1)) * PACKET;
         let waiting = BTreeMap::new();
-        Scheduler { limit, tokens, filled: now, waiting, n_waiting: 0, last: OfPort::default(), bypassed: 0, queued: 0, dropped: 0 }
+        Scheduler {
+            limit,
+            tokens,
+            filled: now,
+            waiting,
+            n_waiting: 0,
+            last: OfPort::default(),
+            bypassed: 0,
+            queued: 0,
+            dropped: 0,
+        }
     }
 
     /// Goes on with another limit; what waits goes on waiting.

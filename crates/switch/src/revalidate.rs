@@ -8,7 +8,7 @@ use io::coverage::Counter;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use translate::{Network, Request};
+use translate::{Effect, Network, Request};
 
 /// Time without a packet after which a flow leaves the datapath (`other_config:max-idle`).
 pub const MAX_IDLE: Duration = Duration::from_secs(10);
@@ -108,7 +108,10 @@ fn push(upcalls: &Upcalls, network: &Network, ufid: Ufid, stats: &FlowStats, now
         let bytes = stats.bytes.saturating_sub(k.pushed.bytes);
         k.pushed = *stats;
         credit(network, &k.credits, packets, bytes, stats.used);
-        k.effects.clone()
+        // What came from a port that is gone says nothing of where its sender is.
+        let learns = k.effects.iter().any(|e| matches!(e, Effect::LearnMac { .. }));
+        let gone = learns && entry(network, &k.key.expand()).is_none();
+        k.effects.iter().filter(|e| !gone || !matches!(e, Effect::LearnMac { .. })).cloned().collect::<Vec<_>>()
     };
     upcalls.apply_effects(network, &effects, now);
 }

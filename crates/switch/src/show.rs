@@ -85,13 +85,17 @@ impl Bridge {
 
     /// `fdb/show`: the learned addresses.
     pub fn fdb_text(&self, now: Instant) -> String {
-        let mut out = String::from(" Port  VLAN  MAC                Age\n");
+        " Port  VLAN  MAC                Age\n".chars().chain(self.fdb_lines(now).concat().chars()).collect()
+    }
+
+    /// Its lines, without the title; oldest first.
+    pub fn fdb_lines(&self, now: Instant) -> Vec<String> {
         let macs = self.shared.macs();
-        for (vlan, mac, e) in macs.sorted() {
+        let line = |(vlan, mac, e): (u16, wire::EthAddr, protocols::mac_learning::Entry<translate::BundleId>)| {
             let age = macs.age(now, &e).map_or_else(|| "static".to_string(), |a| a.to_string());
-            out.push_str(&format!("{:>5}  {vlan:>4}  {mac}  {age:>3}\n", self.bundle_label(e.port)));
-        }
-        out
+            format!("{:>5}  {vlan:>4}  {mac}  {age:>3}\n", self.bundle_label(e.port))
+        };
+        macs.sorted().into_iter().map(line).collect()
     }
 
     /// `fdb/show` as JSON.
@@ -156,7 +160,7 @@ impl Bridge {
 
     /// `bridge/dump-flows`: all flows, the switch's own included.
     pub fn dump_all_flows(&self, offload: bool, now: Instant) -> String {
-        self.every_rule(now).iter().map(|r| rule_line(r, false, offload, now) + "\n").collect()
+        self.every_rule(now).iter().map(|r| rule_line(r, r.data.cookie != 0, offload, now) + "\n").collect()
     }
 
     /// `bridge/dump-flows` as JSON.

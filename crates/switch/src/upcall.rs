@@ -319,14 +319,19 @@ impl Upcalls {
 
     /// Applies what passing packets change. `fresh` is false for refreshing what an installed flow changed before.
     pub(crate) fn apply_effects(&self, network: &Network, effects: &[Effect], now: Instant) {
+        // Counters of a flow from a port that is gone are still pushed; its addresses stay forgotten, also in the bridges that the
+        // packets went on to: the port may be theirs by now.
+        let there = |e: &Effect| match e {
+            Effect::LearnMac { bridge, bundle, .. } => {
+                network.bridges.get(bridge).is_some_and(|b| b.config.load().bundles.contains_key(bundle))
+            }
+            _ => true,
+        };
+        let learns = effects.iter().all(there);
         for e in effects {
             match e {
                 Effect::LearnMac { bridge, vlan, mac, bundle, .. } => {
-                    let Some(b) = network.bridges.get(bridge) else { continue };
-                    // Counters of a flow from a port that is gone are still pushed; its addresses stay forgotten.
-                    if !b.config.load().bundles.contains_key(bundle) {
-                        continue;
-                    }
+                    let Some(b) = network.bridges.get(bridge).filter(|_| learns) else { continue };
                     let learned = b.macs().learn(now, *vlan, *mac, *bundle);
                     if learned.changes_forwarding() {
                         Counter::MacLearned.hit();

@@ -767,7 +767,7 @@ impl<'a> Xlator<'a> {
             rule_cookie: self.cookie.unwrap_or(u64::MAX),
             controller_id,
             max_len,
-            reason: reason as u8,
+            reason: reason.number(),
         };
         let send = DpAction::Userspace { cookie: Box::new(cookie), pid: 0 };
         // The meter that the action names, or the one of all packets for controllers.

@@ -31,7 +31,8 @@ pub fn commands(program: &str, app: &Rc<App>) -> Commands {
             .map_err(|_| "no such bridge".into())
     });
     add(&mut c, app, "fdb/stats-clear", "[bridge]", 0, 1, |app, call| {
-        for_bridges(app, call, |e| e.bridge.shared.macs().stats = Default::default())?;
+        for_bridges(app, call, |e| e.bridge.shared.macs().stats = Default::default())
+            .map_err(|_| "no such bridge".to_string())?;
         call.answer("statistics successfully cleared", || json!({"cleared": chosen(app, call)}))
     });
     add(&mut c, app, "fdb/add", "bridge port vlan mac", 4, 4, |app, call| fdb_add(app, call));
@@ -82,16 +83,19 @@ pub fn commands(program: &str, app: &Rc<App>) -> Commands {
         let text = format!("No QoS types supported for interface: {name}\n");
         call.answer(text, || json!({"interface": name, "types": []}))
     });
-    add(&mut c, app, "time/stop", "", 0, 0, |app, call| {
-        app.clock.stop();
-        call.done()
-    });
     crate::dpctl::add(&mut c, app);
     crate::upcall_control::add(&mut c, app);
     crate::dpctl_files::add(&mut c, app);
     crate::dpif_netdev::add(&mut c, app);
     crate::probe::add(&mut c, app);
-    add(&mut c, app, "time/warp", "[large_msecs] msecs", 1, 2, warp);
+    if app.dummy != crate::app::Dummy::Off {
+        // The time of a switch that serves anybody is not to be stopped.
+        add(&mut c, app, "time/stop", "", 0, 0, |app, call| {
+            app.clock.stop();
+            call.done()
+        });
+        add(&mut c, app, "time/warp", "[large_msecs] msecs", 1, 2, warp);
+    }
     c
 }
 
@@ -144,17 +148,24 @@ fn fdb_show(app: &App, call: &Call) -> Answer {
     let now = app.clock.now();
     let mut text = String::new();
     let mut tables = Map::new();
-    let many = call.args.len() > 1;
-    for_bridges(app, call, |e| {
-        if many {
-            text.push_str(&format!("{}:\n", e.bridge.name));
-        }
-        text.push_str(&e.bridge.fdb_text(now));
-        tables.insert(e.bridge.name.clone(), e.bridge.fdb_json(now));
-    })?;
-    if text.is_empty() {
-        text = " Port  VLAN  MAC                Age\n".into();
+    let many = chosen(app, call).len() > 1;
+    if many {
+        text.push_str(" Bridge  Port  VLAN  MAC                Age\n");
     }
+    for_bridges(app, call, |e| {
+        tables.insert(e.bridge.name.clone(), e.bridge.fdb_json(now));
+        if !many {
+            return text.push_str(&e.bridge.fdb_text(now));
+        }
+        let lines = e.bridge.fdb_lines(now);
+        // A bridge is named on its first line.
+        for (n, line) in lines.iter().enumerate() {
+            text.push_str(&format!(" {:<7}{line}", if n == 0 { &e.bridge.name } else { "" }));
+        }
+        if lines.is_empty() {
+            text.push_str(&format!(" {}\n", e.bridge.name));
+        }
+    })?;
     Ok(match call.format {
         Format::Text => text.into(),
         Format::Json => Output::Json(Value::Object(tables)),
@@ -170,8 +181,8 @@ fn bundle_of(e: &BridgeEntry, port: &str) -> Option<translate::BundleId> {
 }
 
 fn vlan_and_mac(vlan: &str, mac: &str) -> Result<(u16, wire::EthAddr), String> {
-    let v = vlan.parse().ok().filter(|v| *v < 4096).ok_or_else(|| format!("Invalid VLAN ID \"{vlan}\""))?;
     let m = mac.parse().map_err(|_| "bad MAC address".to_string())?;
+    let v = vlan.parse().ok().filter(|v| *v < 4096).ok_or_else(|| format!("Invalid VLAN ID \"{vlan}\""))?;
     Ok((v, m))
 }
 

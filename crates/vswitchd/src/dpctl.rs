@@ -44,7 +44,23 @@ pub fn add(c: &mut Commands, app: &Rc<App>) {
     });
     command("dpctl/parse-actions", "actions", 1, ANY_NUMBER, reparse);
     command("dpctl/normalize-actions", "actions", 2, ANY_NUMBER, reparse);
+    command("dpctl/list-commands", "", 0, ANY_NUMBER, |_, call| list_commands(call));
     command("dpif/dump-flows", "[-m] [--names | --no-names] bridge", 1, 4, bridge_flows);
+}
+
+/// `dpctl/list-commands`: names and arguments, in the order in which ovs-dpctl lists them.
+fn list_commands(call: &Call) -> Answer {
+    let more = [("list-commands", ""), ("parse-actions", "actions"), ("normalize-actions", "actions")];
+    let all: Vec<(String, &str)> = control::COMMANDS
+        .iter()
+        .map(|&(name, usage, ..)| (name, usage))
+        .chain(more)
+        .map(|(name, usage)| (format!("dpctl/{name}"), usage))
+        .collect();
+    let lines: String = all.iter().map(|(name, usage)| format!("  {name:<30}{usage}\n")).collect();
+    call.answer(format!("The available commands are:\n{lines}"), || {
+        all.iter().map(|(name, usage)| (name.clone(), Value::from(*usage))).collect::<serde_json::Map<_, _>>().into()
+    })
 }
 
 /// Commands of all datapaths; the others are of datapaths of the kernel.
@@ -223,6 +239,8 @@ struct DumpOptions<'a> {
     /// Only of the thread on this core; -1: of the main thread.
     core: Option<i64>,
     target: Option<&'a str>,
+    /// What came after it.
+    more: Option<&'a str>,
 }
 
 impl<'a> DumpOptions<'a> {
@@ -241,7 +259,7 @@ impl<'a> DumpOptions<'a> {
                 a if a.starts_with("pmd=") => o.core = Some(a[4..].parse().map_err(|_| bad_core(&a[4..]))?),
                 a if a.starts_with('-') => return Err(format!("{SELF}: unknown option {a}")),
                 a if o.target.is_none() => o.target = Some(a),
-                a => return Err(format!("{SELF}: unexpected argument {a}")),
+                a => o.more = Some(a),
             }
         }
         Ok(o)
@@ -266,6 +284,9 @@ fn flow_json(flow: &FlowDump, style: KeyStyle<'_>) -> Value {
 
 fn dump_flows(app: &App, call: &Call) -> Answer {
     let o = DumpOptions::of(call)?;
+    if let Some(more) = o.more {
+        return Err(format!("{SELF}: unexpected argument {more}"));
+    }
     let filter = match o.filter {
         Some(f) => Some(flow::text::parse_match(f).map_err(|e| format!("{SELF}: Failed to parse filter ({f}: {e})"))?),
         None => None,
@@ -313,7 +334,7 @@ fn dump_flows(app: &App, call: &Call) -> Answer {
 fn bridge_flows(app: &App, call: &Call) -> Answer {
     let o = DumpOptions::of(call)?;
     let state = app.state.borrow();
-    let entry = state.bridges.get(o.target.unwrap_or("")).ok_or("no such bridge")?;
+    let entry = state.bridges.get(o.more.or(o.target).unwrap_or("")).ok_or("no such bridge")?;
     let backer = state.backers.get(&entry.backer).ok_or("no such bridge")?;
     let dp = backer.datapath();
     let names = DpNames::of(&*dp);
@@ -401,9 +422,8 @@ pub(crate) fn delete(app: &App, dp: Option<&str>, flow: &str) -> Answer {
         let ufid = match explicit_ufid(flow) {
             Some(ufid) => Some(ufid),
             None => {
-                let (key, mask) = parse_key(flow, &names).map_err(|_| {
-                    format!("{SELF}: parsing flow key (syntax error at {}) (Invalid argument)", fault(flow, &names))
-                })?;
+                let (key, mask) = parse_key(flow, &names)
+                    .map_err(|_| format!("{SELF}: syntax error at {} (Invalid argument)", fault(flow, &names)))?;
                 let mask = with_basics(mask);
                 // The name that a flow given as text gets, or, for others, the flow that is just so.
                 let named = Some(Ufid::of(&key, &mask)).filter(|u| datapath.flow_get(*u).is_ok());

@@ -53,7 +53,8 @@ pub fn add(c: &mut Commands, app: &Rc<App>) {
     });
     command("dpctl/offload-stats-show", "[dp]", 0, 1, |app, call| {
         let mut names = Map::new();
-        for_each(app, call.arg(0), |b| _ = names.insert(b.full_name(), json!({})))?;
+        for_each(app, call.arg(0), |b| _ = names.insert(b.full_name(), json!({})))
+            .map_err(|_| format!("{SELF}: datapath not found (Invalid argument)"))?;
         call.answer("HW Offload stats:\n", || Value::Object(names))
     });
 }
@@ -71,7 +72,9 @@ fn for_each(app: &App, name: Option<&str>, mut f: impl FnMut(&Backer)) -> Result
         any = true;
     }
     match name {
-        Some(n) if !any => Err(format!("{SELF}: opening datapath {n} failed (No such device)")),
+        Some(n) if !any => {
+            Err(format!("{SELF}: Opening datapath {n} failed (Address family not supported by protocol)"))
+        }
         _ => Ok(()),
     }
 }

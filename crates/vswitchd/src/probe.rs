@@ -127,6 +127,9 @@ fn trace(app: &App, call: &Call, packet_out: bool) -> Answer {
         }
         None => None,
     };
+    if args.rest.len() > 4 {
+        return Err("too many arguments".into());
+    }
     let (mut at, used) = entry(app, &args.rest)?;
     let packet = match args.rest.get(used..) {
         Some([]) | None => args.generate.then(|| flow::compose(&at.key, flow::Payload::Usual)),
@@ -218,6 +221,9 @@ fn with_dummies(app: &App, name: Option<&str>, mut f: impl FnMut(&str, &DummyDev
 }
 
 fn receive(app: &App, call: &Call) -> Answer {
+    if !with_dummies(app, call.arg(0), |_, _| ()) {
+        return Err("no such dummy netdev".into());
+    }
     let (mut packets, mut len, mut queue) = (Vec::new(), None, 0);
     let mut args = call.args[1..].iter().peekable();
     while let Some(arg) = args.next() {
@@ -297,12 +303,16 @@ fn conn_state(app: &App, call: &Call) -> Answer {
 }
 
 fn address(app: &App, call: &Call) -> Answer {
+    if !with_dummies(app, call.arg(0), |_, _| ()) {
+        return Err("Unknown Dummy Interface".into());
+    }
     let text = &call.args[1];
     let (address, prefix) = text.split_once('/').unwrap_or((text, ""));
-    let ip: std::net::IpAddr = address.parse().map_err(|_| "Invalid parameters".to_string())?;
-    if call.command.ends_with("ip4addr") && (!ip.is_ipv4() || prefix.parse::<u8>().is_ok_and(|p| p > 32)) {
-        return Err("Invalid parameters".into());
-    }
+    let v4 = call.command.ends_with("ip4addr");
+    let longest = if v4 { 32 } else { 128 };
+    let fits = prefix.is_empty() || prefix.parse::<u8>().is_ok_and(|p| p <= longest);
+    let ip = address.parse().ok().filter(|ip: &std::net::IpAddr| ip.is_ipv4() == v4 && fits);
+    let ip = ip.ok_or_else(|| format!("{text}: invalid {} address", if v4 { "IP" } else { "IPv6" }))?;
     if !with_dummies(app, call.arg(0), |_, device| device.add_address(ip)) {
         return Err("Unknown Dummy Interface".into());
     }

@@ -160,8 +160,14 @@ pub fn parse_field(cx: &mut ParseContext<'_>, field: Field, s: &str, m: &mut Mat
             Field::IN_PORT_OXM | Field::ACTSET_OUTPUT => {
                 Err(format!("0/0: port value out of range for {}", field.name()))
             }
-            f if f.def().format == Format::Ipv4 => Err("0/0: invalid IP address".to_string()),
-            _ => Ok(0),
+            // Nothing stands for `0/0`, which is no value of these.
+            f => match f.def().format {
+                Format::Ipv4 => Err("0/0: invalid IP address".to_string()),
+                Format::Ipv6 => Err("0/0: invalid IPv6 address".to_string()),
+                Format::Ethernet => Err("0/0: invalid Ethernet address".to_string()),
+                Format::Frag | Format::PacketType => value::parse_value(cx, f, "0/0").map(|_| 0),
+                _ => Ok(0),
+            },
         },
         Some((v, mask)) => {
             m.set_value(field, &v, &mask)?;
@@ -374,8 +380,10 @@ impl Printer<'_, '_> {
         self.ipv4("ct_nw_dst", Field::CT_NW_DST);
         self.ipv6("ct_ipv6_dst", Field::CT_IPV6_DST);
         self.dec("ct_nw_proto", Field::CT_NW_PROTO);
-        self.dec("ct_tp_src", Field::CT_TP_SRC);
-        self.dec("ct_tp_dst", Field::CT_TP_DST);
+        if self.mask.get(Field::CT_NW_PROTO) != 0 {
+            self.dec("ct_tp_src", Field::CT_TP_SRC);
+            self.dec("ct_tp_dst", Field::CT_TP_DST);
+        }
     }
 
     /// Prints packet type or the keyword of the protocol; returns the Ethernet type that decides names of other
@@ -496,7 +504,8 @@ impl Printer<'_, '_> {
                     let v = self.key.tun_md_value(slot);
                     self.out.push('=');
                     put_trimmed(self.out, &v);
-                    if slot.masked && m.iter().any(|b| *b != 0xff) {
+                    // A mask of whole bytes up to the last says no more than the value.
+                    if slot.masked && m.iter().skip_while(|b| **b == 0).any(|b| *b != 0xff) {
                         self.out.push('/');
                         put_trimmed(self.out, &m);
                     }
@@ -671,10 +680,13 @@ impl Printer<'_, '_> {
         self.dec("nsh_np", Field::NSH_NP);
         self.hex_of_zero("nsh_spi", Field::NSH_SPI);
         self.dec("nsh_si", Field::NSH_SI);
-        self.hex_of_zero("nsh_c1", Field::NSH_C1);
-        self.hex_of_zero("nsh_c2", Field::NSH_C2);
-        self.hex_of_zero("nsh_c3", Field::NSH_C3);
-        self.hex_of_zero("nsh_c4", Field::NSH_C4);
+        // Context headers are those of the first type of metadata.
+        if self.key.get(Field::NSH_MDTYPE) == 1 {
+            self.hex_of_zero("nsh_c1", Field::NSH_C1);
+            self.hex_of_zero("nsh_c2", Field::NSH_C2);
+            self.hex_of_zero("nsh_c3", Field::NSH_C3);
+            self.hex_of_zero("nsh_c4", Field::NSH_C4);
+        }
     }
 
     fn nsh_flags(&mut self) {

@@ -51,6 +51,7 @@ pub fn parse_value(cx: &mut ParseContext<'_>, field: Field, s: &str) -> Result<O
         Format::Ipv6 => parse_ipv6(s).map(|(a, m)| int(a.to_bits(), m))?,
         Format::Port16 | Format::Port32 => match cx.port(s) {
             Some(p) => int(u128::from(p.0), field.byte_mask()),
+            None if d.format == Format::Port32 => return Err(format!("{s}: port value out of range for {}", d.name)),
             None => return Err(format!("{s}: invalid or unknown port for {}", d.name)),
         },
         Format::Frag => parse_frag(s)?,
@@ -465,6 +466,7 @@ fn put_ipv6_address(out: &mut String, v: u128) {
 pub fn put_frag(out: &mut String, v: u8, m: u8) {
     match FRAGS.iter().find(|f| f.1 == v & 3 && f.2 == m & 3) {
         Some(f) => out.push_str(f.0),
+        None if (v & 3, m & 3) == (0, 1) => out.push_str("no"),
         None => out.push_str("<error>"),
     }
 }

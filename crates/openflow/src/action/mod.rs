@@ -275,6 +275,8 @@ pub enum PacketInReason {
     ExplicitMiss = 6,
     /// Table miss before OpenFlow 1.3 had miss rules (internal).
     ImplicitMiss = 7,
+    /// A number without a meaning, as received.
+    Other(u8) = 255,
 }
 
 /// Which fields a hash covers.

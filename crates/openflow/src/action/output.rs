@@ -79,6 +79,21 @@ impl PacketInReason {
         }
     }
 
+    /// The number of the wire.
+    pub const fn number(self) -> u8 {
+        match self {
+            PacketInReason::NoMatch => 0,
+            PacketInReason::Action => 1,
+            PacketInReason::InvalidTtl => 2,
+            PacketInReason::ActionSet => 3,
+            PacketInReason::Group => 4,
+            PacketInReason::PacketOut => 5,
+            PacketInReason::ExplicitMiss => 6,
+            PacketInReason::ImplicitMiss => 7,
+            PacketInReason::Other(n) => n,
+        }
+    }
+
     /// From the number of the wire.
     pub fn from_wire(n: u8) -> Option<PacketInReason> {
         REASONS.get(usize::from(n)).map(|r| r.1)
@@ -690,7 +705,7 @@ fn encode_controller(out: &mut Vec<u8>, c: &Controller) {
         put_nx(out, 20, |b| {
             b.put16(c.max_len);
             b.put16(c.controller_id);
-            b.put8(c.reason as u8);
+            b.put8(c.reason.number());
             b.put8(0);
         });
         return;
@@ -711,7 +726,7 @@ fn encode_controller(out: &mut Vec<u8>, c: &Controller) {
             prop(1, &c.controller_id.to_be_bytes(), 8);
         }
         if c.reason != PacketInReason::Action {
-            prop(2, &[c.reason as u8], 5);
+            prop(2, &[c.reason.number()], 5);
         }
         if !c.userdata.is_empty() {
             prop(3, &c.userdata, 4 + c.userdata.len());

@@ -173,14 +173,17 @@ impl ControllerRole {
     }
 }
 
-/// Reads a standard role message.
-pub fn take_role(r: &mut Reader<'_>) -> Result<Role> {
+/// Reads a standard role message: a request, where only two roles carry a generation, or a reply.
+pub fn take_role(r: &mut Reader<'_>, reply: bool) -> Result<Role> {
     let role = ControllerRole::from_wire(r.u32()?).ok_or(Error::RoleRequestFailedBadRole)?;
     r.skip(4)?;
     let generation = r.u64()?;
-    let carries = matches!(role, ControllerRole::Primary | ControllerRole::Secondary);
-    let generation_id = (carries && generation != u64::MAX).then_some(generation);
-    Ok(Role { role, generation_id: if carries { Some(generation) } else { generation_id }, nicira: false })
+    let carries = match role {
+        _ if reply => generation != u64::MAX,
+        ControllerRole::Primary | ControllerRole::Secondary => true,
+        _ => false,
+    };
+    Ok(Role { role, generation_id: carries.then_some(generation), nicira: false })
 }
 
 /// Reads a Nicira role message.
@@ -253,13 +256,18 @@ pub fn take_async13(r: &mut Reader<'_>, form: AsyncForm, v: Version) -> Result<A
 }
 
 /// Reads the properties of NXT_SET_ASYNC_CONFIG2 and of 1.4 and later.
-pub fn take_async14(r: &mut Reader<'_>, form: AsyncForm, v: Version) -> Result<AsyncConfig> {
+pub fn take_async14(r: &mut Reader<'_>, form: AsyncForm, reply: bool) -> Result<AsyncConfig> {
     let mut x = AsyncConfig { masks: [[None; 2]; 6], form };
     while !r.is_empty() {
         let p = property::take_from(r, 0xfffe)?;
         let kind = usize::from(p.ty / 2);
         if kind >= 6 {
-            return Err(Error::AsyncConfigFailedUnsupported);
+            match p.experimenter {
+                // A switch may know more than we do.
+                _ if reply => continue,
+                Some(_) => return Err(Error::BadPropertyBadExpType),
+                None => return Err(Error::AsyncConfigFailedUnsupported),
+            }
         }
         let mask = p.u32()?;
         if mask & !async_allowed(kind, Version::V14) != 0 {
@@ -268,7 +276,6 @@ pub fn take_async14(r: &mut Reader<'_>, form: AsyncForm, v: Version) -> Result<A
         // Even types are for secondary controllers, which stand second.
         x.masks[kind][usize::from(p.ty % 2 == 0)] = Some(mask);
     }
-    let _ = v;
     Ok(x)
 }
 
@@ -384,7 +391,11 @@ pub fn take_tlv_reply(r: &mut Reader<'_>) -> Result<TlvTableReply> {
     r.skip(10)?;
     let mut maps = Vec::new();
     while !r.is_empty() {
-        maps.push(take_map(r)?);
+        let map = take_map(r)?;
+        if map.index >= max_fields {
+            return Err(Error::NxTlvTableModFailedBadFieldIdx);
+        }
+        maps.push(map);
     }
     Ok(TlvTableReply { max_option_space, max_fields, maps })
 }

@@ -40,16 +40,29 @@ impl FlowModCommand {
 
 impl FlowRemovedReason {
     /// From the number of the wire.
-    pub const fn from_wire(n: u8) -> Option<FlowRemovedReason> {
-        Some(match n {
+    pub const fn from_wire(n: u8) -> FlowRemovedReason {
+        match n {
             0 => FlowRemovedReason::IdleTimeout,
             1 => FlowRemovedReason::HardTimeout,
             2 => FlowRemovedReason::Delete,
             3 => FlowRemovedReason::GroupDelete,
             4 => FlowRemovedReason::MeterDelete,
             5 => FlowRemovedReason::Eviction,
-            _ => return None,
-        })
+            n => FlowRemovedReason::Other(n),
+        }
+    }
+
+    /// The number of the wire.
+    pub const fn number(self) -> u8 {
+        match self {
+            FlowRemovedReason::IdleTimeout => 0,
+            FlowRemovedReason::HardTimeout => 1,
+            FlowRemovedReason::Delete => 2,
+            FlowRemovedReason::GroupDelete => 3,
+            FlowRemovedReason::MeterDelete => 4,
+            FlowRemovedReason::Eviction => 5,
+            FlowRemovedReason::Other(n) => n,
+        }
     }
 }
 
@@ -105,13 +118,14 @@ fn take_match10(r: &mut Reader<'_>) -> Result<Match> {
     Ok(m)
 }
 
-fn split_command(raw: u16, o: Options) -> Result<(FlowModCommand, TableId)> {
+/// The command, if it exists, and the table.
+fn split_command(raw: u16, o: Options) -> (Option<FlowModCommand>, TableId) {
     let (command, table) = if o.table_id { (raw & 0xff, (raw >> 8) as u8) } else { (raw, 0xff) };
     let command = u8::try_from(command).ok().and_then(FlowModCommand::from_wire);
-    Ok((command.ok_or(Error::FlowModFailedBadCommand)?, TableId(table)))
+    (command, TableId(table))
 }
 
-fn flags_from(raw: u16, v: Version) -> Result<u16> {
+fn flags_from(raw: u16, v: Version, times_out: bool) -> Result<u16> {
     let allowed = match v {
         Version::V10 => 7,
         Version::V11 => 3,
@@ -122,8 +136,8 @@ fn flags_from(raw: u16, v: Version) -> Result<u16> {
         return Err(Error::FlowModFailedBadFlags);
     }
     if v == Version::V10 && raw & 4 != 0 {
-        // There is no table for emergencies.
-        return Err(Error::FlowModFailedTableFull);
+        // There is no table for emergencies, in which flows would not time out.
+        return Err(if times_out { Error::FlowModFailedBadEmergTimeout } else { Error::FlowModFailedTableFull });
     }
     Ok(raw)
 }
@@ -159,9 +173,11 @@ pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowM
             fm.priority = u16::MAX;
         }
         fm.modify_cookie = fm.new_cookie != u64::MAX;
-        (fm.command, fm.table) = split_command(command, o)?;
+        let (known, table) = split_command(command, o);
+        fm.command = known.ok_or(Error::FlowModFailedBadCommand)?;
+        fm.table = table;
         fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
-        fm.flags = flags_from(flags, v)?;
+        fm.flags = flags_from(flags, v, fm.idle_timeout != 0 || fm.hard_timeout != 0)?;
         fm.matching = MiniMatch::new(&m);
         check::check_for_version(&mut fm.actions, &m, fm.table, v)?;
         return Ok(fm);
@@ -183,10 +199,11 @@ pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowM
     if fm.table == TableId::ALL && (v == Version::V11 || !deletes) {
         return Err(Error::FlowModFailedBadTableId);
     }
-    fm.command = known.ok_or(Error::FlowModFailedBadCommand)?;
     fm.out_port = OfPort::from_of11(out_port).ok_or(Error::BadActionBadOutPort)?;
+    check_tuple(&m)?;
+    fm.command = known.ok_or(Error::FlowModFailedBadCommand)?;
     fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
-    fm.flags = flags_from(flags, v)?;
+    fm.flags = flags_from(flags, v, fm.idle_timeout != 0 || fm.hard_timeout != 0)?;
     fm.importance = if v >= Version::V14 && fm.command == FlowModCommand::Add { importance } else { 0 };
     if fm.command == FlowModCommand::Add {
         fm.new_cookie = cookie;
@@ -199,20 +216,17 @@ pub fn take_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<FlowM
         fm.flags &= !FF_RESET_COUNTS;
     }
     fm.matching = MiniMatch::new(&m);
-    check_flow(&mut fm, &m, v)?;
+    check::check_for_version(&mut fm.actions, &m, fm.table, v)?;
     Ok(fm)
 }
 
-/// What a flow_mod may say of the original tuple of a connection, and its actions.
-fn check_flow(fm: &mut FlowMod, m: &Match, v: Version) -> Result<()> {
+/// What a flow_mod may say of the original tuple of a connection.
+fn check_tuple(m: &Match) -> Result<()> {
     let any = |fields: [flow::Field; 2]| fields.iter().any(|f| m.mask.get(*f) != 0);
     let eth_type = if m.mask.eth_type() == 0xffff { m.key.eth_type() } else { 0 };
     let v4 = any([flow::Field::CT_NW_SRC, flow::Field::CT_NW_DST]) && eth_type != 0x0800;
     let v6 = any([flow::Field::CT_IPV6_SRC, flow::Field::CT_IPV6_DST]) && eth_type != 0x86dd;
-    if v4 || v6 {
-        return Err(Error::BadActionMatchInconsistent);
-    }
-    check::check_for_version(&mut fm.actions, m, fm.table, v)
+    if v4 || v6 { Err(Error::BadActionMatchInconsistent) } else { Ok(()) }
 }
 
 /// Reads NXT_FLOW_MOD.
@@ -231,15 +245,17 @@ pub fn take_nx_flow_mod(r: &mut Reader<'_>, v: Version, o: Options) -> Result<Fl
     let mut cookie = (0, 0);
     let m = take_nxm(r, len, Strictness::Strict, Some(&mut cookie))?;
     (fm.cookie, fm.cookie_mask) = cookie;
-    (fm.command, fm.table) = split_command(command, o)?;
+    check_tuple(&m)?;
+    let (known, table) = split_command(command, o);
+    (fm.command, fm.table) = (known.ok_or(Error::FlowModFailedBadCommand)?, table);
     fm.actions = instruction::decode_flow(context(v, o), r.rest())?;
-    fm.flags = flags_from(flags, Version::V10)?;
+    fm.flags = flags_from(flags, Version::V10, fm.idle_timeout != 0 || fm.hard_timeout != 0)?;
     if fm.command == FlowModCommand::Add && fm.cookie_mask != 0 {
         return Err(Error::NxBadRequestNxmInvalid);
     }
     fm.modify_cookie = fm.new_cookie != u64::MAX;
     fm.matching = MiniMatch::new(&m);
-    check_flow(&mut fm, &m, v)?;
+    check::check_for_version(&mut fm.actions, &m, fm.table, v)?;
     Ok(fm)
 }
 
@@ -308,13 +324,12 @@ pub fn put_flow_mod(f: Frame, fm: &FlowMod, table_id: bool) -> Vec<u8> {
 
 /// Reads OFPT_FLOW_REMOVED.
 pub fn take_flow_removed(r: &mut Reader<'_>, v: Version) -> Result<FlowRemoved> {
-    let reason_of = |n: u8| FlowRemovedReason::from_wire(n).ok_or(Error::NxBadRequestBadReason);
     let mut fr = empty_removed();
     if v == Version::V10 {
         let m = fixed_match::take_of10(r)?;
         fr.matching = MiniMatch::new(&m);
         (fr.cookie, fr.priority) = (r.u64()?, r.u16()?);
-        fr.reason = reason_of(r.u8()?)?;
+        fr.reason = FlowRemovedReason::from_wire(r.u8()?);
         r.skip(1)?;
         fr.duration = Span { sec: r.u32()?, nsec: r.u32()? };
         fr.idle_timeout = r.u16()?;
@@ -324,15 +339,16 @@ pub fn take_flow_removed(r: &mut Reader<'_>, v: Version) -> Result<FlowRemoved> 
     }
     if v == Version::V15 {
         fr.table = TableId(r.u8()?);
-        fr.reason = reason_of(r.u8()?)?;
+        fr.reason = FlowRemovedReason::from_wire(r.u8()?);
         (fr.priority, fr.idle_timeout, fr.hard_timeout, fr.cookie) = (r.u16()?, r.u16()?, r.u16()?, r.u64()?);
         fr.matching = MiniMatch::new(&take_match(r, Strictness::Strict)?);
         let s = super::oxs::take(r)?;
-        (fr.duration, fr.packets, fr.bytes) = (s.duration.unwrap_or_default(), s.packets, s.bytes);
+        (fr.duration, fr.packets, fr.bytes) = (s.duration.unwrap_or(super::oxs::NEVER), s.packets, s.bytes);
+        r.skip_up_to(r.len());
         return Ok(fr);
     }
     (fr.cookie, fr.priority) = (r.u64()?, r.u16()?);
-    fr.reason = reason_of(r.u8()?)?;
+    fr.reason = FlowRemovedReason::from_wire(r.u8()?);
     fr.table = TableId(r.u8()?);
     fr.duration = Span { sec: r.u32()?, nsec: r.u32()? };
     (fr.idle_timeout, fr.hard_timeout) = (r.u16()?, r.u16()?);
@@ -362,7 +378,7 @@ fn empty_removed() -> FlowRemoved {
 pub fn take_nx_flow_removed(r: &mut Reader<'_>) -> Result<FlowRemoved> {
     let mut fr = FlowRemoved { nicira: true, ..empty_removed() };
     (fr.cookie, fr.priority) = (r.u64()?, r.u16()?);
-    fr.reason = FlowRemovedReason::from_wire(r.u8()?).ok_or(Error::NxBadRequestBadReason)?;
+    fr.reason = FlowRemovedReason::from_wire(r.u8()?);
     let table = r.u8()?;
     fr.table = if table == 0 { TableId::ALL } else { TableId(table - 1) };
     fr.duration = Span { sec: r.u32()?, nsec: r.u32()? };
@@ -380,7 +396,8 @@ pub fn put_flow_removed(f: Frame, fr: &FlowRemoved) -> Vec<u8> {
     let reason = match fr.reason {
         FlowRemovedReason::MeterDelete | FlowRemovedReason::Eviction if v < Version::V14 => FlowRemovedReason::Delete,
         r => r,
-    } as u8;
+    }
+    .number();
     let span = |b: &mut Vec<u8>| {
         b.put32(fr.duration.sec);
         b.put32(fr.duration.nsec);
@@ -522,68 +539,94 @@ pub fn put_stats_request(f: Frame, stat: u16, q: &FlowStatsRequest) -> Vec<u8> {
     })
 }
 
-fn age(n: u16) -> Option<u16> {
-    n.checked_sub(1)
+fn age(n: u16) -> Option<u32> {
+    n.checked_sub(1).map(u32::from)
 }
 
 /// Reads one flow.
-fn take_flow(r: &mut Reader<'_>, v: Version, nicira: bool, o: Options) -> Result<FlowStats> {
-    let len = usize::from(u16::from_be_bytes(r.rest().first_chunk::<2>().copied().unwrap_or_default()));
-    if len < 24 {
-        return Err(Error::BadRequestBadLen);
+fn take_flow(e: &mut Reader<'_>, v: Version, nicira: bool, o: Options) -> Result<FlowStats> {
+    let fixed = match v {
+        Version::V15 => 2,
+        Version::V10 if !nicira => 88,
+        _ => 48,
+    };
+    let len = usize::from(u16::from_be_bytes(e.rest().first_chunk::<2>().copied().unwrap_or_default()));
+    if len < fixed {
+        return Err(if v == Version::V15 { Error::UnreadableReply } else { Error::BadRequestBadLen });
     }
-    let e = r;
     let start = e.len();
     e.skip(2)?;
     let mut fs = FlowStats { nicira, ..FlowStats::default() };
-    if v == Version::V15 {
-        e.skip(2)?;
-        fs.table = TableId(e.u8()?);
-        e.skip(1)?;
-        (fs.priority, fs.idle_timeout, fs.hard_timeout) = (e.u16()?, e.u16()?, e.u16()?);
-        (fs.flags, fs.importance, fs.cookie) = (e.u16()?, e.u16()?, e.u64()?);
-        fs.matching = MiniMatch::new(&take_match(e, Strictness::Strict)?);
-        let s = super::oxs::take(e)?;
-        fs.duration = s.duration.unwrap_or_default();
-        fs.idle_age = s.idle.map(|i| u16::try_from(i.sec).unwrap_or(u16::MAX));
-        (fs.packets, fs.bytes) = (s.packets, s.bytes);
-        fs.actions = take_flow_actions(e, start, len, v, o)?;
-        return Ok(fs);
+    match v {
+        // What is wrong before the instructions has no error of its own.
+        Version::V15 => take_flow15(e, &mut fs).map_err(|_| Error::UnreadableReply)?,
+        Version::V10 if !nicira => take_flow10(e, &mut fs)?,
+        Version::V10 => take_flow_nicira(e, &mut fs, len)?,
+        _ => take_flow11(e, &mut fs, v)?,
     }
-    fs.table = TableId(e.u8()?);
-    e.skip(1)?;
-    if v == Version::V10 && !nicira {
-        let m = fixed_match::take_of10(e)?;
-        fs.matching = MiniMatch::new(&m);
-    }
-    fs.duration = Span { sec: e.u32()?, nsec: e.u32()? };
-    (fs.priority, fs.idle_timeout, fs.hard_timeout) = (e.u16()?, e.u16()?, e.u16()?);
-    if v == Version::V10 && !nicira {
-        e.skip(6)?;
-        (fs.cookie, fs.packets, fs.bytes) = (e.u64()?, e.u64()?, e.u64()?);
-    } else if nicira {
-        let match_len = usize::from(e.u16()?);
-        if len < 48 + round8(match_len) {
-            return Err(Error::BadRequestBadLen);
-        }
-        (fs.idle_age, fs.hard_age) = (age(e.u16()?), age(e.u16()?));
-        (fs.cookie, fs.packets, fs.bytes) = (e.u64()?, e.u64()?, e.u64()?);
-        fs.matching = MiniMatch::new(&take_nxm(e, match_len, Strictness::Strict, None)?);
-    } else {
-        let (flags, importance) = (e.u16()?, e.u16()?);
-        fs.flags = if v >= Version::V13 { flags } else { 0 };
-        fs.importance = if v >= Version::V14 { importance } else { 0 };
-        e.skip(2)?;
-        (fs.cookie, fs.packets, fs.bytes) = (e.u64()?, e.u64()?, e.u64()?);
-        let mut m = Match::any();
-        take_match_into(&mut m, e, Strictness::Strict)?;
-        fs.matching = MiniMatch::new(&m);
+    if v != Version::V10 {
+        fs.flags = flags_from(fs.flags, v, false)?;
     }
     fs.actions = take_flow_actions(e, start, len, v, o)?;
-    if v != Version::V10 {
-        fs.flags = flags_from(fs.flags, v)?;
-    }
     Ok(fs)
+}
+
+fn take_flow15(e: &mut Reader<'_>, fs: &mut FlowStats) -> Result<()> {
+    e.skip(2)?;
+    fs.table = TableId(e.u8()?);
+    e.skip(1)?;
+    (fs.priority, fs.idle_timeout, fs.hard_timeout) = (e.u16()?, e.u16()?, e.u16()?);
+    (fs.flags, fs.importance, fs.cookie) = (e.u16()?, e.u16()?, e.u64()?);
+    let mut m = Match::any();
+    take_match_into(&mut m, e, Strictness::Strict)?;
+    fs.matching = MiniMatch::new(&m);
+    let s = super::oxs::take(e)?;
+    fs.duration = s.duration.unwrap_or(super::oxs::NEVER);
+    fs.idle_age = s.idle.map(|i| i.sec);
+    (fs.packets, fs.bytes) = (s.packets, s.bytes);
+    Ok(())
+}
+
+fn take_flow11(e: &mut Reader<'_>, fs: &mut FlowStats, v: Version) -> Result<()> {
+    fs.table = TableId(e.u8()?);
+    e.skip(1)?;
+    fs.duration = Span { sec: e.u32()?, nsec: e.u32()? };
+    (fs.priority, fs.idle_timeout, fs.hard_timeout) = (e.u16()?, e.u16()?, e.u16()?);
+    let (flags, importance) = (e.u16()?, e.u16()?);
+    fs.flags = if v >= Version::V13 { flags } else { 0 };
+    fs.importance = if v >= Version::V14 { importance } else { 0 };
+    e.skip(2)?;
+    (fs.cookie, fs.packets, fs.bytes) = (e.u64()?, e.u64()?, e.u64()?);
+    let mut m = Match::any();
+    take_match_into(&mut m, e, Strictness::Strict)?;
+    fs.matching = MiniMatch::new(&m);
+    Ok(())
+}
+
+fn take_flow10(e: &mut Reader<'_>, fs: &mut FlowStats) -> Result<()> {
+    fs.table = TableId(e.u8()?);
+    e.skip(1)?;
+    fs.matching = MiniMatch::new(&fixed_match::take_of10(e)?);
+    fs.duration = Span { sec: e.u32()?, nsec: e.u32()? };
+    (fs.priority, fs.idle_timeout, fs.hard_timeout) = (e.u16()?, e.u16()?, e.u16()?);
+    e.skip(6)?;
+    (fs.cookie, fs.packets, fs.bytes) = (e.u64()?, e.u64()?, e.u64()?);
+    Ok(())
+}
+
+fn take_flow_nicira(e: &mut Reader<'_>, fs: &mut FlowStats, len: usize) -> Result<()> {
+    fs.table = TableId(e.u8()?);
+    e.skip(1)?;
+    fs.duration = Span { sec: e.u32()?, nsec: e.u32()? };
+    (fs.priority, fs.idle_timeout, fs.hard_timeout) = (e.u16()?, e.u16()?, e.u16()?);
+    let match_len = usize::from(e.u16()?);
+    if len < 48 + round8(match_len) {
+        return Err(Error::BadRequestBadLen);
+    }
+    (fs.idle_age, fs.hard_age) = (age(e.u16()?), age(e.u16()?));
+    (fs.cookie, fs.packets, fs.bytes) = (e.u64()?, e.u64()?, e.u64()?);
+    fs.matching = MiniMatch::new(&take_nxm(e, match_len, Strictness::Strict, None)?);
+    Ok(())
 }
 
 /// What is left of a flow of `len` bytes that began when `start` bytes were left.
@@ -594,8 +637,11 @@ fn take_flow_actions(
     v: Version,
     o: Options,
 ) -> Result<Vec<crate::Action>> {
-    let left = (len + e.len()).checked_sub(start).ok_or(Error::BadRequestBadLen)?;
     let bad = if v == Version::V10 { Error::BadRequestBadLen } else { Error::BadInstructionBadLen };
+    let left = (len + e.len()).checked_sub(start).ok_or(bad)?;
+    if v == Version::V10 && left % 8 != 0 {
+        return Err(bad);
+    }
     instruction::decode_flow(context(v, o), e.take(left).map_err(|_| bad)?)
 }
 
@@ -608,6 +654,11 @@ pub fn take_flow_stats(
     o: Options,
 ) -> Result<Multipart<FlowStats>> {
     take_entries(more, r, |r| take_flow(r, v, nicira, o))
+}
+
+/// The flows before the one that cannot be read.
+pub fn take_flow_stats_prefix(r: &mut Reader<'_>, v: Version, nicira: bool, o: Options) -> Vec<FlowStats> {
+    std::iter::from_fn(|| take_flow(r, v, nicira, o).ok()).collect()
 }
 
 fn put_flow(b: &mut Vec<u8>, fs: &FlowStats, v: Version, nicira: bool) {
@@ -637,7 +688,7 @@ fn put_flow(b: &mut Vec<u8>, fs: &FlowStats, v: Version, nicira: bool) {
         b.put16(fs.importance);
         b.put64(fs.cookie);
         put_match(b, &m, v);
-        let idle = fs.idle_age.map(|sec| Span { sec: u32::from(sec), nsec: 0 });
+        let idle = fs.idle_age.map(|sec| Span { sec, nsec: 0 });
         super::oxs::put(
             b,
             &super::oxs::Stats { duration: Some(fs.duration), idle, packets: fs.packets, bytes: fs.bytes, flows: None },
@@ -655,7 +706,7 @@ fn put_flow(b: &mut Vec<u8>, fs: &FlowStats, v: Version, nicira: bool) {
             span(b);
             timeouts(b);
             b.put16(0);
-            let age = |a: Option<u16>| a.map_or(0, |n| n.saturating_add(1));
+            let age = |a: Option<u32>| a.map_or(0, |n| u16::try_from(n.saturating_add(1)).unwrap_or(u16::MAX));
             b.put16(age(fs.idle_age));
             b.put16(age(fs.hard_age));
             counts(b, |n| n);
@@ -689,6 +740,7 @@ pub fn put_flow_stats(f: Frame, m: &Multipart<FlowStats>) -> Vec<u8> {
 pub fn take_aggregate(r: &mut Reader<'_>, v: Version, nicira: bool) -> Result<AggregateStats> {
     if v == Version::V15 {
         let s = super::oxs::take(r)?;
+        r.skip_up_to(r.len());
         return Ok(AggregateStats { packets: s.packets, bytes: s.bytes, flows: s.flows.unwrap_or(u32::MAX), nicira });
     }
     let (packets, bytes, flows) = (r.u64()?, r.u64()?, r.u32()?);

@@ -68,10 +68,13 @@ fn take_buckets11(r: &mut Reader<'_>, v: Version) -> Result<Vec<Bucket>> {
         let bad = Error::GroupModFailedBadBucket;
         let mut head = Reader::with_error(r.rest(), bad);
         let len = usize::from(head.u16()?);
-        if len < 16 || len % 8 != 0 || len > r.len() {
+        if len < 16 || len > r.len() {
             return Err(bad);
         }
         let mut e = r.sub(len)?;
+        if len % 8 != 0 {
+            return Err(Error::BadRequestBadLen);
+        }
         e.skip(2)?;
         let weight = e.u16()?;
         let watch_port = OfPort::from_of11(e.u32()?);
@@ -103,8 +106,14 @@ fn take_buckets15(r: &mut Reader<'_>, v: Version, ty: GroupType) -> Result<Vec<B
     while !r.is_empty() {
         let mut head = Reader::with_error(r.rest(), bad);
         let (len, actions_len) = (usize::from(head.u16()?), usize::from(head.u16()?));
-        if len < 8 || len % 8 != 0 || len > r.len() || actions_len > len - 8 || actions_len % 8 != 0 {
+        if len < 8 || len > r.len() {
             return Err(bad);
+        }
+        if actions_len > len - 8 {
+            return Err(bad);
+        }
+        if actions_len % 8 != 0 {
+            return Err(Error::BadRequestBadLen);
         }
         let mut e = r.sub(len)?;
         e.skip(4)?;
@@ -179,7 +188,7 @@ fn take_selection(r: &mut Reader<'_>) -> Result<GroupProps> {
     r.skip(4)?;
     let method_bytes = r.take(16)?;
     let method = fixed_string(method_bytes);
-    if method_bytes.last() != Some(&0) || (method != "hash" && method != "dp_hash") {
+    if !method_bytes.contains(&0) || (method != "hash" && method != "dp_hash") {
         return Err(Error::BadPropertyBadValue);
     }
     let selection_param = r.u64()?;
@@ -238,12 +247,16 @@ pub fn take_group_mod(r: &mut Reader<'_>, v: Version) -> Result<GroupMod> {
         take_buckets11(r, v)?
     };
     let ty = known.ok_or(Error::GroupModFailedBadType)?;
-    let command = command.ok_or(Error::GroupModFailedBadCommand)?;
-    let mut gm = GroupMod { command, ty, group, bucket_id, buckets, props: GroupProps::default() };
+    // The group is looked at before a command that does not exist is.
+    let assumed = command.unwrap_or(GroupCommand::Add);
+    let mut gm = GroupMod { command: assumed, ty, group, bucket_id, buckets, props: GroupProps::default() };
     if of15 {
-        gm.props = take_props(r, ty, command)?;
+        gm.props = take_props(r, ty, assumed)?;
     }
     check_group(&gm)?;
+    if command.is_none() {
+        return Err(Error::GroupModFailedBadCommand);
+    }
     Ok(gm)
 }
 

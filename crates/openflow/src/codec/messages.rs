@@ -102,6 +102,11 @@ fn take_port(r: &mut Reader<'_>, v: Version) -> Result<OfPort> {
     OfPort::from_of11(r.u32()?).ok_or(Error::BadActionBadOutPort)
 }
 
+/// The port whose queues are asked for: one that has some, or any.
+fn queues_of(port: OfPort) -> Result<OfPort> {
+    if port == OfPort::ANY || port.0 < 0xff00 { Ok(port) } else { Err(Error::QueueOpFailedBadPort) }
+}
+
 fn standard(r: &mut Reader<'_>, v: Version, ty: u32, o: Options, xid: Xid) -> Result<Message> {
     Ok(match ty {
         1 => Message::Error(control::take_error(r, v)?),
@@ -134,18 +139,21 @@ fn standard(r: &mut Reader<'_>, v: Version, ty: u32, o: Options, xid: Xid) -> Re
         20 => done(r, Message::BarrierRequest)?,
         21 => done(r, Message::BarrierReply)?,
         22 => {
-            let port = take_port(r, v)?;
+            let port = queues_of(take_port(r, v)?)?;
             r.skip(4)?;
             done(r, Message::QueueGetConfigRequest(QueueRequest { port, queue: QUEUE_ALL }))?
         }
         23 => Message::QueueGetConfigReply(ports::take_queue_config(r, v)?),
-        24 => Message::RoleRequest(control::take_role(r)?),
-        25 => Message::RoleReply(control::take_role(r)?),
+        24 => Message::RoleRequest(control::take_role(r, false)?),
+        25 => Message::RoleReply(control::take_role(r, true)?),
         26 => done(r, Message::GetAsyncRequest)?,
         27 | 28 => {
             let form = AsyncForm::Standard;
-            let x =
-                if v >= Version::V14 { control::take_async14(r, form, v)? } else { control::take_async13(r, form, v)? };
+            let x = if v >= Version::V14 {
+                control::take_async14(r, form, ty == 27)?
+            } else {
+                control::take_async13(r, form, v)?
+            };
             done(r, if ty == 27 { Message::GetAsyncReply(x) } else { Message::SetAsync(x) })?
         }
         29 => Message::MeterMod(meters::take_meter_mod(r)?),
@@ -170,6 +178,9 @@ fn standard10(r: &mut Reader<'_>, ty: u32) -> Result<Message> {
         19 => done(r, Message::BarrierReply),
         20 => {
             let port = take_port(r, v)?;
+            if port.0 >= 0xff00 {
+                return Err(Error::QueueOpFailedBadPort);
+            }
             r.skip(2)?;
             done(r, Message::QueueGetConfigRequest(QueueRequest { port, queue: QUEUE_ALL }))
         }
@@ -223,7 +234,7 @@ fn nicira(r: &mut Reader<'_>, v: Version, subtype: u32, o: Options) -> Result<Me
         24 => Message::TlvTableMod(control::take_tlv_mod(r)?),
         25 => done(r, Message::TlvTableRequest)?,
         26 => Message::TlvTableReply(control::take_tlv_reply(r)?),
-        27 => Message::SetAsync(control::take_async14(r, AsyncForm::Nicira2, v)?),
+        27 => Message::SetAsync(control::take_async14(r, AsyncForm::Nicira2, false)?),
         28 => Message::Resume(packets::take_packet_in2(r, true)?),
         29 => {
             let n = control::take_zero_u16(r)?;
@@ -261,16 +272,38 @@ fn inner<'a>(r: &mut Reader<'a>) -> Result<&'a [u8]> {
 }
 
 fn request_forward(r: &mut Reader<'_>, v: Version, o: Options) -> Result<RequestForward> {
+    if r.len() < 8 {
+        return Err(Error::BadRequestBadLen);
+    }
     let data = inner(r).map_err(|_| Error::BundleFailedMsgBadLen)?;
-    let (inner_version, _, m) = Message::decode_with(data, o)?;
-    if inner_version != v {
+    if data.first() != Some(&v.to_wire()) {
         return Err(Error::BadRequestBadVersion);
     }
+    let (_, _, m) = Message::decode_with(data, o)?;
     match m {
         Message::GroupMod(g) => Ok(RequestForward::Group(g)),
         Message::MeterMod(m) => Ok(RequestForward::Meter(m)),
-        _ => Err(Error::BadRequestBadType),
+        _ => Err(Error::BundleFailedMsgUnsup),
     }
+}
+
+/// Whether a message is of a type that bundles take.
+pub fn joins_bundles(v: Version, data: &[u8]) -> bool {
+    const TAKEN: [&str; 6] =
+        ["OFPT_PORT_MOD", "OFPT_FLOW_MOD", "NXT_FLOW_MOD", "OFPT_GROUP_MOD", "NXT_GROUP_MOD", "OFPT_PACKET_OUT"];
+    identify(v, data).is_ok_and(|id| id.row.is_some_and(|row| TAKEN.contains(&row.name)))
+}
+
+/// The flows of a reply before the one that cannot be read; `None` of other messages.
+pub fn readable_flows(data: &[u8], o: Options) -> Option<Vec<crate::message::FlowStats>> {
+    let v = Version::from_wire(*data.first()?)?;
+    let id = identify(v, data).ok()?;
+    let nicira = match (id.family, id.number, id.reply) {
+        (Family::Stat, 1, true) => false,
+        (Family::NiciraStat, 0, true) => true,
+        _ => return None,
+    };
+    Some(flows::take_flow_stats_prefix(&mut Reader::new(data.get(id.body..)?), v, nicira, o))
 }
 
 fn bundle_add(r: &mut Reader<'_>, v: Version, o: Options, xid: Xid) -> Result<BundleAdd> {
@@ -288,11 +321,10 @@ fn bundle_add(r: &mut Reader<'_>, v: Version, o: Options, xid: Xid) -> Result<Bu
     if inner_xid != xid {
         return Err(Error::BundleFailedMsgBadXid);
     }
-    identify(v, data).map_err(|_| Error::BundleFailedMsgUnsup)?;
-    let (_, _, message) = Message::decode_with(data, o)?;
-    if !matches!(message, Message::PortMod(_) | Message::FlowMod(_) | Message::GroupMod(_) | Message::PacketOut(_)) {
+    if !joins_bundles(v, data) {
         return Err(Error::BundleFailedMsgUnsup);
     }
+    let (_, _, message) = Message::decode_with(data, o)?;
     Ok(BundleAdd { id, flags, xid, message: Box::new(message) })
 }
 

@@ -173,7 +173,10 @@ fn event_to(e: FlowEvent, v: Version) -> u16 {
 }
 
 fn reason(n: u16) -> Result<FlowRemovedReason> {
-    u8::try_from(n).ok().and_then(FlowRemovedReason::from_wire).ok_or(Error::NxBadRequestBadReason)
+    match u8::try_from(n).map(FlowRemovedReason::from_wire) {
+        Ok(FlowRemovedReason::Other(_)) | Err(_) => Err(Error::NxBadRequestBadReason),
+        Ok(reason) => Ok(reason),
+    }
 }
 
 fn take_update(r: &mut Reader<'_>, v: Version) -> Result<FlowUpdate> {
@@ -255,13 +258,13 @@ fn put_update(b: &mut Vec<u8>, u: &FlowUpdate, v: Version) {
             b.put16(event_to(u.event, v));
             if v >= Version::V14 {
                 b.put8(u.table.0);
-                b.put8(u.reason as u8);
+                b.put8(u.reason.number());
                 b.put16(u.idle_timeout);
                 b.put16(u.hard_timeout);
                 b.put16(u.priority);
                 b.zeros(4);
             } else {
-                b.put16(u16::from(u.reason as u8));
+                b.put16(u16::from(u.reason.number()));
                 b.put16(u.priority);
                 b.put16(u.idle_timeout);
                 b.put16(u.hard_timeout);

@@ -271,8 +271,10 @@ pub fn take_entry(r: &mut Reader<'_>) -> Result<Entry, Error> {
     // A header whose length is not that of its field names no field.
     let field = h.field().ok_or(Error::BadMatchBadField)?;
     let width = usize::from(field.def().bytes);
-    let fits = if field.tun_metadata_index().is_some() { len <= width } else { len == width };
-    if !fits || (h.has_mask && total % 2 != 0) {
+    // Of a tunnel's option with a mask, an odd byte at the end says nothing.
+    let option = field.tun_metadata_index().is_some();
+    let fits = if option { len <= width } else { len == width && (!h.has_mask || total.is_multiple_of(2)) };
+    if !fits {
         return Err(Error::BadMatchBadField);
     }
     Ok(Entry { field, value, mask: masked, len: len as u8 })

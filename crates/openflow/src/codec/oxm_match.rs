@@ -328,8 +328,8 @@ impl Writer<'_> {
         self.masked(Field::CT_MARK);
         self.masked(Field::CT_LABEL);
         self.masked(Field::CT_NW_SRC);
-        self.masked(Field::CT_NW_DST);
         self.masked(Field::CT_IPV6_SRC);
+        self.masked(Field::CT_NW_DST);
         self.masked(Field::CT_IPV6_DST);
         if self.m.key.get(Field::CT_NW_PROTO) != 0 {
             self.exact(Field::CT_NW_PROTO);
@@ -558,6 +558,12 @@ pub fn put_block(out: &mut Vec<u8>, m: &Match, version: Version) {
 /// Reads an OXM match block with its padding.
 pub fn take_block(r: &mut Reader<'_>, strictness: Strictness) -> Result<Match, Error> {
     let mut m = Match::any();
+    // Where nothing but a list of fields may stand, a length that cannot be goes before a type that is another's.
+    let mut head = Reader::with_error(r.rest(), Error::BadMatchBadLen);
+    head.skip(2)?;
+    if head.u16()? < 4 {
+        return Err(Error::BadMatchBadLen);
+    }
     take_block_into(&mut m, r, strictness)?;
     Ok(m)
 }
@@ -566,15 +572,10 @@ pub fn take_block(r: &mut Reader<'_>, strictness: Strictness) -> Result<Match, E
 pub fn take_block_into(m: &mut Match, r: &mut Reader<'_>, strictness: Strictness) -> Result<(), Error> {
     let mut head = Reader::with_error(r.rest(), Error::BadMatchBadLen);
     let (ty, len) = (head.u16()?, usize::from(head.u16()?));
-    // What a packet-in says of a packet: the length is looked at first.
-    let misfit = len < 4 || round8(len) > r.len();
-    if strictness != Strictness::Strict && misfit {
-        return Err(Error::BadMatchBadLen);
-    }
     if ty != 1 {
         return Err(Error::BadMatchBadType);
     }
-    if misfit {
+    if len < 4 || round8(len) > r.len() {
         return Err(Error::BadMatchBadLen);
     }
     let block = r.take(round8(len))?;

@@ -25,7 +25,10 @@ impl Default for Stats {
     }
 }
 
-/// Reads a block with its padding. Fields of other classes are left out.
+/// What stands for an age that is not said.
+pub const NEVER: Span = Span { sec: u32::MAX, nsec: u32::MAX };
+
+/// Reads a block with its padding. Fields of other classes, numbers or sizes are left out.
 pub fn take(r: &mut Reader<'_>) -> Result<Stats, Error> {
     let bad = Error::BadMatchBadLen;
     let mut head = Reader::with_error(r.rest(), bad);
@@ -38,17 +41,14 @@ pub fn take(r: &mut Reader<'_>) -> Result<Stats, Error> {
     let mut e = Reader::with_error(block.get(4..len).unwrap_or(&[]), bad);
     let mut s = Stats::default();
     while !e.is_empty() {
-        let (class, field, n) = (e.u16()?, e.u8()?, usize::from(e.u8()?));
-        let mut value = e.sub(n)?;
-        if class != 0x8002 {
-            continue;
-        }
-        match field >> 1 {
-            0 => s.duration = Some(Span { sec: value.u32()?, nsec: value.u32()? }),
-            1 => s.idle = Some(Span { sec: value.u32()?, nsec: value.u32()? }),
-            3 => s.flows = Some(value.u32()?),
-            4 => s.packets = value.u64()?,
-            5 => s.bytes = value.u64()?,
+        let (class, field, n) = (e.u16()?, e.u8()?, e.u8()?);
+        let mut value = e.sub(usize::from(n))?;
+        match (class, field, n) {
+            (0x8002, 0, 8) => s.duration = Some(Span { sec: value.u32()?, nsec: value.u32()? }),
+            (0x8002, 2, 8) => s.idle = Some(Span { sec: value.u32()?, nsec: value.u32()? }),
+            (0x8002, 6, 4) => s.flows = Some(value.u32()?),
+            (0x8002, 8, 8) => s.packets = value.u64()?,
+            (0x8002, 10, 8) => s.bytes = value.u64()?,
             _ => {}
         }
     }

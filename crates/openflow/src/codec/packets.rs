@@ -33,8 +33,8 @@ fn empty(format: PacketInFormat) -> PacketIn {
     }
 }
 
-fn reason(n: u8) -> Result<PacketInReason> {
-    PacketInReason::from_wire(n).ok_or(Error::NxBadRequestBadReason)
+fn reason(n: u8) -> PacketInReason {
+    PacketInReason::from_wire(n).unwrap_or(PacketInReason::Other(n))
 }
 
 fn port_only(port: OfPort) -> MiniMatch {
@@ -51,7 +51,7 @@ pub fn take_packet_in(r: &mut Reader<'_>, v: Version) -> Result<PacketIn> {
             p.buffer_id = r.u32()?;
             p.total_len = u32::from(r.u16()?);
             p.metadata = port_only(OfPort(u32::from(r.u16()?)));
-            p.reason = reason(r.u8()?)?;
+            p.reason = reason(r.u8()?);
             r.skip(1)?;
         }
         Version::V11 => {
@@ -59,13 +59,13 @@ pub fn take_packet_in(r: &mut Reader<'_>, v: Version) -> Result<PacketIn> {
             p.metadata = port_only(OfPort::from_of11(r.u32()?).ok_or(Error::BadActionBadOutPort)?);
             r.skip(4)?;
             p.total_len = u32::from(r.u16()?);
-            p.reason = reason(r.u8()?)?;
+            p.reason = reason(r.u8()?);
             p.table = TableId(r.u8()?);
         }
         _ => {
             p.buffer_id = r.u32()?;
             p.total_len = u32::from(r.u16()?);
-            p.reason = reason(r.u8()?)?;
+            p.reason = reason(r.u8()?);
             p.table = TableId(r.u8()?);
             if v >= Version::V13 {
                 p.cookie = r.u64()?;
@@ -83,7 +83,7 @@ pub fn take_nx_packet_in(r: &mut Reader<'_>) -> Result<PacketIn> {
     let mut p = empty(PacketInFormat::Nxt);
     p.buffer_id = r.u32()?;
     p.total_len = u32::from(r.u16()?);
-    p.reason = reason(r.u8()?)?;
+    p.reason = reason(r.u8()?);
     p.table = TableId(r.u8()?);
     p.cookie = r.u64()?;
     let len = usize::from(r.u16()?);
@@ -111,7 +111,7 @@ pub fn take_packet_in2(r: &mut Reader<'_>, resume: bool) -> Result<PacketIn> {
             2 => p.buffer_id = prop.u32()?,
             3 => p.table = TableId(prop.u8()?),
             4 => p.cookie = prop.u64()?,
-            5 => p.reason = reason(prop.u8()?)?,
+            5 => p.reason = reason(prop.u8()?),
             6 => p.metadata = MiniMatch::new(&oxm_match::take_entries(prop.payload, Strictness::Loose, None)?),
             7 => p.userdata = prop.payload.to_vec(),
             8 => p.continuation = Some(prop.payload.get(4..).unwrap_or(&[]).to_vec()),
@@ -145,7 +145,7 @@ fn wire_reason(reason: PacketInReason, v: Version) -> u8 {
         PacketInReason::ExplicitMiss if v < Version::V13 => 1,
         PacketInReason::ExplicitMiss | PacketInReason::ImplicitMiss => 0,
         PacketInReason::ActionSet | PacketInReason::Group | PacketInReason::PacketOut if v < Version::V14 => 1,
-        r => r as u8,
+        r => r.number(),
     }
 }
 

@@ -528,8 +528,10 @@ fn rate(n: u16) -> Option<u16> {
 
 /// Reads OFPT_QUEUE_GET_CONFIG_REPLY.
 pub fn take_queue_config(r: &mut Reader<'_>, v: Version) -> Result<QueueConfigReply> {
-    let port = port_of(v, r)?;
-    r.skip(if v == Version::V10 { 6 } else { 4 })?;
+    // A reply without queues does not say whose they are.
+    let mut head = *r;
+    r.skip(8)?;
+    let port = if r.is_empty() { port_of(v, &mut head).unwrap_or(OfPort::ANY) } else { port_of(v, &mut head)? };
     let mut queues = Vec::new();
     while !r.is_empty() {
         let queue = r.u32()?;
@@ -537,7 +539,7 @@ pub fn take_queue_config(r: &mut Reader<'_>, v: Version) -> Result<QueueConfigRe
         let mut q = QueueDesc { port, queue, min_rate: None, max_rate: None };
         if v >= Version::V12 {
             // The queues of a reply are those of its port, whatever each says.
-            port_of(v, r)?;
+            r.skip(4)?;
             used = 16;
         }
         let len = usize::from(r.u16()?);
@@ -606,10 +608,10 @@ pub fn put_queue_config(f: Frame, c: &QueueConfigReply) -> Vec<u8> {
 /// Reads queue descriptions (1.4 and later).
 pub fn take_queue_desc(r: &mut Reader<'_>, v: Version, more: bool) -> Result<Multipart<QueueDesc>> {
     take_entries(more, r, |r| {
-        let (port, queue, len) = (port_of(v, r)?, r.u32()?, usize::from(r.u16()?));
-        r.skip(6)?;
-        let mut q = QueueDesc { port, queue, min_rate: None, max_rate: None };
+        let mut head = r.sub(16)?;
+        let (port, queue, len) = (port_of(v, &mut head)?, head.u32()?, usize::from(head.u16()?));
         let mut props = r.sub(len.checked_sub(16).ok_or(Error::BadRequestBadLen)?)?;
+        let mut q = QueueDesc { port, queue, min_rate: None, max_rate: None };
         while !props.is_empty() {
             let p = property::take(&mut props)?;
             match p.ty {

@@ -18,7 +18,7 @@ fn miss_from(config: u32, v: Version) -> TableMiss {
         0 => TableMiss::Controller,
         1 => TableMiss::Continue,
         2 => TableMiss::Drop,
-        _ => TableMiss::Default,
+        _ => TableMiss::Controller,
     }
 }
 

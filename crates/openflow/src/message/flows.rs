@@ -114,6 +114,8 @@ pub enum FlowRemovedReason {
     GroupDelete = 3,
     MeterDelete = 4,
     Eviction = 5,
+    /// A number without a meaning, as received.
+    Other(u8) = 255,
 }
 
 /// A flow went.
@@ -194,9 +196,9 @@ pub struct FlowStats {
     /// Hard timeout.
     pub hard_timeout: u16,
     /// Seconds since last use, `None` for unknown.
-    pub idle_age: Option<u16>,
+    pub idle_age: Option<u32>,
     /// Seconds since last change, `None` for unknown.
-    pub hard_age: Option<u16>,
+    pub hard_age: Option<u32>,
     /// Packets, `u64::MAX` for unknown.
     pub packets: u64,
     /// Bytes, `u64::MAX` for unknown.

@@ -243,7 +243,8 @@ fn parse_bucket(cx: &mut ParseContext<'_>, s: &str, gm: &GroupMod, usable: &mut 
         return Err("fast failover bucket requires watch_port or watch_group".to_string());
     }
     let (parsed, carried) = actions::parse(cx, &list, actions::Place::Actions)?;
-    *usable = usable.and(carried);
+    // As the original: the last bucket says what carries the group.
+    *usable = carried;
     b.actions = parsed;
     Ok(b)
 }

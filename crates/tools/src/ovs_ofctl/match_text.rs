@@ -67,7 +67,7 @@ fn entry_named(name: &str) -> Option<Named> {
 /// `NXM_OF_ETH_TYPE(0800), NXM_NX_REG0_W(00000001/000000ff)` to wire bytes.
 fn from_text(text: &str) -> Result<Vec<u8>> {
     let mut out = Vec::new();
-    if text == "<any>" {
+    if text.trim() == "<any>" {
         return Ok(out);
     }
     let mut rest = text.trim_start_matches([',', ' ']);
@@ -143,10 +143,11 @@ fn to_text(data: &[u8]) -> String {
 /// `parse-nxm` and `parse-oxm`: entries of standard input as they come back from a match.
 pub fn parse_entries(s: &Settings, numbering: oxm::Numbering) -> Result<u8> {
     for line in stdin_lines() {
-        let Some(text) = without_comment(&line) else {
+        if without_comment(&line).is_none() {
             println!("{line}");
             continue;
-        };
+        }
+        let text = line.split('#').next().unwrap_or("");
         let data = from_text(text)?;
         let strictness = if s.strict { oxm_match::Strictness::Strict } else { oxm_match::Strictness::Loose };
         let mut cookie = (0, 0);

@@ -135,7 +135,7 @@ pub(super) fn put_bundle_add(out: &mut String, data: &[u8], style: &Style<'_>) -
         return false;
     }
     let version = inner.first().and_then(|b| crate::Version::from_wire(*b));
-    let known = version.is_some_and(|v| crate::codec::types::identify(v, inner).is_ok());
+    let known = version.is_some_and(|v| crate::codec::messages::joins_bundles(v, inner));
     if !known || inner.first() != data.first() || inner.get(4..8) != data.get(4..8) {
         return false;
     }
@@ -363,7 +363,12 @@ fn put_ct_flush(out: &mut String, x: &CtFlush) {
         let family = if v4 { "ct_nw" } else { "ct_ipv6" };
         let address = |a: Option<std::net::Ipv6Addr>| {
             let a = a.unwrap_or(std::net::Ipv6Addr::UNSPECIFIED);
-            a.to_ipv4_mapped().map_or_else(|| a.to_string(), |a| a.to_string())
+            let v6 = || {
+                let mut text = String::new();
+                flow::text::value::put_ipv6(&mut text, a.to_bits(), u128::MAX);
+                text
+            };
+            a.to_ipv4_mapped().map_or_else(v6, |a| a.to_string())
         };
         let _ = write!(out, " '{family}_src={},{family}_dst={}", address(t.src), address(t.dst));
         if x.ip_proto == 1 || x.ip_proto == 58 {

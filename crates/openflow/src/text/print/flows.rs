@@ -7,7 +7,7 @@ use flow::text::number::{put_alt_hex, put_dec, put_hex};
 use flow::text::{Style, format_match, format_mini_match, put_color, put_port, put_table};
 
 use super::put_duration;
-use crate::action;
+use crate::action::{self, PacketInReason};
 use crate::message::*;
 use crate::version::{GroupId, TableId, Version};
 
@@ -109,10 +109,27 @@ pub fn format_flow_mod(out: &mut String, style: &Style<'_>, fm: &FlowMod) {
 
 const REASONS: [&str; 6] = ["idle", "hard", "delete", "group_delete", "meter_delete", "eviction"];
 
+/// A counter, or `?` for one that the switch does not keep.
+fn put_count(out: &mut String, n: u64) {
+    if n == u64::MAX {
+        out.push('?');
+    } else {
+        put_dec(out, n);
+    }
+}
+
+fn put_reason(out: &mut String, reason: FlowRemovedReason) {
+    let n = reason.number();
+    let _ = match REASONS.get(usize::from(n)) {
+        Some(name) => write!(out, " reason={name}"),
+        None => write!(out, " reason={n}"),
+    };
+}
+
 fn put_removed(out: &mut String, style: &Style<'_>, x: &FlowRemoved, _v: Version) {
     out.push(' ');
     format_mini_match(out, style, &x.matching, x.priority);
-    let _ = write!(out, " reason={}", REASONS[x.reason as usize]);
+    put_reason(out, x.reason);
     if x.table != TableId::ALL {
         out.push_str(" table_id=");
         put_table(out, style, x.table.0);
@@ -174,10 +191,10 @@ pub fn format_flow_stats(out: &mut String, style: &Style<'_>, fs: &FlowStats, wi
     }
     if with_stats {
         put_name(out, style, "n_packets=");
-        put_dec(out, fs.packets);
+        put_count(out, fs.packets);
         out.push_str(", ");
         put_name(out, style, "n_bytes=");
-        put_dec(out, fs.bytes);
+        put_count(out, fs.bytes);
         out.push_str(", ");
     }
     for (name, n) in [("idle_timeout=", fs.idle_timeout), ("hard_timeout=", fs.hard_timeout)] {
@@ -200,7 +217,7 @@ pub fn format_flow_stats(out: &mut String, style: &Style<'_>, fs: &FlowStats, wi
             out.push_str(", ");
         }
         if let Some(age) = fs.hard_age
-            && u32::from(age) != fs.duration.sec
+            && age != fs.duration.sec
         {
             put_name(out, style, "hard_age=");
             put_dec(out, u64::from(age));
@@ -271,7 +288,7 @@ fn put_update(out: &mut String, style: &Style<'_>, u: &FlowUpdate) {
                 FlowEvent::Modified => "MODIFIED",
             });
             if u.event == FlowEvent::Deleted {
-                let _ = write!(out, " reason={}", REASONS[u.reason as usize]);
+                put_reason(out, u.reason);
             }
             out.push_str(" table=");
             put_table(out, style, u.table.0);
@@ -317,7 +334,14 @@ fn put_packet_in(out: &mut String, style: &Style<'_>, p: &PacketIn, v: Version, 
     if out.len() > at {
         out.push(' ');
     }
-    let _ = write!(out, "(via {})", p.reason.name());
+    out.push_str("(via ");
+    match p.reason {
+        // The numbers of reasons that never leave a switch.
+        PacketInReason::Other(6 | 7) => {}
+        PacketInReason::Other(n) => put_dec(out, u64::from(n)),
+        r => out.push_str(r.name()),
+    }
+    out.push(')');
     let _ = write!(out, " data_len={}", p.packet.len());
     if p.buffer_id == u32::MAX {
         out.push_str(" (unbuffered)");

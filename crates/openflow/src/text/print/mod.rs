@@ -72,7 +72,17 @@ pub fn put_message(out: &mut String, data: &[u8], verbosity: u32, style: &Style<
         Err(crate::Error::BundleFailedBadType) if control::put_bundle_control_raw(out, data) => {}
         Err(_) if is_bundle_add(data) && control::put_bundle_add(out, data, style) => {}
         Err(e) => {
-            let e = if e == crate::Error::BadRequestBadVersion { crate::Error::BadRequestBadType } else { e };
+            let unknown = Version::from_wire(data[0]).is_none() && e == crate::Error::BadRequestBadVersion;
+            let e = if unknown { crate::Error::BadRequestBadType } else { e };
+            // What could be read of a list of flows is shown.
+            let flows = crate::codec::messages::readable_flows(data, o).unwrap_or_default();
+            for fs in &flows {
+                out.push_str("\n ");
+                format_flow_stats(out, style, fs, true);
+            }
+            if !flows.is_empty() {
+                out.push('\n');
+            }
             let _ = writeln!(out, "{}***decode error: {e}***", if out.ends_with(':') { " " } else { "" });
             hex_dump(out, data, 0, true);
         }
