@@ -201,7 +201,8 @@ def mutate_text(rng, text, pool):
         else:
             rng.shuffle(parts)
             parts.sort(key=lambda p: p.startswith("actions="))
-    return ",".join(parts).replace("\n", "")
+    # A dash in front would make an option of the text.
+    return ",".join(parts).replace("\n", "").lstrip("-")
 
 
 def flows(rng, n, m):

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Feeds the same input to two ovs-ofctl programs, one command after the other, and compares what they print.
 
-usage: openflow.py OURS REFERENCE [--count N] [--seed N] [--kinds KIND,…] [--seeds FILE] [--texts FILE] [--known FILE] [--show N]
+usage: openflow.py [OURS REFERENCE] [--count N] [--seed N] [--kinds KIND,…] [--seeds FILE] [--texts FILE] [--known FILE] [--show N]
 
-OURS and REFERENCE are commands that run an ovs-ofctl. N inputs in all: messages are mutations of the seeds (one message a
+OURS and REFERENCE are commands that run an ovs-ofctl; without them, those that conformance/run.py takes. N inputs in all: messages are mutations of the seeds (one message a
 line, in hexadecimal); flows, groups, actions, instructions, matches, entries and packets are made by offline.py. Exit code
 1 if anything differs that known.md beside this script does not list.
 """
@@ -186,8 +186,8 @@ def packets_of(command):
 
 def main():
     p = argparse.ArgumentParser()
-    p.add_argument("ours")
-    p.add_argument("reference")
+    p.add_argument("ours", nargs="?")
+    p.add_argument("reference", nargs="?")
     p.add_argument("--count", type=int, default=20000)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--kinds", default="")
@@ -196,6 +196,15 @@ def main():
     p.add_argument("--known", default=os.path.join(HERE, "known.md"))
     p.add_argument("--show", type=int, default=20)
     a = p.parse_args()
+    if not a.reference:
+        sys.path.insert(0, os.path.dirname(HERE))
+        import run as conformance
+        root = os.environ.get("FERROVS_REFERENCE") or os.path.expanduser("~/.cache/ferrovs/reference")
+        theirs, ours = conformance.reference_programs(root), conformance.our_programs(conformance.default_bin())
+        if "ovs-ofctl" not in theirs or not ours:
+            print("openflow.py: the reference or our programs are not there", file=sys.stderr)
+            return 77
+        a.ours, a.reference = a.ours or " ".join(ours["ovs-ofctl"]), " ".join(theirs["ovs-ofctl"])
     rng = random.Random(a.seed)
     with open(a.seeds) as f:
         seeds = [bytes.fromhex(l) for l in f if l.strip()]

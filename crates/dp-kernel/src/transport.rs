@@ -21,6 +21,8 @@ pub(crate) fn malformed(e: netlink::Malformed) -> io::Error {
 
 /// The kernel answers at once but for what waits for a lock of its own.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The largest answer: a datagram of a listing, of which the kernel makes none as large.
+const LARGEST: usize = 128 << 10;
 /// Room for answers to a batch.
 const ROOM: usize = 1 << 20;
 /// Bytes of requests that are sent at once.
@@ -63,7 +65,7 @@ impl Connection {
         let socket = NetlinkSocket::open(protocol)?;
         socket.set_room(ROOM)?;
         socket.set_patience(PATIENCE)?;
-        Ok(Connection { socket, sequence: 0, buffer: vec![] })
+        Ok(Connection { socket, sequence: 0, buffer: vec![0; LARGEST] })
     }
 
     fn next_sequence(&mut self) -> u32 {
@@ -84,7 +86,7 @@ impl Connection {
         self.socket.send(&message)?;
         let mut answer = None;
         loop {
-            let n = self.socket.receive(&mut self.buffer, true)?;
+            let n = self.socket.receive_into(&mut self.buffer, true)?;
             for m in Messages(&self.buffer[..n]) {
                 let m = m.map_err(malformed)?;
                 if m.header.sequence != sequence {
@@ -109,7 +111,7 @@ impl Connection {
         let (sequence, message) = self.message(request, DUMP | ACK);
         self.socket.send(&message)?;
         loop {
-            let n = self.socket.receive(&mut self.buffer, true)?;
+            let n = self.socket.receive_into(&mut self.buffer, true)?;
             for m in Messages(&self.buffer[..n]) {
                 let m = m.map_err(malformed)?;
                 if m.header.sequence != sequence {
@@ -143,7 +145,7 @@ impl Connection {
         let mut results: Vec<Option<io::Result<()>>> = requests.iter().map(|_| None).collect();
         let mut broken = self.socket.send(&all).err();
         while broken.is_none() && results.iter().any(Option::is_none) {
-            let n = match self.socket.receive(&mut self.buffer, true) {
+            let n = match self.socket.receive_into(&mut self.buffer, true) {
                 Ok(n) => n,
                 Err(e) => {
                     broken = Some(e);
@@ -181,7 +183,7 @@ impl Connection {
             all.extend(message);
         }
         let sent = self.socket.send(&all);
-        while self.socket.receive(&mut self.buffer, false).is_ok() {}
+        while self.socket.receive_into(&mut self.buffer, false).is_ok() {}
         sent
     }
 

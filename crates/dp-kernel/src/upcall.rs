@@ -157,7 +157,7 @@ impl PortQueue {
     }
 
     /// Takes the flows that may be installed: those that no packet that waits matches, and those that waited long. `drained`:
-    /// the packets that wait are all there are. The last that was asked for comes first.
+    /// the packets that wait are all there are. The last that was asked for comes first; more than a turn's wait for the next.
     fn ready(&mut self, drained: bool) -> Vec<Later> {
         let most = COMPARED / self.packets.len().max(1);
         let mut compared = 0;
@@ -167,8 +167,12 @@ impl PortQueue {
         };
         let chosen: Vec<bool> = self.later.iter().map(&mut may).collect();
         let mut chosen = chosen.into_iter();
-        let (mut ready, stay): (Vec<Later>, Vec<Later>) =
-            std::mem::take(&mut self.later).into_iter().partition(|_| chosen.next().unwrap_or(false));
+        let mut left = TURN;
+        let (mut ready, stay): (Vec<Later>, Vec<Later>) = std::mem::take(&mut self.later).into_iter().partition(|_| {
+            let may = chosen.next().unwrap_or(false) && left > 0;
+            left -= usize::from(may);
+            may
+        });
         self.later = stay;
         ready.reverse();
         ready
@@ -279,7 +283,7 @@ impl Loop<'_> {
     /// Moves what waits at a socket into the queues; whether nothing is left there.
     fn read(&mut self, socket: &Arc<NetlinkSocket>) -> bool {
         for _ in 0..READ {
-            match socket.receive_into(&mut self.buffer) {
+            match socket.receive_into(&mut self.buffer, false) {
                 Ok(len) => self.sort(len, socket),
                 Err(e) if e.kind() == stdio::ErrorKind::WouldBlock => return true,
                 Err(e) if e.kind() == stdio::ErrorKind::Interrupted => {}

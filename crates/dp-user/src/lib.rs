@@ -123,7 +123,8 @@ impl Userspace {
         if control.names.contains(device.name()) {
             return Err(DpError::Exists);
         }
-        let preferred = request.or_else(|| self.number_from_name(device.name()));
+        let made_up = device.as_dummy().is_some();
+        let preferred = request.or_else(|| number_from_name(device.name()).filter(|_| made_up));
         let port = match preferred.filter(|p| !ports.contains_key(p)) {
             Some(p) => p,
             None => (control.free..u32::MAX).map(DpPort).find(|p| !ports.contains_key(p)).ok_or(DpError::Full)?,
@@ -142,17 +143,6 @@ impl Userspace {
             self.reassign(&mut control)?;
         }
         Ok(port)
-    }
-
-    /// Dummy ports get the number that stands in their name, bridges' own ports from 100 on, so that tests know it.
-    fn number_from_name(&self, name: &str) -> Option<DpPort> {
-        if self.kind != "dummy" {
-            return None;
-        }
-        let base = if name.starts_with("br") { 100 } else { 0 };
-        let digits = name.find(|c: char| c.is_ascii_digit())?;
-        let number: String = name[digits..].chars().take_while(char::is_ascii_digit).collect();
-        number.parse::<u32>().ok().map(|n| base + n).filter(|n| (1..u32::MAX).contains(n)).map(DpPort)
     }
 
     /// Takes a port away and waits until the polling threads have let go of its device.
@@ -195,6 +185,14 @@ impl Drop for Userspace {
     fn drop(&mut self) {
         self.members().iter().for_each(|m| m.stop());
     }
+}
+
+/// Dummy ports get the number that stands in their name, bridges' own ports from 100 on, so that tests know it.
+fn number_from_name(name: &str) -> Option<DpPort> {
+    let base = if name.starts_with("br") { 100 } else { 0 };
+    let digits = name.find(|c: char| c.is_ascii_digit())?;
+    let number: String = name[digits..].chars().take_while(char::is_ascii_digit).collect();
+    number.parse::<u32>().ok().map(|n| base + n).filter(|n| (1..u32::MAX).contains(n)).map(DpPort)
 }
 
 impl Datapath for Userspace {

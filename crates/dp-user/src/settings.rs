@@ -22,6 +22,8 @@ pub struct Settings {
     pub smc: bool,
     /// Microseconds that packets may wait to be sent together (`tx-flush-interval`).
     pub tx_flush: u32,
+    /// `pmd-perf-metrics`, which counts in any case.
+    pub perf_metrics: bool,
     /// Share queues out anew when that would help (`pmd-auto-lb`).
     pub auto_balance: bool,
     /// Percent of a thread's time above which it counts as overloaded (`pmd-auto-lb-load-threshold`).
@@ -46,6 +48,7 @@ impl Default for Settings {
             emc_inverse: EMC_INVERSE,
             smc: false,
             tx_flush: 0,
+            perf_metrics: false,
             auto_balance: false,
             balance_load: 95,
             balance_gain: 25,
@@ -100,6 +103,7 @@ impl Settings {
         s.emc_inverse = number("emc-insert-inv-prob").and_then(|n| u32::try_from(n).ok()).unwrap_or(EMC_INVERSE);
         s.smc = flag("smc-enable", false);
         s.tx_flush = number("tx-flush-interval").map_or(0, |n| n.min(1_000_000) as u32);
+        s.perf_metrics = flag("pmd-perf-metrics", false);
         s.auto_balance = flag("pmd-auto-lb", false);
         let percent = |key: &str, default: u8| number(key).filter(|n| *n <= 100).map_or(default, |n| n as u8);
         s.balance_load = percent("pmd-auto-lb-load-threshold", 95);

@@ -349,8 +349,18 @@ impl Userspace {
                     "Unsupported rx queue to PMD assignment mode in pmd-rxq-assign. Defaulting to 'cycles'."
                 );
             }
-            let name = new.assign.unwrap_or(Assign::Cycles).name();
-            vlog_info!(Module::DpifNetdev, "Rxq to PMD assignment mode changed to: '{name}'.");
+            let mode = |s: &Settings| s.assign.unwrap_or(Assign::Cycles);
+            if mode(new) != mode(old) {
+                let name = mode(new).name();
+                vlog_info!(Module::DpifNetdev, "Rxq to PMD assignment mode changed to: '{name}'.");
+            }
+        }
+        if new.tx_flush != old.tx_flush {
+            vlog_info!(Module::DpifNetdev, "Flushing interval for tx queues set to {} us", new.tx_flush);
+        }
+        if new.perf_metrics != old.perf_metrics {
+            let what = if new.perf_metrics { "enabled" } else { "disabled" };
+            vlog_info!(Module::DpifNetdev, "PMD performance metrics collection {what}");
         }
         if new.sleep != old.sleep {
             vlog_info!(Module::DpifNetdev, "Default PMD thread max sleep: {:4} us.", new.sleep);

@@ -365,6 +365,27 @@ mod tests {
     }
 
     #[test]
+    fn packets_are_marked() {
+        use rustix::net::sockopt::{ip_tos, ipv6_tclass};
+        crate::run(async {
+            for host in ["127.0.0.1", "::1"] {
+                let address = SocketAddr::new(host.parse().unwrap(), 0);
+                // A host may lack one of the families.
+                let Ok(mut listener) = Listener::bind(&Remote::PassiveTcp(address)).await else { continue };
+                let stream = dial(host, listener.port().unwrap(), 10).await.unwrap();
+                listener.accept().await.unwrap();
+                let ListenerKind::Tcp(socket) = &listener.inner else { panic!("{host}") };
+                let marks = match address.is_ipv4() {
+                    true => (u32::from(ip_tos(&stream).unwrap()), u32::from(ip_tos(socket).unwrap())),
+                    false => (ipv6_tclass(&stream).unwrap(), ipv6_tclass(socket).unwrap()),
+                };
+                assert_eq!(marks, (10 << 2, 48 << 2), "{host}");
+            }
+        })
+        .unwrap();
+    }
+
+    #[test]
     fn a_served_socket_is_not_taken_and_a_dead_one_is() {
         let dir = std::env::temp_dir().join(format!("ferrovs-io-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();

@@ -105,7 +105,6 @@ pub async fn serve(shared: Shared, stream: Stream, id: String, terms: Terms) -> 
     let splitter = Splitter::new(if local { MAX_LOCAL_MESSAGE } else { MAX_REMOTE_MESSAGE });
     let mut connection = Connection { shared: shared.clone(), session, reader, writer, splitter, unfinished: 0, peer };
     let end = connection.run(terms.probe).await;
-    shared.borrow_mut().unfinished -= connection.unfinished;
     if connection.unfinished > SMALL {
         // Giving much memory back to the system takes time that nobody should wait for.
         let read = std::mem::replace(&mut connection.splitter, Splitter::new(0));
@@ -114,7 +113,7 @@ pub async fn serve(shared: Shared, stream: Stream, id: String, terms: Terms) -> 
     if let End::Error(_) = end {
         connection.say_last().await;
     }
-    shared.borrow_mut().disconnect(session);
+    drop(connection);
     if let End::Error(reason) = &end {
         vlog_warn!(Module::Reconnect, "{name}: connection dropped ({reason})");
     }
@@ -131,6 +130,16 @@ struct Connection {
     unfinished: usize,
     /// Who the client is, once it has proved it.
     peer: std::sync::Arc<std::sync::OnceLock<String>>,
+}
+
+impl Drop for Connection {
+    /// However it ends, nothing is left of it: its task may have been ended by a remote that is configured anew.
+    fn drop(&mut self) {
+        if let Ok(mut core) = self.shared.try_borrow_mut() {
+            core.unfinished -= self.unfinished;
+            core.disconnect(self.session);
+        }
+    }
 }
 
 impl Connection {

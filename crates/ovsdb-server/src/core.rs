@@ -476,6 +476,19 @@ impl Core {
 
     // ---- locks ----
 
+    /// Names of the locks that a remote's connections hold and wait for, each list in order.
+    pub fn locks_through(&self, remote: &str) -> (String, String) {
+        let sessions = self.sessions.iter().filter(|(_, s)| *s.remote == *remote);
+        let named = sessions.flat_map(|(id, s)| s.locks.iter().map(move |name| (*id, name)));
+        let owns = |(id, name): &(SessionId, &String)| self.locks.get(*name).and_then(VecDeque::front) == Some(id);
+        let (held, waiting): (Vec<_>, Vec<_>) = named.partition(owns);
+        let list = |locks: Vec<(SessionId, &String)>| {
+            let names: std::collections::BTreeSet<&str> = locks.into_iter().map(|(_, name)| name.as_str()).collect();
+            names.into_iter().collect::<Vec<_>>().join(" ")
+        };
+        (list(held), list(waiting))
+    }
+
     /// `lock`: true if the client owns it now.
     pub fn lock(&mut self, session: SessionId, name: &str) -> bool {
         let queue = self.locks.entry(name.to_string()).or_default();

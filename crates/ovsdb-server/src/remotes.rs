@@ -195,7 +195,8 @@ impl Remotes {
             let Ok(remote) = DbRemote::parse(core, name) else { continue };
             for (target, uuid, table) in remote.rows(core) {
                 if let Some(running) = self.running.get(&target) {
-                    let operation = status_operation(core, &remote.database, &table, uuid, &running.status.borrow());
+                    let operation =
+                        status_operation(core, &remote.database, table, uuid, &target, &running.status.borrow());
                     by_db.entry(remote.database.clone()).or_default().extend(operation);
                 }
             }
@@ -300,21 +301,32 @@ fn settings_of_row(core: &Core, database: &str, number: usize, uuid: Uuid) -> Se
     }
 }
 
-fn status_operation(core: &Core, database: &str, number: &usize, uuid: Uuid, status: &Status) -> Option<Value> {
+fn status_operation(
+    core: &Core,
+    database: &str,
+    number: usize,
+    uuid: Uuid,
+    remote: &str,
+    status: &Status,
+) -> Option<Value> {
     let hosted = core.dbs.get(database)?;
-    let table = &hosted.db.tables()[*number];
+    let table = &hosted.db.tables()[number];
     let stored = table.get(&uuid)?;
     let mut pairs = Vec::new();
     let mut pair = |key: &str, value: Option<String>| pairs.extend(value.map(|value| (key.to_string(), value)));
-    let unused = status.port.is_some() && status.n_connections == 0;
-    pair("state", (!unused).then(|| status.state.to_string()));
-    if unused {
-        // Nobody has come by it yet, or all have gone.
-        ["sec_since_connect", "sec_since_disconnect"].iter().for_each(|key| pair(key, Some("0".into())));
-    } else if status.connected {
-        pair("sec_since_connect", status.since.map(|at| at.elapsed().as_secs().to_string()));
+    let seconds = |at: Option<Instant>| at.map(|at| at.elapsed().as_secs().to_string());
+    let (connect, disconnect) = (seconds(status.since), seconds(status.disconnected));
+    if status.port.is_some() {
+        // Who listens has no state, and may have had no connection yet.
+        pair("sec_since_connect", connect.or_else(|| Some("0".into())));
+        pair("sec_since_disconnect", disconnect.or_else(|| Some("0".into())));
     } else {
-        pair("sec_since_disconnect", status.disconnected.map(|at| at.elapsed().as_secs().to_string()));
+        pair("state", Some(status.state.to_string()));
+        pair("sec_since_connect", connect);
+        pair("sec_since_disconnect", disconnect.filter(|_| !status.connected));
+        let (held, waiting) = core.locks_through(remote);
+        pair("locks_held", Some(held).filter(|names| !names.is_empty()));
+        pair("locks_waiting", Some(waiting).filter(|names| !names.is_empty()));
     }
     pair("last_error", status.last_error.clone());
     pair("n_connections", (status.n_connections > 1).then(|| status.n_connections.to_string()));
@@ -322,7 +334,7 @@ fn status_operation(core: &Core, database: &str, number: &usize, uuid: Uuid, sta
     let mut row = serde_json::Map::new();
     let mut set = |name: &str, new: Datum| {
         if let Some(column) = table.schema.column_number(name)
-            && hosted.db.column(*number, uuid, stored, column) != new
+            && hosted.db.column(number, uuid, stored, column) != new
         {
             row.insert(name.to_string(), new.to_json());
         }
@@ -457,6 +469,7 @@ async fn connect(shared: Shared, name: String, remote: Remote, settings: Setting
                 {
                     let mut status = status.borrow_mut();
                     status.connected = true;
+                    status.last_error = None;
                     status.n_connections = 1;
                     status.state = "ACTIVE";
                     status.since = Some(Instant::now());

@@ -200,6 +200,23 @@ mod tests {
     }
 
     #[test]
+    fn a_shorter_limit_ends_a_wait_sooner() {
+        let mut r = Reconnect::new();
+        r.enable(at(0));
+        for _ in 0..4 {
+            r.connecting(at(0));
+            r.disconnected(at(0));
+        }
+        assert_eq!(r.next_deadline(), Some(at(8000)));
+        assert!(r.is_settled());
+        r.set_backoff(Duration::from_secs(1), Duration::from_secs(3));
+        assert_eq!(r.next_deadline(), Some(at(3000)));
+        r.set_backoff(Duration::from_secs(1), Duration::from_secs(20));
+        assert_eq!(r.next_deadline(), Some(at(3000)));
+        assert!(!r.is_settled());
+    }
+
+    #[test]
     fn silence_is_probed_then_cut() {
         let mut r = Reconnect::new();
         r.enable(at(0));

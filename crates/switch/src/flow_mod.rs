@@ -325,6 +325,9 @@ impl FlowTables {
             return Err(Error::BadRequestEperm);
         }
         let deletes = matches!(fm.command, FlowModCommand::Delete | FlowModCommand::DeleteStrict);
+        if !deletes && names_datapath(&fm.matching) {
+            return Err(Error::BadRequestEperm);
+        }
         match fm.command {
             FlowModCommand::Add => self.add(change, fm, flags, None, now)?,
             FlowModCommand::Modify => self.modify(change, fm, false, now)?,
@@ -508,6 +511,14 @@ pub(crate) fn has_timeout(rule: &FlowRule) -> bool {
 }
 
 /// Whether, and why, a rule's time is over (OpenFlow 1.3.5 §5.5).
+/// Whether a match is of what only the datapath knows of a packet.
+fn names_datapath(m: &flow::MiniMatch) -> bool {
+    [flow::Field::DP_HASH, flow::Field::RECIRC_ID].iter().any(|f| {
+        let d = f.def();
+        m.mask_word(usize::from(d.word)) >> d.shift & u64::from(u32::MAX) != 0
+    })
+}
+
 fn timed_out(rule: &FlowRule, now: Instant) -> Option<FlowRemovedReason> {
     let d = &rule.data;
     let (idle, hard) = (d.timeouts.idle.load(Relaxed), d.timeouts.hard.load(Relaxed));

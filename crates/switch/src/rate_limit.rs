@@ -151,11 +151,15 @@ mod tests {
         let mut s = Scheduler::new(RateLimit { rate: 10, burst: 2, queue: 8 }, at(0));
         let at_once = (0..5).filter_map(|n| s.offer(OfPort(1), n, at(0))).collect::<Vec<_>>();
         assert_eq!(at_once, [0, 1]);
+        assert_eq!((s.bypassed, s.queued, s.backlog()), (2, 3, 3));
         assert_eq!(s.next_deadline(), Some(at(100)));
         assert_eq!(s.release(at(99)), [0; 0]);
         assert_eq!(s.release(at(100)), [2]);
         assert_eq!(s.release(at(1000)), [3, 4]);
         assert_eq!(s.next_deadline(), None);
+        s.set_limit(RateLimit { rate: 10, burst: 1, queue: 8 });
+        assert_eq!(s.offer(OfPort(1), 5, at(9000)), Some(5));
+        assert_eq!(s.offer(OfPort(1), 6, at(9000)), None);
     }
 
     #[test]

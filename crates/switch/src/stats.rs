@@ -186,8 +186,7 @@ impl Bridge {
     /// Dummies have one queue, of which nothing is known. Other devices have those of their QoS, of which the datapath
     /// serves none.
     fn has_queue(&self, port: &Port) -> bool {
-        let local = port.of == OfPort::LOCAL && self.datapath.kind() == "dummy";
-        port.kind.starts_with("dummy") || local
+        !port.counts_errors && port.peer.is_none()
     }
 
     fn queue_descs(&self, r: QueueRequest) -> Result<Vec<QueueDesc>, Error> {

@@ -122,13 +122,6 @@ impl Xlator<'_> {
         }
         let Some((from, input)) = self.input_bundle() else { return };
         let config = self.here.config.clone();
-        if let Some(id) = from
-            && config.mirrors.iter().any(|m| m.out_bundle == Some(id))
-        {
-            return self.problem(|| {
-                format!("dropping packet received on port {}, which is reserved exclusively for mirroring", input.name)
-            });
-        }
         let outer = tags_of(&self.key);
         if !self.admits_vlan(&input, outer[0].vid) {
             return self.warning(|| "disallowed VLAN VID for this input port, dropping".into());

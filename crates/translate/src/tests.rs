@@ -282,6 +282,10 @@ fn mirrors_copy() {
     });
     assert_eq!(normal(&net, &tcp(1)), "14,10,12,13");
     assert_eq!(normal(&net, &reply(&tcp(1), 2)), "11,14");
+    // The port that copies go to takes nothing, whatever flows say.
+    assert_eq!(normal(&net, &tcp(4)), "drop");
+    add(&net, 0, 1, &Match::any(), vec![output(2)]);
+    assert_eq!(text(&translate(&net, &Request::packet(BridgeId(1), tcp(4), None, Instant::ZERO))), "drop");
 }
 
 #[test]

@@ -297,7 +297,7 @@ impl<'a> Xlator<'a> {
             self.wc.set_eth_dst(wire::EthAddr::BROADCAST);
         }
         if refused[usize::from(stp)] {
-            self.look_only();
+            self.look_only(None);
             return false;
         }
         if port.stp != crate::view::StpState::Forwarding && !stp {
@@ -308,17 +308,27 @@ impl<'a> Xlator<'a> {
             self.detail(|| "STP not in forwarding state, dropping".into());
             return false;
         }
+        if config.mirrors.iter().any(|m| m.out_bundle == Some(port.bundle)) {
+            // What comes in by a port to which copies go is nobody's, whatever flows say.
+            let name = config.bundles.get(&port.bundle).map_or_else(|| port.name.clone(), |b| b.name.clone());
+            let why = format!("dropping packet received on port {name}, which is reserved exclusively for mirroring");
+            self.look_only(Some(why));
+            return false;
+        }
         true
     }
 
-    /// Finds the rule that the packet would meet, for the trace, and does nothing more.
-    fn look_only(&mut self) {
+    /// Finds the rule that the packet would meet, for the trace, and does nothing more but say why.
+    fn look_only(&mut self, why: Option<String>) {
         if let Some(rule) = self.lookup(TableId(0), false, false)
             && let Some(recorder) = &mut self.recorder
         {
             let number = recorder.describe.table(&self.here.config, 0);
             let text = recorder.describe.rule(&self.here.config, &rule);
             recorder.enter(NodeKind::Table, format!("{number}. {text}"));
+            if let Some(why) = why {
+                self.problem(|| why);
+            }
             self.leave();
         }
     }

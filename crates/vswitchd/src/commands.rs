@@ -1,6 +1,6 @@
 //! The control commands of the switch daemon.
 
-use crate::app::{App, BridgeEntry, State};
+use crate::app::{App, BridgeEntry};
 use flow::OfPort;
 use io::unixctl::{ANY_NUMBER, Answer, Call, Commands, Format, Output};
 use serde_json::{Map, Value, json};
@@ -241,20 +241,10 @@ fn dpif_show(app: &App, call: &Call) -> Answer {
 }
 
 fn memory(app: &App, call: &Call) -> Answer {
-    let state: &State = &app.state.borrow();
-    let ports: usize = state.bridges.values().map(|e| e.bridge.ports.len()).sum();
-    let rules: usize = state.bridges.values().map(|e| e.bridge.tables.len()).sum();
-    let keys: usize = state.backers.values().map(|b| b.upcalls.known_flows()).sum();
-    let revalidators = state.backers.len();
-    let cells = app.cells.get();
-    let mut text = format!("idl-cells-Open_vSwitch:{cells} ports:{ports} revalidators:{revalidators} rules:{rules}");
-    if keys != 0 {
-        text.push_str(&format!(" udpif keys:{keys}"));
-    }
-    text.push('\n');
-    call.answer(text, || {
-        json!({"idl-cells-Open_vSwitch": cells, "ports": ports, "revalidators": revalidators, "rules": rules,
-               "udpif keys": keys})
+    let u = crate::memory::Usage::of(app);
+    call.answer(format!("{}\n", u.text()), || {
+        json!({"idl-cells-Open_vSwitch": u.cells, "ports": u.ports, "revalidators": u.revalidators, "rules": u.rules,
+               "udpif keys": u.keys})
     })
 }
 

@@ -3,6 +3,7 @@
 use crate::mirrors::{self, MirrorConfig};
 use idl::typed::Table;
 use idl::{Change, Changed, Replica, vswitch};
+use io::vlog::{Level, Module};
 use openflow::Version;
 use ovsdb_data::{Atom, Datum, Uuid};
 use snapshot::SharedMap;
@@ -179,6 +180,25 @@ impl PartialEq for InterfaceConfig {
     }
 }
 
+/// What is wrong with rows, for the log.
+#[derive(Debug, Default)]
+pub struct Problems {
+    /// What is wrong, how badly, and whom it concerns.
+    pub list: Vec<(Module, Level, String)>,
+}
+
+impl Problems {
+    /// Something is ignored.
+    pub fn push(&mut self, what: String) {
+        self.list.push((Module::Bridge, Level::Warn, what));
+    }
+
+    /// Something that was asked for cannot be.
+    pub fn error(&mut self, what: String) {
+        self.list.push((Module::Bridge, Level::Err, what));
+    }
+}
+
 /// Datapath type of a bridge that names none.
 pub const DEFAULT_DATAPATH_TYPE: &str = "system";
 
@@ -267,12 +287,7 @@ struct PortReader {
 impl Reader {
     /// What the rows want now; `None` if that is what they wanted before. `changes` are the changes since the last call, or
     /// `None` if they are not known. What is not valid is left out or replaced by its default, and `problems` says so.
-    pub fn read(
-        &mut self,
-        replica: &Replica,
-        changes: Option<&[Changed]>,
-        problems: &mut Vec<String>,
-    ) -> Option<Config> {
+    pub fn read(&mut self, replica: &Replica, changes: Option<&[Changed]>, problems: &mut Problems) -> Option<Config> {
         match changes {
             Some(changes) if self.last.is_some() => {
                 if !changes.iter().any(matters) {
@@ -290,7 +305,7 @@ impl Reader {
         Some(config)
     }
 
-    fn read_rows(&mut self, replica: &Replica, problems: &mut Vec<String>) -> Config {
+    fn read_rows(&mut self, replica: &Replica, problems: &mut Problems) -> Config {
         let Some(root) = replica.only::<vswitch::OpenVSwitch>() else { return Config::default() };
         let mut config = Config {
             next_cfg: root.next_cfg(),
@@ -340,7 +355,7 @@ impl PortReader {
     }
 
     /// Reads the ports that are new or have changed.
-    fn follow(&mut self, bridge: &str, row: &vswitch::Bridge<'_>, problems: &mut Vec<String>) {
+    fn follow(&mut self, bridge: &str, row: &vswitch::Bridge<'_>, problems: &mut Problems) {
         if self.bridge != bridge {
             *self = PortReader { bridge: bridge.to_string(), recount: true, ..PortReader::default() };
         }
@@ -421,7 +436,7 @@ fn map<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeMap<String, 
     pairs.map(|(k, v)| (k.to_string(), v.to_string())).collect()
 }
 
-fn bridge(name: &str, row: &vswitch::Bridge<'_>, ports: &PortReader, problems: &mut Vec<String>) -> BridgeConfig {
+fn bridge(name: &str, row: &vswitch::Bridge<'_>, ports: &PortReader, problems: &mut Problems) -> BridgeConfig {
     let option = |key: &str| row.other_config_get(key);
     let number = |key: &str, default: u64| option(key).and_then(|s| s.parse().ok()).unwrap_or(default);
     let mut protocols: Vec<Version> = row.protocols().filter_map(Version::from_name).collect();
@@ -439,7 +454,7 @@ fn bridge(name: &str, row: &vswitch::Bridge<'_>, ports: &PortReader, problems: &
         uuid: row.uuid(),
         datapath_type: Some(row.datapath_type()).filter(|s| !s.is_empty()).unwrap_or(DEFAULT_DATAPATH_TYPE).into(),
         datapath_id,
-        hwaddr: option("hwaddr").and_then(|s| s.parse().ok()).filter(|m: &EthAddr| !m.is_multicast() && !m.is_zero()),
+        hwaddr: option("hwaddr").and_then(|text| hwaddr(name, text, problems)),
         dp_desc: option("dp-desc").map(String::from),
         dp_sn: option("dp-sn").map(String::from),
         fail_secure: row.fail_mode() == Some("secure"),
@@ -450,21 +465,71 @@ fn bridge(name: &str, row: &vswitch::Bridge<'_>, ports: &PortReader, problems: &
         ports: ports.by_name.clone(),
         interfaces: ports.by_interface.clone(),
         mac_aging: Duration::from_secs(number("mac-aging-time", 300).clamp(15, 3600)),
-        mac_table_size: usize::try_from(number("mac-table-size", 8192)).unwrap_or(8192).clamp(10, 1_000_000),
+        mac_table_size: match number("mac-table-size", 0) {
+            0 => 8192,
+            n => n.clamp(10, 1_000_000) as usize,
+        },
         forward_bpdu: option("forward-bpdu") == Some("true"),
         flood_vlans: vlans(row.flood_vlans()),
         mirrors: mirrors::read(name, row, problems),
-        flow_tables: row.flow_tables().filter_map(|(n, t)| Some((u8::try_from(n).ok()?, limits(&t)))).collect(),
+        flow_tables: row
+            .flow_tables()
+            .filter_map(|(n, t)| Some((u8::try_from(n).ok()?, t)))
+            .map(|(n, t)| (n, limits(name, n, &t, problems)))
+            .collect(),
     }
 }
 
-fn limits(row: &vswitch::FlowTable<'_>) -> Limits {
+/// A bridge's own address, if it can be one.
+fn hwaddr(bridge: &str, text: &str, problems: &mut Problems) -> Option<EthAddr> {
+    let mac: EthAddr = text.parse().ok()?;
+    if mac.is_multicast() {
+        problems.error(format!("bridge {bridge}: cannot set MAC address to multicast address {mac}"));
+    } else if mac.is_zero() {
+        problems.error(format!("bridge {bridge}: cannot set MAC address to zero"));
+    }
+    Some(mac).filter(|m| !m.is_multicast() && !m.is_zero())
+}
+
+/// Fields whose prefixes `Flow_Table:prefixes` may name.
+const PREFIXES: [&str; 11] = [
+    "tun_id",
+    "tun_src",
+    "tun_dst",
+    "tun_ipv6_src",
+    "tun_ipv6_dst",
+    "nw_src",
+    "nw_dst",
+    "ip_src",
+    "ip_dst",
+    "ipv6_src",
+    "ipv6_dst",
+];
+
+fn limits(bridge: &str, number: u8, row: &vswitch::FlowTable<'_>, problems: &mut Problems) -> Limits {
+    // Whatever it names, all prefixes are looked at.
+    for name in row.prefixes().filter(|name| *name != "none" && !PREFIXES.contains(name)) {
+        let what = if flow::Field::from_name(name).is_some() { "incompatible" } else { "unknown" };
+        problems.push(format!("bridge {bridge}: 'prefixes' with {what} field: {name}"));
+    }
+    let mut groups = vec![];
+    for text in row.groups() {
+        match openflow::action::subfield::parse(text) {
+            Ok(group) => groups.push(group),
+            Err(e) if e.starts_with("unexpected input") => {
+                let what = format!("'groups' element '{text}' contains trailing garbage");
+                problems.push(format!("bridge {bridge} table {number}: {what}"));
+            }
+            Err(e) => {
+                problems.push(format!("bridge {bridge} table {number}: error parsing 'groups' ({e})"));
+            }
+        }
+    }
     Limits {
         name: row.name().filter(|n| !n.is_empty()).map(String::from),
         max_flows: row.flow_limit().map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
         evict: row.overflow_policy() == Some("evict"),
-        // ovs-vswitchd.conf.db(5): invalid field names are ignored.
-        groups: row.groups().filter_map(|g| openflow::action::subfield::parse(g).ok()).collect(),
+        groups,
     }
 }
 
@@ -505,7 +570,7 @@ fn vlans(values: impl Iterator<Item = i64>) -> Vec<u16> {
     values.filter_map(|v| u16::try_from(v).ok()).filter(|&v| v < 4096).collect()
 }
 
-fn port(bridge: &str, name: &str, row: &vswitch::Port<'_>, problems: &mut Vec<String>) -> PortConfig {
+fn port(bridge: &str, name: &str, row: &vswitch::Port<'_>, problems: &mut Problems) -> PortConfig {
     let tag = row.tag().and_then(|t| u16::try_from(t).ok()).filter(|&t| t < 4096);
     let trunks = vlans(row.trunks());
     let vlan_mode = match row.vlan_mode() {
@@ -528,7 +593,7 @@ fn port(bridge: &str, name: &str, row: &vswitch::Port<'_>, problems: &mut Vec<St
     let mut interfaces = BTreeMap::new();
     for iface_row in row.interfaces() {
         let iface_name = iface_row.name();
-        interfaces.insert(iface_name.to_string(), interface(bridge, iface_name, &iface_row));
+        interfaces.insert(iface_name.to_string(), interface(bridge, iface_name, &iface_row, problems));
     }
     PortConfig {
         uuid: row.uuid(),
@@ -551,7 +616,17 @@ fn port(bridge: &str, name: &str, row: &vswitch::Port<'_>, problems: &mut Vec<St
     }
 }
 
-fn interface(bridge: &str, name: &str, row: &vswitch::Interface<'_>) -> InterfaceConfig {
+fn interface(bridge: &str, name: &str, row: &vswitch::Interface<'_>, problems: &mut Problems) -> InterfaceConfig {
+    let mac: Option<EthAddr> = row.mac().and_then(|s| s.parse().ok());
+    if let Some(mac) = mac {
+        if name == bridge {
+            problems.error(format!(
+                "interface {name}: ignoring mac in Interface record (use Bridge record to set local port's mac)"
+            ));
+        } else if mac.is_multicast() {
+            problems.error(format!("interface {name}: cannot set MAC to multicast address"));
+        }
+    }
     let kind = match row.r#type() {
         _ if name == bridge => "internal",
         "" => "system",
@@ -562,7 +637,7 @@ fn interface(bridge: &str, name: &str, row: &vswitch::Interface<'_>) -> Interfac
         kind: kind.into(),
         ofport_request: row.ofport_request().and_then(|n| u32::try_from(n).ok()).filter(|n| (1..0xff00).contains(n)),
         ofport_before: row.ofport().and_then(|n| u32::try_from(n).ok()).filter(|n| (1..0xff00).contains(n)),
-        mac: row.mac().and_then(|s| s.parse().ok()),
+        mac: mac.filter(|mac| !mac.is_multicast()),
         mtu_request: row.mtu_request().and_then(|n| u32::try_from(n).ok()),
         options: map(row.options()),
         other_config: map(row.other_config()),

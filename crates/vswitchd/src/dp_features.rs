@@ -4,6 +4,8 @@ use crate::app::App;
 use crate::backer::Backer;
 use datapath::{Datapath as _, Features};
 use io::unixctl::{Answer, Call, Format, Output};
+use io::vlog::Module;
+use io::vlog_info;
 use serde_json::{Map, Value, json};
 use std::rc::Rc;
 
@@ -89,6 +91,47 @@ impl Row {
         match self.kind {
             Kind::Flag(at) => *at(&mut f) && !*at(&mut boot),
             Kind::Number(at) => *at(&mut f) > *at(&mut boot),
+        }
+    }
+}
+
+/// Features as the log tells of them, in its order.
+const TOLD: &[(&str, &str)] = &[
+    ("recirc", "recirculation"),
+    ("max_vlan_headers", "VLAN header stack length probed as"),
+    ("max_mpls_depth", "MPLS label stack length probed as"),
+    ("trunc", "truncate action"),
+    ("ufid", "unique flow ids"),
+    ("clone", "clone action"),
+    ("sample_nesting", "Max sample nesting level probed as"),
+    ("ct_eventmask", "eventmask in conntrack action"),
+    ("ct_clear", "ct_clear action"),
+    ("max_hash_alg", "Max dp_hash algorithm probed to be"),
+    ("check_pkt_len", "check_pkt_len action"),
+    ("ct_timeout", "timeout policy in conntrack action"),
+    ("explicit_drop_action", "explicit drop action"),
+    ("ct_zero_snat", "ct_zero_snat"),
+    ("add_mpls", "add_mpls action"),
+    ("psample", "psample action"),
+    ("ct_state", "ct_state"),
+    ("ct_zone", "ct_zone"),
+    ("ct_mark", "ct_mark"),
+    ("ct_label", "ct_label"),
+    ("ct_state_nat", "ct_state_nat"),
+    ("ct_orig_tuple", "ct_orig_tuple"),
+    ("ct_orig_tuple6", "ct_orig_tuple6"),
+    ("nd_ext", "IPv6 ND Extensions"),
+];
+
+/// Says what a new datapath can do.
+pub fn tell(backer: &Backer) {
+    let (name, features) = (backer.full_name(), shown(backer));
+    for (key, what) in TOLD {
+        match ROWS.iter().find(|r| r.key == *key).map(|r| r.json(&features)) {
+            Some(Value::Bool(true)) => vlog_info!(Module::OfprotoDpif, "{name}: Datapath supports {what}"),
+            Some(Value::Bool(false)) => vlog_info!(Module::OfprotoDpif, "{name}: Datapath does not support {what}"),
+            Some(n) => vlog_info!(Module::OfprotoDpif, "{name}: {what} {n}"),
+            None => {}
         }
     }
 }

@@ -10,6 +10,7 @@ mod dpctl;
 mod dpctl_files;
 mod dpif_netdev;
 mod links;
+mod memory;
 mod mirrors;
 mod mtu;
 mod openflow;
@@ -30,7 +31,7 @@ use io::daemon::{self, Daemon, DaemonOpt, Settings, Started};
 use io::getopt::{self, Opt, Order, Takes, long};
 use io::stream::OVSDB_PORT;
 use io::vlog::{self, Level, Module};
-use io::{Invocation, Remote, coverage, dirs, unixctl, vlog_info, vlog_warn};
+use io::{Invocation, Remote, coverage, dirs, unixctl, vlog_info, vlog_rl};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -88,6 +89,7 @@ pub async fn run(options: &Options, shutdown: impl Future<Output = ()>, ready: i
     let mut statistics = tokio::time::interval(STATS_INTERVAL);
     statistics.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let links = links::Watch::open();
+    let mut peak = memory::Peak::new(clock.now());
     tokio::pin!(shutdown);
     loop {
         tokio::select! {
@@ -114,7 +116,10 @@ pub async fn run(options: &Options, shutdown: impl Future<Output = ()>, ready: i
                 let names = std::mem::take(&mut app.state.borrow_mut().devices_changed);
                 daemon.report(&mut client, false, Some(&names)).await;
             }
-            _ = second.tick() => app.tick(),
+            _ = second.tick() => {
+                app.tick();
+                peak.look(&app);
+            }
             _ = statistics.tick() => {
                 coverage::sample();
                 for work in app.state.borrow().backers.values().filter_map(backer::Backer::balancer) {
@@ -176,10 +181,14 @@ impl<F: FnOnce()> Runner<F> {
         // Over a new connection everything is said anew: the server may have forgotten what it kept in memory.
         let again =
             std::mem::replace(&mut self.connection, client.replica.connections()) != client.replica.connections();
-        let mut problems = vec![];
+        let mut problems = config::Problems::default();
         let config = self.reader.read(&client.replica, (!again).then_some(&changes[..]), &mut problems);
-        for p in problems {
-            vlog_warn!(Module::Bridge, "{p}");
+        for (module, level, what) in problems.list {
+            match level {
+                // Asked for and impossible: always said.
+                Level::Err => vlog::log(module, level, format_args!("{what}")),
+                _ => vlog_rl!((5, 5), module, level, "{what}"),
+            }
         }
         let config = match (config, &self.config) {
             (Some(config), _) => Rc::new(config),

@@ -1,7 +1,9 @@
 //! Mirrors: what the database says of them, and as translation sees them.
 
+use crate::config::Problems;
 use idl::typed::Table;
 use idl::vswitch;
+use io::vlog::{Level, Module};
 use ovsdb_data::Uuid;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -43,14 +45,14 @@ pub struct MirrorConfig {
 }
 
 /// Reads the mirrors of a bridge; those that cannot be are told in `problems` and left out.
-pub fn read(bridge: &str, row: &vswitch::Bridge<'_>, problems: &mut Vec<String>) -> Vec<MirrorConfig> {
+pub fn read(bridge: &str, row: &vswitch::Bridge<'_>, problems: &mut Problems) -> Vec<MirrorConfig> {
     let mut mirrors = vec![];
     for m in row.mirrors() {
-        match one(&m) {
+        match one(&m, problems) {
             Ok(config) if mirrors.len() < MAX_MIRRORS => {
                 if m.output_port().is_some() && m.output_vlan().is_some() {
                     let why = "specifies both output port and output vlan; ignoring output vlan";
-                    problems.push(format!("bridge {bridge}: mirror {} {why}", m.name()));
+                    problems.error(format!("bridge {bridge}: mirror {} {why}", m.name()));
                 }
                 mirrors.push(config);
             }
@@ -60,14 +62,14 @@ pub fn read(bridge: &str, row: &vswitch::Bridge<'_>, problems: &mut Vec<String>)
                     m.name()
                 ));
             }
-            Err(e) => problems.push(format!("bridge {bridge}: mirror {} {e}", m.name())),
+            Err(e) => problems.error(format!("bridge {bridge}: mirror {} {e}", m.name())),
         }
     }
     mirrors.sort_by(|a, b| (&a.name, a.uuid).cmp(&(&b.name, b.uuid)));
     mirrors
 }
 
-fn one(m: &vswitch::Mirror<'_>) -> Result<MirrorConfig, String> {
+fn one(m: &vswitch::Mirror<'_>, problems: &mut Problems) -> Result<MirrorConfig, String> {
     let port = m.output_port().map(|p| p.uuid());
     let vlan = m.output_vlan().and_then(|v| u16::try_from(v).ok());
     let output = match (port, vlan) {
@@ -77,7 +79,10 @@ fn one(m: &vswitch::Mirror<'_>) -> Result<MirrorConfig, String> {
     };
     let filter = match m.filter() {
         Some(text) if !text.is_empty() => {
-            let matching = flow::text::parse_match(text).map_err(|e| format!("filter is invalid: {e}"))?;
+            let matching = flow::text::parse_match(text).map_err(|e| {
+                problems.list.push((Module::OfprotoDpifMirror, Level::Warn, format!("filter is invalid: {text}: {e}")));
+                "configuration is invalid".to_string()
+            })?;
             Some(flow::MiniMatch::new(&matching))
         }
         _ => None,

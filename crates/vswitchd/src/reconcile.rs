@@ -193,6 +193,7 @@ async fn add_bridge(app: &Rc<App>, name: &str, wanted: &Rc<config::BridgeConfig>
             })
         })
         .await??;
+        crate::dp_features::tell(&new);
         app.state.borrow_mut().backers.insert(kind.into(), new);
     }
     let mut state = app.state.borrow_mut();
@@ -443,6 +444,9 @@ async fn add_interface(app: &Rc<App>, bridge: &str, name: &str, wanted: &Interfa
         mtu: 0,
         mtu_counts: None,
     };
+    if wanted.ofport_request.is_some_and(|n| of != OfPort(n)) {
+        entry.misnumbered.insert(name.into());
+    }
     let port = port_of(name, &interface, &facts, 0);
     entry.interfaces.insert(name.into(), interface);
     entry.note_mtu(name, facts.link.mtu);

@@ -30,7 +30,7 @@ fn load_average(text: &str) -> Option<String> {
 }
 
 /// The number behind a key, in KiB.
-fn kib(text: &str, key: &str) -> Option<u64> {
+pub fn kib(text: &str, key: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
     line.split_ascii_whitespace().next()?.parse().ok()
 }

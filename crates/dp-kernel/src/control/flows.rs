@@ -141,7 +141,9 @@ fn is_whole(text: &str) -> bool {
 const NO_ETHERNET: &str = "eth(src=00:00:00:00:00:00/00:00:00:00:00:00,dst=00:00:00:00:00:00/00:00:00:00:00:00)";
 
 /// A key with all that its attributes have, without attributes that it has not.
-fn given(key: &FlowKey, mask: &FlowMask) -> String {
+fn given(text: &str, key: &FlowKey, mask: &FlowMask) -> String {
+    let ethernet = text.contains("eth(");
+
     let all = format_key(key, mask, KeyStyle { verbose: true, names: &NoNames });
     let (mut out, mut depth, mut from) = (vec![], 0u32, 0);
     for (i, c) in all.char_indices().chain([(all.len(), ',')]) {
@@ -150,7 +152,7 @@ fn given(key: &FlowKey, mask: &FlowMask) -> String {
             ')' => depth = depth.saturating_sub(1),
             ',' if depth == 0 => {
                 let part = &all[from..i];
-                let empty = part.ends_with("(0/0)") || part == NO_ETHERNET;
+                let empty = part.ends_with("(0/0)") || (part == NO_ETHERNET && !ethernet);
                 if !empty && !part.starts_with("packet_type") {
                     out.push(part);
                 }
@@ -184,7 +186,7 @@ fn put_text(k: &Arc<Kernel>, flow: &str, actions: &str, o: Options, deed: Deed) 
     let done = if is_whole(flow) { done() } else { Err(DpError::Io(rustix::io::Errno::INVAL.into())) };
     if let Err(e) = done {
         let kind = if deed == Deed::Add { "create" } else { "modify" };
-        let (key, actions) = (given(&key, &mask), format_actions(&put.actions, &NoNames));
+        let (key, actions) = (given(flow, &key, &mask), format_actions(&put.actions, &NoNames));
         let name = datapath::Datapath::name(&**k);
         let none = FlowStats::default();
         let counters = if o.statistics { format!("{}, ", format_stats(&none, k.clock.now())) } else { String::new() };

@@ -2,7 +2,7 @@
 
 use super::{ParseContext, Style, flags, number, put_color, put_port, value};
 use crate::extract::number as proto;
-use crate::field::{Field, FieldValue, Format};
+use crate::field::{Field, FieldValue, Format, Prereq};
 use crate::key::{FlowKey, VLAN_CFI, VLAN_PCP_MASK, VLAN_VID_MASK};
 use crate::matching::Match;
 use crate::mini::{MiniMatch, WordMap};
@@ -171,6 +171,10 @@ pub fn parse_field(cx: &mut ParseContext<'_>, field: Field, s: &str, m: &mut Mat
         },
         Some((v, mask)) => {
             m.set_value(field, &v, &mask)?;
+            // A field of Ethernet packets says what type the packet is, even where it is dropped for want of others.
+            if !matches!(field.def().prereq, Prereq::None | Prereq::Ct) && m.mask.packet_type_raw() == 0 {
+                m.mask.set_packet_type_raw(u32::MAX);
+            }
             Ok(mask.low() & if field.tun_metadata_index().is_some() { u128::MAX } else { field.byte_mask() })
         }
         None => Ok(0),

@@ -334,6 +334,9 @@ pub fn enabled(module: Module, level: Level) -> bool {
     level as u8 <= MAX[module as usize].load(Ordering::Relaxed)
 }
 
+/// Name of the threads that do for the main thread what would keep it waiting; they speak in its name.
+const WORKER: &str = "tokio-rt-worker";
+
 /// Logs a message; use the macros.
 pub fn log(module: Module, level: Level, message: fmt::Arguments<'_>) {
     if !enabled(module, level) {
@@ -342,7 +345,7 @@ pub fn log(module: Module, level: Level, message: fmt::Arguments<'_>) {
     let number = SEQUENCE.fetch_add(1, Ordering::Relaxed) + 1;
     let message = message.to_string();
     let thread = std::thread::current();
-    let thread = thread.name().filter(|n| *n != "main").unwrap_or("").to_string();
+    let thread = thread.name().filter(|n| *n != "main" && *n != WORKER).unwrap_or("").to_string();
     let mut guard = sink();
     let s = guard.get_or_insert_with(|| Sink::new("ferrovs"));
     for d in Destination::ALL {

@@ -128,8 +128,10 @@ impl NetlinkSocket {
     ///
     /// # Errors
     /// As [`NetlinkSocket::receive`]; a datagram that does not fit is an error of kind `InvalidData`.
-    pub fn receive_into(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match sys::recv(&self.fd, buffer, libc::MSG_DONTWAIT | libc::MSG_TRUNC) {
+    pub fn receive_into(&self, buffer: &mut [u8], wait: bool) -> io::Result<usize> {
+        let flags = if wait { 0 } else { libc::MSG_DONTWAIT };
+        match sys::recv(&self.fd, buffer, flags | libc::MSG_TRUNC) {
+            Err(e) if wait && e.kind() == io::ErrorKind::Interrupted => self.receive_into(buffer, wait),
             Ok(n) if n > buffer.len() => Err(io::ErrorKind::InvalidData.into()),
             other => other,
         }

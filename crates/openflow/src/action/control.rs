@@ -47,7 +47,7 @@ pub fn parse_resubmit(p: &mut Parser<'_, '_>, s: &str) -> Parsed {
     if in_port == OfPort::IN_PORT && table == TableId::ALL {
         return Err("at least one \"in_port\" or \"table\" must be specified on resubmit".to_string());
     }
-    p.out.push(Action::Resubmit(Resubmit { in_port, table, with_ct, plain: table == TableId::ALL && !with_ct }));
+    p.out.push(Action::Resubmit(Resubmit { in_port, table, with_ct, plain: false }));
     Ok(())
 }
 

@@ -63,7 +63,7 @@ fn whole_table(call: &Call, schema: &DatabaseSchema, product: &Product, needs: &
         need_all(needs, &table.name);
     }
     for name in columns.split([',', ' ']).filter(|name| !name.is_empty()) {
-        let column = names::column(table, &name)?;
+        let column = names::column(table, name)?;
         need(needs, schema, &table.name, &[table.columns[column].name.as_str()]);
     }
     Ok(())
