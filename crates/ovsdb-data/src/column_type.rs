@@ -234,7 +234,7 @@ fn reference(members: &mut Members<'_>) -> Result<Constraint> {
         Some("weak") => RefKind::Weak,
         Some(other) => {
             let details = format!("refType must be \"strong\" or \"weak\" (not \"{other}\")");
-            return Err(OvsdbError::bare_syntax(details));
+            return Err(OvsdbError::syntax(members.json(), details));
         }
     };
     Ok(Constraint::Reference(Arc::from(table), kind))

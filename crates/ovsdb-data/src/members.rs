@@ -67,6 +67,11 @@ impl<'a> Members<'a> {
         members
     }
 
+    /// What is read.
+    pub fn json(&self) -> &'a Value {
+        self.json
+    }
+
     /// A member that must be there.
     pub fn required(&mut self, member: &str, kinds: Kinds) -> Option<&'a Value> {
         let value = self.optional(member, kinds);

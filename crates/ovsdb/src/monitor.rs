@@ -128,7 +128,7 @@ impl MonitorSpec {
             for request in several {
                 let mut members = Members::new(request, format!("table {name}"));
                 let columns = members.optional("columns", Kinds::ARRAY);
-                let condition = members.optional("where", Kinds::ARRAY.or(Kinds::BOOLEAN));
+                let condition = members.optional("where", Kinds::ARRAY);
                 members.finish()?;
                 if columns.is_some() {
                     return Err(OvsdbError::syntax(request, "changing columns is unsupported"));

@@ -397,6 +397,9 @@ async fn add_interfaces(app: &Rc<App>, bridge: &str, wanted: &config::BridgeConf
     }
 }
 
+/// Types whose interfaces are the ends of tunnels.
+const TUNNELS: [&str; 9] = ["vxlan", "gre", "geneve", "erspan", "ip6erspan", "ip6gre", "gtpu", "bareudp", "srv6"];
+
 async fn add_interface(app: &Rc<App>, bridge: &str, name: &str, wanted: &InterfaceConfig) -> Result<OfPort, String> {
     let attach = {
         let state = app.state.borrow();
@@ -414,6 +417,10 @@ async fn add_interface(app: &Rc<App>, bridge: &str, name: &str, wanted: &Interfa
     }
     if wanted.kind == "patch" && peer.as_deref() == Some(name) {
         return Err(format!("{name}: patch peer must not be self"));
+    }
+    let tunnel = TUNNELS.contains(&wanted.kind.as_str()) && app.dummy != Dummy::OverrideAll;
+    if tunnel && !wanted.options.contains_key("remote_ip") {
+        return Err(format!("{name}: {} type requires valid 'remote_ip' argument", wanted.kind));
     }
     // The host's own loopback would be cut off from the host.
     if wanted.kind == "system" && name == "lo" && matches!(app.dummy, Dummy::Off | Dummy::On) {
