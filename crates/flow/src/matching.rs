@@ -43,7 +43,8 @@ impl Match {
     pub fn set_masked(&mut self, field: Field, value: u128, mask: u128) {
         self.mask.set(field, mask);
         self.key.set(field, value & mask);
-        if field == Field::DL_VLAN || field == Field::DL_VLAN_PCP || field == Field::VLAN_PCP {
+        let in_tag = field == Field::DL_VLAN || field == Field::DL_VLAN_PCP || field == Field::VLAN_PCP;
+        if in_tag && mask & field.exact_mask() != 0 {
             self.key.set_vlan_tci(0, self.key.vlan_tci(0) | VLAN_CFI);
             self.mask.set_vlan_tci(0, self.mask.vlan_tci(0) | VLAN_CFI);
         }

@@ -249,7 +249,8 @@ impl Conn {
 
     /// Whether the controller wants events of a kind for a reason.
     pub fn wants(&self, kind: AsyncKind, reason: u8) -> bool {
-        if self.class == Class::Snoop {
+        // A service connection that has not set miss_send_len has not asked for anything.
+        if self.class == Class::Snoop || self.class == Class::Service && self.miss_send_len == 0 {
             return false;
         }
         let secondary = self.role == ControllerRole::Secondary;
@@ -260,8 +261,6 @@ impl Conn {
 
     fn default_mask(&self, kind: AsyncKind, secondary: bool) -> u32 {
         match (kind, secondary) {
-            // A service connection that has not set miss_send_len has not asked for packets.
-            (AsyncKind::PacketIn, false) if self.class == Class::Service && self.miss_send_len == 0 => 0,
             // All reasons but invalid_ttl (bit 2).
             (AsyncKind::PacketIn, false) => 0x3b | u32::from(self.invalid_ttl_to_controller) << 2,
             (AsyncKind::PortStatus, _) => 7,

@@ -271,8 +271,8 @@ impl Xlator<'_> {
 
     pub(crate) fn controller(&mut self, c: &Controller) {
         if c.pause {
-            if self.req.packet.is_none() {
-                // There is nothing to be resumed.
+            if self.req.packet.is_none() && self.recorder.is_some() {
+                // A trace without a packet: there is nothing to be resumed. What the flow does is another matter.
                 self.exit = true;
                 return;
             }

@@ -289,6 +289,25 @@ fn mirrors_copy() {
 }
 
 #[test]
+fn a_flow_that_pauses_packets_pauses_all_of_them() {
+    let net = network(|_| {});
+    let pause = openflow::action::Controller {
+        max_len: 100,
+        controller_id: 0,
+        reason: openflow::action::PacketInReason::Action,
+        userdata: Box::from([1]),
+        pause: true,
+        meter_id: 0,
+        form2: false,
+    };
+    add(&net, 0, 1, &Match::any(), vec![Action::Controller(Box::new(pause)), output(2)]);
+    // The flow is looked at again later, without a packet.
+    let with = |packet| text(&translate(&net, &Request::packet(BridgeId(1), tcp(1), packet, Instant::ZERO)));
+    assert_eq!(with(Some(&[0; 64])), with(None));
+    assert!(with(None).starts_with("userspace("), "{}", with(None));
+}
+
+#[test]
 fn packet_out_runs_its_actions() {
     let net = network(|_| {});
     add(&net, 0, 1, &Match::any(), vec![output(3)]);

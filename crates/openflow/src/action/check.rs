@@ -168,6 +168,17 @@ fn in_order(last: Option<Kind>, kind: Kind) -> Result<(), (Error, String)> {
     Ok(())
 }
 
+/// Whether an action has no place in an action set, whose order it would upset or whose end it would not live to see.
+pub fn not_in_action_set(a: &Action) -> bool {
+    use Action::*;
+    match a {
+        Learn(_) | Note(_) | Conjunction { .. } | OutputReg { .. } | OutputTrunc { .. } | Exit => true,
+        StackPush(_) | StackPop(_) | Sample(_) | Clone(_) | Controller(_) | Bundle(_) | Multipath(_) => true,
+        FinTimeout { .. } | CheckPktLarger { .. } | DeleteField(_) | Enqueue { .. } | PopQueue => true,
+        _ => false,
+    }
+}
+
 fn verify_conjunction(actions: &[Action]) -> Result<(), (Error, String)> {
     if !actions.iter().any(|a| matches!(a, Action::Conjunction { .. })) {
         return Ok(());

@@ -271,6 +271,9 @@ fn decode_instructions(cx: DecodeContext, data: &[u8]) -> Result<Vec<Action>, Er
     if let Some(mut r) = body(3) {
         r.skip(4)?;
         let inner = frame::decode_list(cx.deeper()?, r.rest())?;
+        if inner.iter().any(check::not_in_action_set) {
+            return Err(Error::BadActionBadType);
+        }
         check::verify(&inner, Place::ActionSet).map_err(|e| e.0)?;
         out.push(Action::WriteActions(inner.into()));
     }

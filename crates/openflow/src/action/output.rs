@@ -14,9 +14,10 @@ use crate::version::{GroupId, Version};
 
 type Parsed = Result<(), String>;
 
-/// A bare port in a list of actions.
-pub fn push_port(p: &mut Parser<'_, '_>, port: OfPort) {
-    p.out.push(Action::Output { port, max_len: if port == OfPort::CONTROLLER { u16::MAX } else { 0 } });
+/// A bare port in a list of actions. The controller gets whole packets if it is named, and none of their bytes as a number.
+pub fn push_port(p: &mut Parser<'_, '_>, port: OfPort, text: &str) {
+    let named = !text.starts_with(|c: char| c.is_ascii_digit());
+    p.out.push(Action::Output { port, max_len: if port == OfPort::CONTROLLER && named { u16::MAX } else { 0 } });
 }
 
 /// `output:PORT`, `output:FIELD`, `output(port=P,max_len=N)`.
@@ -25,7 +26,7 @@ pub fn parse_output(p: &mut Parser<'_, '_>, arg: &str) -> Parsed {
         return parse_trunc(p, arg);
     }
     if let Some(port) = p.cx.port(arg) {
-        push_port(p, port);
+        push_port(p, port, arg);
         return Ok(());
     }
     match subfield::parse(arg) {
@@ -117,9 +118,10 @@ pub fn parse_controller(p: &mut Parser<'_, '_>, arg: &str) -> Parsed {
         form2: false,
     };
     if arg.is_empty() {
-        push_port(p, OfPort::CONTROLLER);
+        push_port(p, OfPort::CONTROLLER, "");
         return Ok(());
     }
+    let mut has_userdata = false;
     if arg.bytes().all(|b| b.is_ascii_digit()) {
         c.max_len = number16(arg, "max_len")?;
     } else {
@@ -131,6 +133,7 @@ pub fn parse_controller(p: &mut Parser<'_, '_>, arg: &str) -> Parsed {
                 "max_len" => c.max_len = number16(value, "max_len")?,
                 "id" => c.controller_id = number16(value, "id")?,
                 "userdata" => {
+                    has_userdata = true;
                     c.userdata = hex_with_dots(value)
                         .ok_or("bad hex digit in `controller' action `userdata'")?
                         .into_boxed_slice();
@@ -141,11 +144,8 @@ pub fn parse_controller(p: &mut Parser<'_, '_>, arg: &str) -> Parsed {
             }
         }
     }
-    let plain = c.reason == PacketInReason::Action
-        && c.controller_id == 0
-        && c.userdata.is_empty()
-        && !c.pause
-        && c.meter_id == 0;
+    let plain =
+        c.reason == PacketInReason::Action && c.controller_id == 0 && !has_userdata && !c.pause && c.meter_id == 0;
     if plain {
         p.out.push(Action::Output { port: OfPort::CONTROLLER, max_len: c.max_len });
     } else {

@@ -58,6 +58,7 @@ const KEYWORDS: &[(&str, Parse)] = &[
     ("mod_nw_tos", header::parse_mod_nw_tos),
     ("mod_nw_ecn", header::parse_mod_nw_ecn),
     ("mod_nw_ttl", header::parse_mod_nw_ttl),
+    ("set_nw_ttl", header::parse_mod_nw_ttl),
     ("mod_tp_src", header::parse_mod_tp_src),
     ("mod_tp_dst", header::parse_mod_tp_dst),
     ("dec_ttl", header::parse_dec_ttl),
@@ -149,7 +150,7 @@ impl<'a, 'n> Parser<'a, 'n> {
                 parse(self, value)?;
             } else {
                 match self.cx.port(key) {
-                    Some(port) => output::push_port(self, port),
+                    Some(port) => output::push_port(self, port, key),
                     None => return Err(format!("unknown action {key}")),
                 }
             }

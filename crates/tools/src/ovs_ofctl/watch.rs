@@ -87,6 +87,13 @@ pub async fn monitor(s: &Settings, args: &[String]) -> Result<u8> {
             let n: u32 = a.parse().map_err(|_| format!("{a}: bad miss_send_len"))?;
             miss_len = Some(n.min(65535) as u16);
         } else if a == "invalid_ttl" {
+            const KNOWN: [&str; 3] = ["OpenFlow10", "OpenFlow11", "OpenFlow12"];
+            if s.versions & 0b1110 == 0 {
+                let list = KNOWN.join(", ");
+                return Err(format!(
+                    "invalid_ttl requires one of the OpenFlow versions {list} but none is enabled (use -O)"
+                ));
+            }
             invalid_ttl = true;
         } else if a == "resume" {
             resume = true;
