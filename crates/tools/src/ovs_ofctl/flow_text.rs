@@ -155,7 +155,7 @@ pub fn parse_flows(s: &Settings, file: &str) -> Result<u8> {
         for part in bulk::in_order(256, lines, |_, lines| parse_lines(lines, allowed, before)) {
             log_warnings(&mut ParseContext { names: None, warnings: part.warnings });
             if let Some((number, e)) = part.error {
-                return Err(format!("{}:{number}: {e}", if file == "-" { "<stdin>" } else { file }));
+                return Err(format!("{file}:{number}: {e}"));
             }
             usable = usable.and(part.usable);
             pieces.extend(part.pieces);

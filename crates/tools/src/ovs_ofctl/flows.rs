@@ -561,11 +561,8 @@ fn put_side(out: &mut String, style: &flow::text::Style<'_>, key: &(u8, u16, Str
         flow::text::put_table(out, style, key.0);
         out.push(' ');
     }
-    let at = out.len();
     flow::text::format_match(out, style, &e.matching.expand(), u16::MAX - key.1);
-    if out.len() > at {
-        out.push(' ');
-    }
+    out.push(' ');
     if side.cookie != 0 {
         let _ = write!(out, "cookie={:#x} ", side.cookie);
     }

@@ -345,6 +345,9 @@ pub fn main(invocation: &Invocation) -> ExitCode {
     if command.writes && settings.read_only {
         return invocation.fail(format!("'{name}' command does not work in read only mode"));
     }
+    if settings.json && !json::supported(name) {
+        return invocation.fail(format!("'{name}' has no JSON form (use --format text)"));
+    }
     if name == "monitor" || name == "snoop" {
         match daemon::Daemon::start(invocation, &settings.daemon) {
             Ok(daemon::Started::Daemon(d)) => *settings.started.borrow_mut() = Some(d),
@@ -526,9 +529,6 @@ fn set_color(s: &mut Settings, value: Option<&str>) -> Result<()> {
 }
 
 async fn online(s: &Settings, name: &str, args: &[String]) -> Result<u8> {
-    if s.json && !json::supported(name) {
-        return Err(format!("'{name}' has no JSON form (use --format text)"));
-    }
     match name {
         "show" => admin::show(s, &args[0]).await,
         "monitor" => watch::monitor(s, args).await,

@@ -110,9 +110,13 @@ pub async fn monitor(s: &Settings, args: &[String]) -> Result<u8> {
     } else {
         open_for_flow_mod(s, switch, usable).await?
     };
-    if !watches.is_empty() {
-        let data = v.transact(&Message::FlowMonitorRequest(watches)).await?;
-        print_one(s, &mut Output { file: None, capture: None }, names.as_ref(), &data);
+    // Each is asked for by itself. What there is already is the answer, and goes where answers go.
+    for watch in watches {
+        let request = Message::FlowMonitorRequest(vec![watch]);
+        let data = v.transact(&request).await?;
+        let mut text = String::new();
+        put_message(&mut text, &data, s.verbosity + 2, &s.style(names.as_ref().filter(|_| s.shows_names())));
+        print!("{text}");
     }
     if resume {
         miss_len = miss_len.or(Some(u16::MAX));
