@@ -7,6 +7,7 @@ mod link;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wire::{EthAddr, PacketBuf};
@@ -24,6 +25,8 @@ struct Shared {
     stats: DeviceStats,
     /// One for each receive queue.
     to_switch: Vec<VecDeque<PacketBuf>>,
+    /// Packets in all of them: who polls thousands of devices looks here first.
+    n_waiting: Arc<AtomicUsize>,
     /// Packets and bytes that came to each receive queue.
     received: Vec<(u64, u64)>,
     /// Queues to send by; only told.
@@ -58,6 +61,7 @@ impl DummyDevice {
         let shared = Shared {
             state,
             to_switch: vec![VecDeque::new()],
+            n_waiting: Arc::default(),
             received: vec![(0, 0)],
             tx_queues: 1,
             ..Shared::default()
@@ -128,7 +132,7 @@ impl DummyDevice {
 fn push_shared(shared: &Mutex<Shared>, queue: u32, packet: PacketBuf) -> bool {
     let wake = {
         let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let Shared { to_switch, received, stats, captures, wake, .. } = &mut *shared;
+        let Shared { to_switch, n_waiting, received, stats, captures, wake, .. } = &mut *shared;
         let Some(waiting) = to_switch.get_mut(queue as usize).filter(|q| q.len() < QUEUE_LIMIT) else {
             stats.rx_dropped += 1;
             return false;
@@ -142,6 +146,7 @@ fn push_shared(shared: &Mutex<Shared>, queue: u32, packet: PacketBuf) -> bool {
             (*packets, *bytes) = (*packets + 1, *bytes + packet.len() as u64);
         }
         waiting.push_back(packet);
+        n_waiting.fetch_add(1, Ordering::Release);
         wake.clone()
     };
     if let Some(wake) = wake {
@@ -232,7 +237,8 @@ impl Device for DummyDevice {
     }
 
     fn open_rx(&self, queue: u32) -> io::Result<Box<dyn Queue>> {
-        Ok(Box::new(DummyQueue(self.clone(), queue as usize)))
+        let n_waiting = self.lock().n_waiting.clone();
+        Ok(Box::new(DummyQueue(self.clone(), queue as usize, n_waiting)))
     }
 
     fn set_options(&self, options: &[(String, String)]) -> bool {
@@ -254,6 +260,7 @@ impl Device for DummyDevice {
         }
         let before = (shared.to_switch.len(), shared.tx_queues, shared.numa);
         shared.to_switch.resize_with(queues, VecDeque::new);
+        shared.n_waiting.store(shared.to_switch.iter().map(VecDeque::len).sum(), Ordering::Release);
         shared.received.resize(queues, (0, 0));
         (shared.tx_queues, shared.numa) = (sends, numa);
         before != (queues, sends, numa)
@@ -278,7 +285,7 @@ const POLLED: &str = "dummy-pmd";
 /// Queues that a dummy may have.
 const MAX_QUEUES: u32 = 1024;
 
-struct DummyQueue(DummyDevice, usize);
+struct DummyQueue(DummyDevice, usize, Arc<AtomicUsize>);
 
 impl Queue for DummyQueue {
     fn fd(&self) -> Option<RawFd> {
@@ -286,10 +293,14 @@ impl Queue for DummyQueue {
     }
 
     fn receive(&mut self, _pool: &mut Pool, out: &mut Vec<PacketBuf>) -> io::Result<usize> {
+        if self.2.load(Ordering::Acquire) == 0 {
+            return Ok(0);
+        }
         let mut shared = self.0.lock();
         let Some(waiting) = shared.to_switch.get_mut(self.1) else { return Ok(0) };
         let n = waiting.len().min(BATCH);
         out.extend(waiting.drain(..n));
+        shared.n_waiting.fetch_sub(n, Ordering::AcqRel);
         Ok(n)
     }
 
