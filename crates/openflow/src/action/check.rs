@@ -171,12 +171,27 @@ fn in_order(last: Option<Kind>, kind: Kind) -> Result<(), (Error, String)> {
 /// Whether an action has no place in an action set, whose order it would upset or whose end it would not live to see.
 pub fn not_in_action_set(a: &Action) -> bool {
     use Action::*;
-    match a {
-        Learn(_) | Note(_) | Conjunction { .. } | OutputReg { .. } | OutputTrunc { .. } | Exit => true,
-        StackPush(_) | StackPop(_) | Sample(_) | Clone(_) | Controller(_) | Bundle(_) | Multipath(_) => true,
-        FinTimeout { .. } | CheckPktLarger { .. } | DeleteField(_) | Enqueue { .. } | PopQueue => true,
-        _ => false,
-    }
+    matches!(
+        a,
+        Learn(_)
+            | Note(_)
+            | Conjunction { .. }
+            | OutputReg { .. }
+            | OutputTrunc { .. }
+            | Exit
+            | StackPush(_)
+            | StackPop(_)
+            | Sample(_)
+            | Clone(_)
+            | Controller(_)
+            | Bundle(_)
+            | Multipath(_)
+            | FinTimeout { .. }
+            | CheckPktLarger { .. }
+            | DeleteField(_)
+            | Enqueue { .. }
+            | PopQueue
+    )
 }
 
 fn verify_conjunction(actions: &[Action]) -> Result<(), (Error, String)> {
